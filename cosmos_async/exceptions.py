@@ -1,0 +1,125 @@
+"""
+Everything that can go wrong, in the words of the person who has to mend it.
+
+The tree, with one root to catch::
+
+    CosmosAsyncError
+    ├── ConfigError              a setting, a profile or a project file is wrong
+    │   ├── ProfileError         the profile, target or connection
+    │   └── ProjectError         the dbt project or its manifest
+    ├── DbtError                 dbt itself said no; its own words are inside
+    ├── PlanError                the plan cannot be used
+    │   ├── PlanNotFound         it is not where it should be
+    │   ├── PlanDamaged          it is not what its setup wrote
+    │   └── PlanVersionMismatch  another version wrote it
+    ├── StoreError               the place for plans and outcomes cannot be used
+    ├── GuardDiffered            the warehouse is not what the plan was made for
+    └── ApiError                 Google answered with an error
+        ├── JobFailed            a BigQuery job ended with an error
+        ├── AuthError            no token, or not an accepted one
+        └── Unavailable          no answer within the budget of retries
+
+A message says what happened to which node, file or setting, then the evidence, then the way out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CosmosAsyncError(Exception):
+    """The root of the tree."""
+
+
+class ConfigError(CosmosAsyncError):
+    """A setting, a profile or a project file is wrong."""
+
+
+class ProfileError(ConfigError):
+    """The dbt profile, its target or the Airflow connection behind it cannot be used."""
+
+
+class ProjectError(ConfigError):
+    """The dbt project or its manifest cannot be used."""
+
+
+class DbtError(CosmosAsyncError):
+    """dbt itself refused; the message carries its own words."""
+
+
+class PlanError(CosmosAsyncError):
+    """The plan of a run or a node cannot be used."""
+
+
+class PlanNotFound(PlanError):
+    """The plan is not where it should be."""
+
+
+class PlanDamaged(PlanError):
+    """The plan is not what its setup task wrote."""
+
+
+class PlanVersionMismatch(PlanError):
+    """The plan was written by a version whose format this one does not read."""
+
+
+class StoreError(CosmosAsyncError):
+    """The place for plans and outcomes is missing, forbidden or not shared."""
+
+
+class GuardDiffered(CosmosAsyncError):
+    """
+    The warehouse answers otherwise than when the plan was made.
+
+    The node has to go the slow way; nothing more of its plan may be written.
+    """
+
+    def __init__(self, unique_id: str, subject: str, planned: Any, found: Any) -> None:
+        super().__init__(f"{unique_id}: {subject} is no longer what the plan was made for: planned {planned!r}, found {found!r}")
+        self.unique_id = unique_id
+        self.subject = subject
+        self.planned = planned
+        self.found = found
+
+
+class ApiError(CosmosAsyncError):
+    """
+    Google answered with an error.
+
+    Args:
+        message: The whole sentence for a person.
+        status: The HTTP status, or None where there was no answer.
+        reason: BigQuery's or GCS's own word for the error, such as ``rateLimitExceeded``.
+        retry_after: Seconds the server asked to wait, if it did.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, reason: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class AuthError(ApiError):
+    """There is no token to be had, or Google does not accept it."""
+
+
+class Unavailable(ApiError):
+    """There was no usable answer within the budget of retries; the last error is the cause."""
+
+
+class JobFailed(ApiError):
+    """
+    A BigQuery job ended with an error.
+
+    Args:
+        message: BigQuery's own message, untouched.
+        reason: BigQuery's own reason, such as ``invalidQuery``.
+        job: The job's resource, as ``jobs.get`` gave it.
+    """
+
+    def __init__(self, message: str, *, reason: str | None, job: dict[str, Any]) -> None:
+        super().__init__(message, reason=reason)
+        self.job = job

@@ -1,0 +1,254 @@
+"""
+The plan: what dbt would do on BigQuery, as pure data.
+
+Setup records it, the store keeps it, the trigger carries it out. It knows neither Airflow nor dbt nor HTTP. A node's
+plan is an ordered list of steps: operations that write, and between them the guards, which repeat every read that
+dbt made at this position. As long as they answer as planned, the operations are what dbt would have sent.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, Union
+
+from cosmos_async.exceptions import PlanDamaged, PlanVersionMismatch
+
+FORMAT = 1  # raise it when an older reader would misunderstand; say so in the changelog
+
+Json = dict[str, Any]
+
+
+class Level(str, Enum):
+    """How a node is executed, cheapest first."""
+
+    STATIC = "S"  #: operations only
+    GUARDED = "G"  #: operations between guards
+    NATIVE = "N"  #: with read-modify-write steps of the executor
+    LATE = "L"  #: recorded once its upstreams are done
+    DBT = "D"  #: real dbt on a worker
+
+
+class GuardKind(str, Enum):
+    """What a guard reads, and so how the answer is projected (see ``cosmos_async.projection``)."""
+
+    TARGET_STATE = "target_state"  #: tables.get of the node's relation: absent, or its type
+    TABLE = "table"  #: tables.get: type, schema, partitioning, clustering; None when absent
+    DATASET = "dataset"  #: datasets.get: location; None when absent
+    ROWS = "rows"  #: the rows a query returns
+    SCHEMA = "schema"  #: the fields a query would return, by dry run
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One read that dbt made while planning, to be repeated at the same position."""
+
+    kind: GuardKind
+    subject: str  #: as a person calls it: ``project.dataset.table``, or the query's first words
+    request: Json  #: project/dataset/table, or project/location/configuration of the query
+    expected: Any  #: the projection of the answer the plan was made for
+    predicted: bool = False  #: foretold (by dry run, or from this run's own writes) rather than read
+
+
+@dataclass(frozen=True)
+class JobOperation:
+    """Insert one BigQuery job (query, load or copy) and wait for it."""
+
+    purpose: str  #: for the log: ``main``, ``pre-hook``, ``create temporary table``, ...
+    project: str  #: the project that runs and pays for it
+    location: str | None  #: None lets BigQuery follow the data
+    configuration: Json  #: the REST body's ``configuration``, labels included, exactly as dbt would send it
+    main: bool = False  #: dbt's ``main`` statement: its statistics become the node's adapter_response
+    rows: bool = False  #: its rows are the node's outcome (a test)
+    shared: str | None = None  #: the run needs this once, under this name (``create_schema:project.dataset``)
+    upload: str | None = None  #: name of the store's object that holds the bytes of a load job
+    upload_digest: str | None = None  #: SHA-256 of these bytes
+
+
+@dataclass(frozen=True)
+class CallOperation:
+    """Send one REST call that changes metadata: delete or patch a table or a dataset."""
+
+    purpose: str
+    method: str  #: DELETE, PATCH, POST or PUT
+    path: str  #: below ``/bigquery/v2/``, such as ``projects/p/datasets/d/tables/t``
+    body: Json | None = None
+    missing_ok: bool = False  #: a 404 is as good as success (dbt's ``not_found_ok``)
+
+
+Step = Union[Guard, JobOperation, CallOperation]
+
+
+@dataclass(frozen=True)
+class TestRule:
+    """How a test's row becomes its status; dbt's own configs."""
+
+    __test__ = False  # not a test case, whatever its name says
+
+    severity: str = "ERROR"
+    warn_if: str = "!= 0"
+    error_if: str = "!= 0"
+    warn_error: bool = False  #: ``--warn-error``: a warning fails
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """What dbt would do for one node."""
+
+    unique_id: str
+    name: str
+    resource_type: str  #: dbt's word: model, test, seed, snapshot, unit_test, ...
+    level: Level
+    reason: str = ""  #: why it is not cheaper; empty for S
+    materialized: str | None = None
+    relation: str | None = None  #: ``project.dataset.table``
+    fqn: tuple[str, ...] = ()  #: dbt's own path to the node; selects it alone for real dbt
+    file: str | None = None  #: the node's file, relative to the dbt project
+    compiled_code: str | None = None
+    steps: tuple[Step, ...] = ()
+    test: TestRule | None = None
+    message: str | None = None  #: dbt's fixed message where it does not depend on a job (copy materialization, no-op)
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """What the whole run knows of one node."""
+
+    name: str
+    resource_type: str
+    level: Level
+    reason: str
+    digest: str  #: SHA-256 of the node plan's stored bytes
+    owner: str | None = None  #: a test's owner: the node whose test task executes it
+    fqn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """Where a plan comes from and what all its nodes share."""
+
+    dag_id: str
+    run_id: str
+    created_at: str  #: UTC, ISO 8601
+    host: str  #: the machine whose setup task wrote it
+    project_name: str
+    target_name: str
+    invocation_id: str
+    dbt_version: str
+    adapter_version: str
+    package_version: str  #: of cosmos-async
+    endpoint: str | None = None  #: the BigQuery endpoint dbt's profile names, if it names one
+
+
+@dataclass(frozen=True)
+class Index:
+    """The table of contents of a run's plan; written last."""
+
+    run: RunInfo
+    nodes: dict[str, IndexEntry]
+    prelude: tuple[Step, ...] = ()  #: on-run-start hooks: shared operations before any node
+    format: int = field(default=FORMAT)
+
+    def tests_of(self, unique_id: str) -> list[str]:
+        """Return the tests that the test task of *unique_id* executes, sorted."""
+        return sorted(test for test, entry in self.nodes.items() if entry.owner == unique_id)
+
+    def all_tests(self) -> list[str]:
+        """Return every test of the run, sorted."""
+        return sorted(test for test, entry in self.nodes.items() if entry.resource_type in ("test", "unit_test"))
+
+
+def _step_to_json(step: Step) -> Json:
+    kind = {Guard: "guard", JobOperation: "job", CallOperation: "call"}[type(step)]
+    return {"step": kind, **{name: value for name, value in asdict(step).items() if value is not None}}
+
+
+def _step_from_json(document: Json) -> Step:
+    values = dict(document)
+    kind = values.pop("step")
+    if kind == "guard":
+        values["kind"] = GuardKind(values["kind"])
+        values.setdefault("expected", None)
+        return Guard(**values)
+    if kind == "job":
+        values.setdefault("location", None)
+        return JobOperation(**values)
+    if kind == "call":
+        return CallOperation(**values)
+    raise ValueError(f"unknown step {kind!r}")
+
+
+def _dump(document: Json) -> bytes:
+    # Sorted and compact: equal plans are equal bytes, so a digest can speak for them.
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _parse(data: bytes, what: str) -> Json:
+    try:
+        document = json.loads(data)
+        found = document["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanDamaged(f"{what} is not a readable plan ({error}). Clear the setup task to write it anew.") from error
+    if found != FORMAT:
+        raise PlanVersionMismatch(
+            f"{what} was written in plan format {found}, and this process reads format {FORMAT}. "
+            "Setup and triggerer run different versions of cosmos-async: install the same one on all "
+            "Airflow components, restart the triggerer, then clear the setup task."
+        )
+    return document  # type: ignore[no-any-return]
+
+
+def dump_node(plan: NodePlan) -> bytes:
+    """Return a node's plan as canonical JSON bytes."""
+    document = asdict(plan)
+    document["steps"] = [_step_to_json(step) for step in plan.steps]
+    return _dump({"format": FORMAT, **document})
+
+
+def load_node(data: bytes, *, what: str = "the node's plan") -> NodePlan:
+    """
+    Return the plan that :func:`dump_node` wrote.
+
+    Raises:
+        PlanDamaged: The bytes are not a plan.
+        PlanVersionMismatch: Another format version wrote it.
+    """
+    document = _parse(data, what)
+    try:
+        del document["format"]
+        document["level"] = Level(document["level"])
+        document["fqn"] = tuple(document["fqn"])
+        document["steps"] = tuple(_step_from_json(step) for step in document["steps"])
+        if document["test"] is not None:
+            document["test"] = TestRule(**document["test"])
+        return NodePlan(**document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlanDamaged(f"{what} is not a readable plan ({error}). Clear the setup task to write it anew.") from error
+
+
+def dump_index(index: Index) -> bytes:
+    """Return an index as canonical JSON bytes."""
+    document = asdict(index)
+    document["prelude"] = [_step_to_json(step) for step in index.prelude]
+    return _dump(document)
+
+
+def load_index(data: bytes, *, what: str = "the plan's index") -> Index:
+    """
+    Return the index that :func:`dump_index` wrote.
+
+    Raises:
+        PlanDamaged: The bytes are not an index.
+        PlanVersionMismatch: Another format version wrote it.
+    """
+    document = _parse(data, what)
+    try:
+        nodes = {
+            unique_id: IndexEntry(**{**entry, "level": Level(entry["level"]), "fqn": tuple(entry["fqn"])})
+            for unique_id, entry in document["nodes"].items()
+        }
+        prelude = tuple(_step_from_json(step) for step in document["prelude"])
+        return Index(run=RunInfo(**document["run"]), nodes=nodes, prelude=prelude)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlanDamaged(f"{what} is not a readable plan ({error}). Clear the setup task to write it anew.") from error

@@ -1,0 +1,74 @@
+"""
+The part of an answer that dbt could have looked at.
+
+A guard compares projections, so what changes without mattering (row counts, etags, modification times) does not send a
+node the slow way. The same functions project what setup read and what the trigger reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# tables.get speaks the legacy names, dry runs and DDL sometimes the standard ones.
+_TYPE_NAMES = {
+    "INT64": "INTEGER",
+    "FLOAT64": "FLOAT",
+    "BOOL": "BOOLEAN",
+    "STRUCT": "RECORD",
+}
+
+
+def project_fields(fields: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return a schema's fields by name, type and mode, nested ones included."""
+    projected = []
+    for column in fields or []:
+        kind = column["type"].upper()
+        entry: dict[str, Any] = {
+            "name": column["name"],
+            "type": _TYPE_NAMES.get(kind, kind),
+            "mode": (column.get("mode") or "NULLABLE").upper(),
+        }
+        if column.get("fields"):
+            entry["fields"] = project_fields(column["fields"])
+        projected.append(entry)
+    return projected
+
+
+def project_table(resource: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a table's type, schema, partitioning and clustering; None for an absent one."""
+    if resource is None:
+        return None
+    time, range_ = resource.get("timePartitioning"), resource.get("rangePartitioning")
+    return {
+        "type": resource.get("type", "TABLE"),
+        "schema": project_fields((resource.get("schema") or {}).get("fields")),
+        "time_partitioning": None
+        if time is None
+        else {"type": time.get("type", "DAY"), "field": time.get("field"), "expiration": time.get("expirationMs")},
+        "range_partitioning": None
+        if range_ is None
+        else {"field": range_.get("field"), **{key: str(value) for key, value in (range_.get("range") or {}).items()}},
+        "clustering": (resource.get("clustering") or {}).get("fields") or [],
+    }
+
+
+def project_target(resource: dict[str, Any] | None) -> str:
+    """Return a target's state: ``absent``, or BigQuery's table type (``TABLE``, ``VIEW``, ...)."""
+    return "absent" if resource is None else str(resource.get("type", "TABLE"))
+
+
+def project_dataset(resource: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a dataset's location; None for an absent one."""
+    return None if resource is None else {"location": resource.get("location")}
+
+
+def project_rows(answer: dict[str, Any], *, ordered: bool) -> list[Any]:
+    """
+    Return the values of ``getQueryResults``' rows.
+
+    Args:
+        answer: The answer, all its pages' rows under ``rows``.
+        ordered: Whether the query asked for an order; otherwise the rows are compared as a multiset.
+    """
+    rows = [[cell.get("v") for cell in row["f"]] for row in answer.get("rows") or []]
+    return rows if ordered else sorted(rows, key=repr)

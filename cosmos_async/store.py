@@ -1,0 +1,107 @@
+"""
+Where a run's plan and outcomes lie, and in what order they are written.
+
+Pure: addresses only. Reading and writing is :mod:`cosmos_async.triggers.storage`. The order is the invariant: first
+the objects (whose names carry their digest), then the index, then the address in the setup task's XCom. What has no
+address yet is never read, and a plan made anew never changes one that somebody still reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cosmos_async.exceptions import PlanDamaged, StoreError
+from cosmos_async.names import object_name
+
+ADDRESS_KEY = "dbt_plan"  # of the setup task's XCom
+
+
+@dataclass(frozen=True)
+class PlanAddress:
+    """What the setup task's XCom says: small, and free of secrets."""
+
+    folder: str  #: the run's folder: ``gs://bucket/prefix/dag/run`` or a local path
+    index: str  #: SHA-256 of the index' stored bytes
+    host: str  #: the machine that wrote it; explains a local folder that another one cannot see
+    conn_id: str | None = None  #: the Airflow connection for the store; None means the jobs' own identity
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the XCom's value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> PlanAddress:
+        """
+        Read the XCom's value.
+
+        Raises:
+            PlanDamaged: It is not an address.
+        """
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise PlanDamaged(
+                f"the setup task's XCom {ADDRESS_KEY!r} is not a plan's address: {value!r}. Clear the setup task."
+            ) from error
+
+
+def run_folder(base: str, *, dag_id: str, group_id: str | None, run_id: str) -> str:
+    """
+    Return the folder of one run of one DAG or task group below *base*.
+
+    Args:
+        base: ``gs://bucket[/prefix]`` or an absolute local path.
+        dag_id: The DAG.
+        group_id: The task group's id, where the DAG has one per dbt project.
+        run_id: The DAG run.
+
+    Raises:
+        StoreError: *base* is of a kind that is not supported.
+    """
+    check_base(base)
+    return "/".join([base.rstrip("/"), object_name(dag_id), object_name(group_id or "dag"), object_name(run_id)])
+
+
+def check_base(base: str) -> None:
+    """
+    Refuse a place that cannot hold plans.
+
+    Raises:
+        StoreError: It is neither ``gs://bucket[/prefix]`` nor an absolute local path.
+    """
+    scheme, separator, rest = base.partition("://")
+    if separator and scheme not in ("gs", "file"):
+        raise StoreError(
+            f"remote_target_path is {base!r}, but plans can be kept in gs://bucket/prefix or in a local folder only. "
+            "Set AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH to a Google Cloud Storage path."
+        )
+    if separator and scheme == "gs" and not rest.strip("/").split("/")[0]:
+        raise StoreError(f"remote_target_path is {base!r}, which names no bucket. Write gs://bucket/prefix.")
+    if not separator and not base.startswith("/"):
+        raise StoreError(f"remote_target_path is {base!r}; a local folder must be given as an absolute path.")
+
+
+def index_object(digest: str) -> str:
+    """Return the index' name below the run's folder."""
+    return f"plan/index-{digest[:16]}.json"
+
+
+def node_object(unique_id: str, digest: str) -> str:
+    """Return a node plan's name below the run's folder."""
+    return f"plan/nodes/{object_name(unique_id)}-{digest[:16]}.json"
+
+
+def upload_object(digest: str) -> str:
+    """Return the name of a load job's bytes below the run's folder."""
+    return f"plan/uploads/{digest}"
+
+
+def outcome_object(unique_id: str) -> str:
+    """Return the name of a node's outcome below the run's folder."""
+    return f"outcomes/{object_name(unique_id)}.json"
+
+
+def artifact_object(name: str) -> str:
+    """Return the name of one of dbt's own files (manifest.json, ...) below the run's folder."""
+    return f"dbt/{object_name(name)}"
