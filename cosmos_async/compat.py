@@ -1,0 +1,91 @@
+"""
+Airflow 2.8 to 3.3 under one set of names.
+
+Each difference says which version makes it removable. Nothing here decides anything; it only finds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow import __version__ as _airflow_version
+from airflow.exceptions import AirflowException
+
+AIRFLOW_VERSION: tuple[int, int] = tuple(
+    int(part) for part in _airflow_version.split(".")[:2]
+)  # type: ignore[assignment]
+
+if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 0):
+    from airflow.sdk import DAG, BaseHook, BaseOperator, BaseOperatorLink, TaskGroup
+else:  # removable when Airflow 2.11 is dropped
+    from airflow.hooks.base import BaseHook
+    from airflow.models.baseoperator import BaseOperator
+    from airflow.models.baseoperatorlink import BaseOperatorLink
+    from airflow.models.dag import DAG
+    from airflow.utils.task_group import TaskGroup
+
+__all__ = [
+    "AIRFLOW_VERSION",
+    "DAG",
+    "AirflowException",
+    "BaseHook",
+    "BaseOperator",
+    "BaseOperatorLink",
+    "ENDS_IN_TRIGGERER",
+    "STARTS_IN_TRIGGERER",
+    "TaskGroup",
+    "has_listeners",
+    "start_trigger_args",
+]
+
+#: The scheduler honours ``start_from_trigger``. Airflow 3.1 and 3.2 have the code, commented out.
+STARTS_IN_TRIGGERER = AIRFLOW_VERSION in (
+    (2, 10),
+    (2, 11),
+    (3, 0),
+) or AIRFLOW_VERSION >= (3, 3)
+
+#: A trigger may end its task (``TaskSuccessEvent`` and its siblings).
+ENDS_IN_TRIGGERER = AIRFLOW_VERSION >= (2, 10)
+
+
+def start_trigger_args(
+    trigger_cls: str, trigger_kwargs: dict[str, Any], next_method: str
+) -> Any:
+    """Return Airflow's ``StartTriggerArgs``; only where :data:`STARTS_IN_TRIGGERER`."""
+    from airflow.triggers.base import StartTriggerArgs
+
+    return StartTriggerArgs(
+        trigger_cls=trigger_cls,
+        trigger_kwargs=trigger_kwargs,
+        next_method=next_method,
+        next_kwargs=None,
+        timeout=None,
+    )
+
+
+_TASK_LISTENER_HOOKS = (
+    "on_task_instance_running",
+    "on_task_instance_success",
+    "on_task_instance_failed",
+)
+
+
+def has_listeners() -> bool:
+    """
+    Return whether a plugin listens to task instances (OpenLineage, for one).
+
+    Airflow calls listeners only for tasks that a worker runs, so such an installation wants its tasks to end there.
+    """
+    if AIRFLOW_VERSION >= (3, 2):
+        from airflow.sdk.listener import get_listener_manager
+    else:
+        from airflow.listeners.listener import get_listener_manager
+    return any(
+        hasattr(listener, hook)
+        for listener in get_listener_manager().pm.get_plugins()
+        for hook in _TASK_LISTENER_HOOKS
+        # Airflow's own example listens to everything and does nothing.
+        if getattr(listener, "__name__", "")
+        != "airflow.example_dags.plugins.event_listener"
+    )

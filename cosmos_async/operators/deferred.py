@@ -1,0 +1,134 @@
+"""
+A task that begins and, where nothing needs a worker, ends in the triggerer.
+
+Two entries, one trigger: Airflow starts the trigger by itself where it can (``start_from_trigger``); everywhere else
+``execute`` defers at once. A subclass with an ``execute`` of its own is always entered there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosmos_async.compat import (
+    ENDS_IN_TRIGGERER,
+    STARTS_IN_TRIGGERER,
+    BaseOperator,
+    has_listeners,
+    start_trigger_args,
+)
+from cosmos_async.exceptions import ConfigError
+
+COMPLETIONS = ("auto", "triggerer", "worker")
+
+
+class TriggererOperator(BaseOperator):
+    """
+    Base of the tasks whose work is a trigger's.
+
+    Args:
+        completion: Where the task ends. ``auto``: in the triggerer, unless something of the task can only run on a
+            worker (success callbacks, listeners, outlets, overridden hooks). ``triggerer`` and ``worker`` overrule.
+        kwargs: Airflow's own arguments of a task.
+    """
+
+    template_fields: tuple[str, ...] = ()
+    template_ext: tuple[str, ...] = ()
+    trigger_classpath: str
+
+    def __init__(self, *, completion: str = "auto", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if completion not in COMPLETIONS:
+            raise ConfigError(
+                f"completion is {completion!r} in task {self.task_id}; it must be one of {', '.join(COMPLETIONS)}."
+            )
+        self.completion = completion
+
+    def trigger_kwargs(self) -> dict[str, Any]:
+        """Return the trigger's arguments: small, JSON-able, free of secrets, fixed when the DAG is parsed."""
+        raise NotImplementedError
+
+    def prepare_start(self) -> None:
+        """Let Airflow start the trigger without a worker, where it can; for the end of a subclass' ``__init__``."""
+        if STARTS_IN_TRIGGERER and not self._own_entry():
+            # Per instance: a mapped operator looks at the class, sees nothing and goes through execute().
+            self.start_trigger_args = start_trigger_args(
+                self.trigger_classpath, self.trigger_kwargs(), "execute_complete"
+            )
+            self.start_from_trigger = True
+
+    def _own_entry(self) -> list[str]:
+        """Return what of this task must run on a worker before the work begins."""
+        reasons = []
+        if _overridden(self, "execute"):
+            reasons.append("execute() is overridden")
+        if _overridden(self, "pre_execute") or getattr(self, "_pre_execute_hook", None):
+            reasons.append("pre_execute")
+        if getattr(self, "on_execute_callback", None):
+            reasons.append("on_execute_callback")
+        if has_listeners():
+            reasons.append("a listener")
+        return reasons
+
+    def _own_success(self) -> list[str]:
+        """Return what of this task must run on a worker after the work succeeded."""
+        reasons = []
+        if _overridden(self, "execute_complete"):
+            reasons.append("execute_complete() is overridden")
+        if _overridden(self, "post_execute") or getattr(
+            self, "_post_execute_hook", None
+        ):
+            reasons.append("post_execute")
+        if getattr(self, "on_success_callback", None):
+            reasons.append("on_success_callback")
+        if self.outlets:
+            reasons.append("outlets")
+        if has_listeners():
+            reasons.append("a listener")
+        return reasons
+
+    def _own_failure(self) -> list[str]:
+        """Return what of this task must run on a worker after the work failed, to get all of its context."""
+        reasons = ["a listener"] if has_listeners() else []
+        if getattr(self, "email", None) and (
+            self.email_on_failure or self.email_on_retry
+        ):
+            reasons.append("email")
+        reasons += [
+            name
+            for name in ("on_failure_callback", "on_retry_callback")
+            if getattr(self, name, None)
+        ]
+        return reasons
+
+    @property
+    def succeeds_in_triggerer(self) -> bool:
+        """Whether the trigger itself ends the task when the work succeeded."""
+        return self._decide(self._own_success())
+
+    @property
+    def fails_in_triggerer(self) -> bool:
+        """Whether the trigger itself ends the task when the work failed."""
+        return self._decide(self._own_failure())
+
+    def _decide(self, reasons: list[str]) -> bool:
+        if not ENDS_IN_TRIGGERER or self.completion == "worker":
+            return False
+        return self.completion == "triggerer" or not reasons
+
+    def _trigger(self) -> Any:
+        from importlib import import_module
+
+        module, _, name = self.trigger_classpath.rpartition(".")
+        return getattr(import_module(module), name)(**self.trigger_kwargs())
+
+    def execute(self, context: Any) -> Any:
+        """Hand the task to the triggerer; the worker is free again at once."""
+        self.defer(trigger=self._trigger(), method_name="execute_complete")
+
+
+def _overridden(operator: BaseOperator, name: str) -> bool:
+    """Return whether somebody outside this package gave *operator* a method of this name."""
+    for cls in type(operator).__mro__:
+        if name in vars(cls):
+            return not cls.__module__.startswith(("airflow.", "cosmos_async."))
+    return False

@@ -1,0 +1,152 @@
+"""
+A dbt node, or the tests of one, as an Airflow task.
+
+The trigger does the work. A worker is used only when the node needs real dbt, or when the task has something that
+Airflow runs on workers alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cosmos_async.compat import AirflowException
+from cosmos_async.exceptions import ConfigError
+from cosmos_async.links import BigQueryJobLink
+from cosmos_async.operators.deferred import TriggererOperator
+
+if TYPE_CHECKING:
+    from cosmos_async.invocation import DbtInvocation
+    from cosmos_async.operators.setup import SetupAsyncOperator
+
+WORKS = ("node", "tests", "build", "all_tests")
+
+
+class DbtNodeAsyncOperator(TriggererOperator):
+    """
+    Execute what setup planned for a node, from the triggerer.
+
+    Args:
+        unique_id: dbt's unique id of the node; for ``work="tests"`` the node whose tests are executed; None only for
+            ``work="all_tests"``.
+        setup: The setup task that plans this node. Give either this or the three below.
+        setup_task_id: The setup task's full id, task group included.
+        identity: Who submits the jobs: ``{"conn_id": ...}`` or the place of a target in a ``profiles.yml``.
+        dbt: The invocation to use where the node needs real dbt.
+        work: ``node``, ``tests`` (those the node owns), ``build`` (both), or ``all_tests``.
+        kwargs: See :class:`TriggererOperator`.
+    """
+
+    ui_color = "#ff7148"
+    operator_extra_links = (BigQueryJobLink(),)
+    trigger_classpath = "cosmos_async.triggers.dbt.BigQueryDbtTrigger"
+    default_work = "node"
+
+    def __init__(
+        self,
+        *,
+        unique_id: str | None = None,
+        setup: SetupAsyncOperator | None = None,
+        setup_task_id: str | None = None,
+        identity: dict[str, Any] | None = None,
+        dbt: DbtInvocation | None = None,
+        work: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.work = work or self.default_work
+        if self.work not in WORKS:
+            raise ConfigError(
+                f"work is {self.work!r} in task {self.task_id}; it must be one of {', '.join(WORKS)}."
+            )
+        if (unique_id is None) != (self.work == "all_tests"):
+            raise ConfigError(
+                f"task {self.task_id} needs unique_id, dbt's id of its node such as model.shop.orders "
+                "(and only work='all_tests' goes without)."
+            )
+        if setup is not None:
+            setup_task_id, identity, dbt = setup.task_id, setup.identity, setup.dbt
+        if setup_task_id is None or identity is None:
+            raise ConfigError(
+                f"task {self.task_id} does not know its plan: give it setup=<the SetupAsyncOperator>."
+            )
+        self.unique_id = unique_id
+        self.setup_task_id = setup_task_id
+        self.identity = identity
+        self.dbt = dbt
+        self._process: Any = None
+        self.prepare_start()
+
+    def trigger_kwargs(self) -> dict[str, Any]:
+        """Return the trigger's arguments."""
+        return {
+            "work": self.work,
+            "unique_id": self.unique_id,
+            "setup_task_id": self.setup_task_id,
+            "identity": self.identity,
+            "succeeds_in_triggerer": self.succeeds_in_triggerer,
+            "fails_in_triggerer": self.fails_in_triggerer,
+        }
+
+    def execute_complete(
+        self, context: Any, event: dict[str, Any] | None = None
+    ) -> None:
+        """
+        End the task on a worker, after the trigger asked for one.
+
+        Raises:
+            AirflowException: The node failed; the message is the trigger's.
+        """
+        if event is None:
+            raise AirflowException(
+                f"{self.task_id}: the trigger ended without a word. Clear the task to run it again."
+            )
+        if event["status"] == "failed":
+            raise AirflowException(event["message"])
+        if event["status"] == "dbt":
+            from cosmos_async.operators.fallback import run_real_dbt
+
+            run_real_dbt(self, context, event)
+
+    def on_kill(self) -> None:
+        """End the dbt process, where one runs on the worker."""
+        if self._process is not None:
+            self._process.terminate()
+
+
+class DbtRunAsyncOperator(DbtNodeAsyncOperator):
+    """A model."""
+
+
+class DbtSeedAsyncOperator(DbtNodeAsyncOperator):
+    """A seed."""
+
+    ui_color = "#f58d7e"
+
+
+class DbtSnapshotAsyncOperator(DbtNodeAsyncOperator):
+    """A snapshot."""
+
+    ui_color = "#964b00"
+
+
+class DbtTestAsyncOperator(DbtNodeAsyncOperator):
+    """The tests of a node; without a ``unique_id``, every test of the run."""
+
+    ui_color = "#8194e0"
+    default_work = "tests"
+
+    def __init__(
+        self, *, unique_id: str | None = None, work: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            unique_id=unique_id,
+            work=work or ("tests" if unique_id else "all_tests"),
+            **kwargs,
+        )
+
+
+class DbtBuildAsyncOperator(DbtNodeAsyncOperator):
+    """A node and its tests, in one task."""
+
+    ui_color = "#8194e0"
+    default_work = "build"
