@@ -108,7 +108,9 @@ class NodePlan:
     compiled_code: str | None = None
     steps: tuple[Step, ...] = ()
     test: TestRule | None = None
-    message: str | None = None  #: dbt's fixed message where it does not depend on a job (copy materialization, no-op)
+    message: str | None = (
+        None  #: dbt's fixed message where it does not depend on a job (copy materialization, no-op)
+    )
 
 
 @dataclass(frozen=True)
@@ -156,12 +158,17 @@ class Index:
 
     def all_tests(self) -> list[str]:
         """Return every test of the run, sorted."""
-        return sorted(test for test, entry in self.nodes.items() if entry.resource_type in ("test", "unit_test"))
+        return sorted(
+            test for test, entry in self.nodes.items() if entry.resource_type in ("test", "unit_test")
+        )
 
 
 def _step_to_json(step: Step) -> Json:
     kind = {Guard: "guard", JobOperation: "job", CallOperation: "call"}[type(step)]
-    return {"step": kind, **{name: value for name, value in asdict(step).items() if value is not None}}
+    return {
+        "step": kind,
+        **{name: value for name, value in asdict(step).items() if value is not None},
+    }
 
 
 def _step_from_json(document: Json) -> Step:
@@ -189,7 +196,9 @@ def _parse(data: bytes, what: str) -> Json:
         document = json.loads(data)
         found = document["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise PlanDamaged(f"{what} is not a readable plan ({error}). Clear the setup task to write it anew.") from error
+        raise PlanDamaged(
+            f"{what} is not a readable plan ({error}). Clear the setup task to write it anew."
+        ) from error
     if found != FORMAT:
         raise PlanVersionMismatch(
             f"{what} was written in plan format {found}, and this process reads format {FORMAT}. "
@@ -224,7 +233,9 @@ def load_node(data: bytes, *, what: str = "the node's plan") -> NodePlan:
             document["test"] = TestRule(**document["test"])
         return NodePlan(**document)
     except (KeyError, TypeError, ValueError) as error:
-        raise PlanDamaged(f"{what} is not a readable plan ({error}). Clear the setup task to write it anew.") from error
+        raise PlanDamaged(
+            f"{what} is not a readable plan ({error}). Clear the setup task to write it anew."
+        ) from error
 
 
 def dump_index(index: Index) -> bytes:
@@ -251,4 +262,6 @@ def load_index(data: bytes, *, what: str = "the plan's index") -> Index:
         prelude = tuple(_step_from_json(step) for step in document["prelude"])
         return Index(run=RunInfo(**document["run"]), nodes=nodes, prelude=prelude)
     except (KeyError, TypeError, ValueError) as error:
-        raise PlanDamaged(f"{what} is not a readable plan ({error}). Clear the setup task to write it anew.") from error
+        raise PlanDamaged(
+            f"{what} is not a readable plan ({error}). Clear the setup task to write it anew."
+        ) from error

@@ -60,7 +60,14 @@ def run_folder(base: str, *, dag_id: str, group_id: str | None, run_id: str) -> 
         StoreError: *base* is of a kind that is not supported.
     """
     check_base(base)
-    return "/".join([base.rstrip("/"), object_name(dag_id), object_name(group_id or "dag"), object_name(run_id)])
+    return "/".join(
+        [
+            base.rstrip("/"),
+            object_name(dag_id),
+            object_name(group_id or "dag"),
+            object_name(run_id),
+        ]
+    )
 
 
 def check_base(base: str) -> None:
@@ -76,7 +83,7 @@ def check_base(base: str) -> None:
             f"remote_target_path is {base!r}, but plans can be kept in gs://bucket/prefix or in a local folder only. "
             "Set AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH to a Google Cloud Storage path."
         )
-    if separator and scheme == "gs" and not rest.strip("/").split("/")[0]:
+    if separator and scheme == "gs" and not rest.split("/")[0]:
         raise StoreError(f"remote_target_path is {base!r}, which names no bucket. Write gs://bucket/prefix.")
     if not separator and not base.startswith("/"):
         raise StoreError(f"remote_target_path is {base!r}; a local folder must be given as an absolute path.")

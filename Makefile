@@ -1,0 +1,73 @@
+# Each command sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+VENVS := .venvs
+UV := $(VENVS)/tools/bin/uv
+RUN := $(VENVS)/airflow-3.3/bin/python
+AIRFLOWS := $(VENVS)/airflow-3.3/.ready $(VENVS)/airflow-2.11/.ready
+DBTS := $(VENVS)/dbt-1.11/.ready $(VENVS)/dbt-1.9/.ready
+WAREHOUSE := $(VENVS)/warehouse/.ready
+# Settings of the person's own Airflow and dbt must not steer ours.
+CLEAN_ENV := env -u PYTHONPATH -u DBT_PROFILES_DIR -u DBT_PROJECT_DIR -u BIGQUERY_EMULATOR_HOST -u STORAGE_EMULATOR_HOST \
+	AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-dbt test-acceptance check format dist clean
+
+help:  ## list the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready $(WAREHOUSE)  ## run a dbt project through a real Airflow; KEEP=1 leaves it running
+	@$(CLEAN_ENV) $(RUN) tests/demo/run.py $(if $(KEEP),--keep)
+
+test: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## all tests: unit, dbt, acceptance on two Airflows
+	@$(CLEAN_ENV) $(RUN) -m pytest tests $(ARGS)
+
+test-unit: $(VENVS)/airflow-3.3/.ready  ## the tests that need no dbt, warehouse or Airflow process
+	@$(CLEAN_ENV) $(RUN) -m pytest tests/unit -m "not dbt and not warehouse and not airflow" $(ARGS)
+
+test-dbt: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE)  ## the tests that run a real dbt
+	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "(dbt or warehouse) and not airflow" $(ARGS)
+
+test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real Airflow processes
+	@$(CLEAN_ENV) $(RUN) -m pytest tests -m airflow $(ARGS)
+
+check: $(VENVS)/airflow-3.3/.ready  ## lint, format and types, changing nothing
+	@$(VENVS)/airflow-3.3/bin/ruff check .
+	@$(VENVS)/airflow-3.3/bin/ruff format --check .
+	@$(CLEAN_ENV) $(RUN) -m mypy -p cosmos_async
+
+format: $(VENVS)/airflow-3.3/.ready  ## let ruff mend what it can
+	@$(VENVS)/airflow-3.3/bin/ruff check --fix .
+	@$(VENVS)/airflow-3.3/bin/ruff format .
+
+dist: $(UV)  ## build the wheel and the sdist
+	@$(UV) build -q --out-dir dist .
+
+clean:  ## remove the environments and everything built
+	rm -rf $(VENVS) .demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+
+$(UV):
+	@echo "Setting up uv ..."
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 is needed (make PYTHON=python3.11 ...)" if sys.version_info[:2] != (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENVS)/tools
+	@$(VENVS)/tools/bin/pip install -q --disable-pip-version-check uv
+
+# An environment is ready when its stamp is newer than its list.
+$(VENVS)/airflow-%/.ready: tests/env/airflow-%.txt setup.cfg | $(UV)
+	@echo "Setting up Airflow $* ..."
+	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/airflow-$*
+	@$(UV) pip install -q --python $(VENVS)/airflow-$*/bin/python -r $< -e .
+	@touch $@
+
+$(VENVS)/dbt-%/.ready: tests/env/dbt-%.txt | $(UV)
+	@echo "Setting up dbt $* ..."
+	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/dbt-$*
+	@$(UV) pip install -q --python $(VENVS)/dbt-$*/bin/python -r $<
+	@touch $@
+
+$(VENVS)/warehouse/.ready: tests/env/warehouse.txt tests/warehouse/prepare.py | $(UV)
+	@echo "Setting up the local warehouse ..."
+	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/warehouse
+	@$(UV) pip install -q --python $(VENVS)/warehouse/bin/python -r $<
+	@$(VENVS)/warehouse/bin/python tests/warehouse/prepare.py
+	@touch $@
