@@ -1,0 +1,177 @@
+"""Where a task begins and ends: in the triggerer, unless something of it needs a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cosmos_async import compat
+from cosmos_async.compat import DAG, AirflowException
+from cosmos_async.exceptions import ConfigError
+from cosmos_async.operators.node import DbtRunAsyncOperator, DbtTestAsyncOperator
+from cosmos_async.operators.teardown import TeardownAsyncOperator
+
+
+@pytest.fixture(autouse=True)
+def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins of the person who runs the tests do not decide."""
+    monkeypatch.setattr("cosmos_async.operators.deferred.has_listeners", lambda: False)
+
+
+def make(cls: type = DbtRunAsyncOperator, **kwargs: Any) -> Any:
+    """Make a task in a DAG of its own."""
+    kwargs = {"task_id": "t", "setup_task_id": "dbt_setup_async", "identity": {"conn_id": "gcp"}, **kwargs}
+    if cls is DbtRunAsyncOperator or issubclass(cls, DbtRunAsyncOperator):
+        kwargs.setdefault("unique_id", "model.shop.orders")
+    with DAG("d", schedule=None):
+        return cls(**kwargs)
+
+
+def test_a_plain_node_begins_and_ends_in_the_triggerer() -> None:
+    """No worker is used for it at all, where Airflow allows that."""
+    task = make()
+
+    assert task.start_from_trigger is compat.STARTS_IN_TRIGGERER
+    assert task.trigger_kwargs() == {
+        "work": "node",
+        "unique_id": "model.shop.orders",
+        "setup_task_id": "dbt_setup_async",
+        "identity": {"conn_id": "gcp"},
+        "succeeds_in_triggerer": compat.ENDS_IN_TRIGGERER,
+        "fails_in_triggerer": compat.ENDS_IN_TRIGGERER,
+    }
+
+
+class WithOwnExecute(DbtRunAsyncOperator):
+    """A user's subclass."""
+
+    def execute(self, context: Any) -> Any:
+        """Do something first."""
+        return super().execute(context)
+
+
+class WithOwnEnd(DbtRunAsyncOperator):
+    """A user's subclass."""
+
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> None:
+        """Do something afterwards."""
+        super().execute_complete(context, event)
+
+
+class WithNothingOfItsOwn(DbtRunAsyncOperator):
+    """A user's subclass that changes a colour."""
+
+    ui_color = "#000"
+
+
+def test_a_subclass_with_its_own_execute_is_entered_there() -> None:
+    """Its code runs, and then it defers."""
+    assert not make(WithOwnExecute).start_from_trigger
+
+
+def test_a_subclass_with_its_own_end_is_resumed_there() -> None:
+    """Its code runs after the trigger."""
+    task = make(WithOwnEnd)
+
+    assert task.start_from_trigger is compat.STARTS_IN_TRIGGERER
+    assert not task.succeeds_in_triggerer
+
+
+def test_a_subclass_with_nothing_of_its_own_needs_no_worker() -> None:
+    """Subclassing alone costs nothing."""
+    assert make(WithNothingOfItsOwn).succeeds_in_triggerer is compat.ENDS_IN_TRIGGERER
+
+
+@pytest.mark.parametrize(
+    ("arguments", "starts", "succeeds", "fails"),
+    [
+        pytest.param({"on_execute_callback": print}, False, True, True, id="on_execute_callback"),
+        pytest.param({"on_success_callback": print}, True, False, True, id="on_success_callback"),
+        pytest.param({"on_failure_callback": print}, True, True, False, id="on_failure_callback"),
+        pytest.param({"on_retry_callback": print}, True, True, False, id="on_retry_callback"),
+        pytest.param({"completion": "worker"}, True, False, False, id="the user wants a worker"),
+        pytest.param(
+            {"completion": "triggerer", "on_success_callback": print},
+            True,
+            True,
+            True,
+            id="the user wants none",
+        ),
+    ],
+)
+def test_what_airflow_runs_on_workers_only_gets_a_worker(
+    arguments: dict[str, Any], starts: bool, succeeds: bool, fails: bool
+) -> None:
+    """Callbacks run with all of their context, and the rest of the task still waits in the triggerer."""
+    task = make(**arguments)
+
+    assert bool(task.start_from_trigger) is (starts and compat.STARTS_IN_TRIGGERER)
+    assert task.succeeds_in_triggerer is (succeeds and compat.ENDS_IN_TRIGGERER)
+    assert task.fails_in_triggerer is (fails and compat.ENDS_IN_TRIGGERER)
+
+
+def test_listeners_get_every_task_on_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenLineage sees each node begin and end."""
+    monkeypatch.setattr("cosmos_async.operators.deferred.has_listeners", lambda: True)
+    task = make()
+
+    assert (task.start_from_trigger, task.succeeds_in_triggerer, task.fails_in_triggerer) == (
+        False,
+        False,
+        False,
+    )
+
+
+def test_a_test_task_without_a_node_executes_all_tests() -> None:
+    """AFTER_ALL."""
+    assert make(DbtTestAsyncOperator).work == "all_tests"
+    assert make(DbtTestAsyncOperator, unique_id="model.shop.orders").work == "tests"
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "message"),
+    [
+        pytest.param(DbtRunAsyncOperator, {"unique_id": None}, "task t needs unique_id", id="no node"),
+        pytest.param(DbtRunAsyncOperator, {"setup_task_id": None}, "does not know its plan", id="no setup"),
+        pytest.param(DbtRunAsyncOperator, {"work": "both"}, "work is 'both' in task t", id="unknown work"),
+        pytest.param(
+            DbtRunAsyncOperator, {"completion": "x"}, "completion is 'x' in task t", id="unknown completion"
+        ),
+        pytest.param(
+            TeardownAsyncOperator, {"identity": None}, "does not know what to delete", id="teardown"
+        ),
+    ],
+)
+def test_a_wrong_argument_is_named_when_the_dag_is_parsed(
+    cls: type, arguments: dict[str, Any], message: str
+) -> None:
+    """Nothing is submitted before."""
+    with pytest.raises(ConfigError, match=message):
+        make(cls, **arguments)
+
+
+def test_a_failed_node_fails_on_the_worker_with_the_triggers_words() -> None:
+    """Airflow then retries and calls back as for any task."""
+    with pytest.raises(AirflowException, match="model.shop.orders: Unrecognized name"):
+        make().execute_complete({}, {"status": "failed", "message": "model.shop.orders: Unrecognized name"})
+
+
+def test_a_trigger_that_ends_without_a_word_is_not_a_success() -> None:
+    """Silence is not success."""
+    with pytest.raises(AirflowException, match="without a word"):
+        make().execute_complete({}, None)
+
+
+def test_a_serialized_node_is_small_and_restores() -> None:
+    """Airflow reads the whole DAG for each trigger it starts, so each task must stay small."""
+    import json
+
+    from airflow.serialization import serialized_objects
+
+    serializer = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    task = make()
+    document = serializer.to_dict(task.dag)
+
+    assert len(json.dumps(document["dag"]["tasks"][0])) < 1500
+    assert serializer.from_dict(document).task_dict["t"].task_type == "DbtRunAsyncOperator"
