@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow import __version__ as _airflow_version
 from airflow.exceptions import AirflowException
 
-AIRFLOW_VERSION: tuple[int, int] = tuple(
-    int(part) for part in _airflow_version.split(".")[:2]
-)  # type: ignore[assignment]
+AIRFLOW_VERSION: tuple[int, int] = tuple(int(part) for part in _airflow_version.split(".")[:2])  # type: ignore[assignment]
 
 if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 0):
     from airflow.sdk import DAG, BaseHook, BaseOperator, BaseOperatorLink, TaskGroup
@@ -27,12 +25,12 @@ else:  # removable when Airflow 2.11 is dropped
 __all__ = [
     "AIRFLOW_VERSION",
     "DAG",
+    "ENDS_IN_TRIGGERER",
+    "STARTS_IN_TRIGGERER",
     "AirflowException",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
-    "ENDS_IN_TRIGGERER",
-    "STARTS_IN_TRIGGERER",
     "TaskGroup",
     "has_listeners",
     "start_trigger_args",
@@ -49,9 +47,7 @@ STARTS_IN_TRIGGERER = AIRFLOW_VERSION in (
 ENDS_IN_TRIGGERER = AIRFLOW_VERSION >= (2, 10)
 
 
-def start_trigger_args(
-    trigger_cls: str, trigger_kwargs: dict[str, Any], next_method: str
-) -> Any:
+def start_trigger_args(trigger_cls: str, trigger_kwargs: dict[str, Any], next_method: str) -> Any:
     """Return Airflow's ``StartTriggerArgs``; only where :data:`STARTS_IN_TRIGGERER`."""
     from airflow.triggers.base import StartTriggerArgs
 
@@ -86,6 +82,5 @@ def has_listeners() -> bool:
         for listener in get_listener_manager().pm.get_plugins()
         for hook in _TASK_LISTENER_HOOKS
         # Airflow's own example listens to everything and does nothing.
-        if getattr(listener, "__name__", "")
-        != "airflow.example_dags.plugins.event_listener"
+        if getattr(listener, "__name__", "") != "airflow.example_dags.plugins.event_listener"
     )

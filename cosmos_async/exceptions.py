@@ -75,7 +75,9 @@ class GuardDiffered(CosmosAsyncError):
     """
 
     def __init__(self, unique_id: str, subject: str, planned: Any, found: Any) -> None:
-        super().__init__(f"{unique_id}: {subject} is no longer what the plan was made for: planned {planned!r}, found {found!r}")
+        super().__init__(
+            f"{unique_id}: {subject} is no longer what the plan was made for: planned {planned!r}, found {found!r}"
+        )
         self.unique_id = unique_id
         self.subject = subject
         self.planned = planned
@@ -94,7 +96,12 @@ class ApiError(CosmosAsyncError):
     """
 
     def __init__(
-        self, message: str, *, status: int | None = None, reason: str | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        reason: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status

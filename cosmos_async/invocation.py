@@ -60,10 +60,7 @@ class DbtInvocation:
         Raises:
             ConfigError: A rendered flag is neither true nor false.
         """
-        changes = {
-            name: operator.render_template(getattr(self, name), context)
-            for name in TEMPLATED
-        }
+        changes = {name: operator.render_template(getattr(self, name), context) for name in TEMPLATED}
         for name in ("full_refresh", "install_deps"):
             changes[name] = _as_bool(name, changes[name])
         return replace(self, **changes)

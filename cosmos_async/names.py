@@ -53,7 +53,15 @@ def job_id(key: TaskKey, unique_id: str, operation: int) -> str:
         operation: The operation's position in the node's plan.
     """
     readable = _ILLEGAL_IN_JOB_ID.sub("_", unique_id.split(".", 2)[-1])[:60]
-    unique = digest(key.dag_id, key.run_id, key.task_id, key.map_index, key.try_number, unique_id, operation)
+    unique = digest(
+        key.dag_id,
+        key.run_id,
+        key.task_id,
+        key.map_index,
+        key.try_number,
+        unique_id,
+        operation,
+    )
     return f"cosmos_{readable}_t{key.try_number}_{operation}_{unique[:20]}"
 
 

@@ -44,10 +44,17 @@ def project_table(resource: dict[str, Any] | None) -> dict[str, Any] | None:
         "schema": project_fields((resource.get("schema") or {}).get("fields")),
         "time_partitioning": None
         if time is None
-        else {"type": time.get("type", "DAY"), "field": time.get("field"), "expiration": time.get("expirationMs")},
+        else {
+            "type": time.get("type", "DAY"),
+            "field": time.get("field"),
+            "expiration": time.get("expirationMs"),
+        },
         "range_partitioning": None
         if range_ is None
-        else {"field": range_.get("field"), **{key: str(value) for key, value in (range_.get("range") or {}).items()}},
+        else {
+            "field": range_.get("field"),
+            **{key: str(value) for key, value in (range_.get("range") or {}).items()},
+        },
         "clustering": (resource.get("clustering") or {}).get("fields") or [],
     }
 

@@ -153,7 +153,7 @@ def test_a_wrong_argument_is_named_when_the_dag_is_parsed(
 
 def test_a_failed_node_fails_on_the_worker_with_the_triggers_words() -> None:
     """Airflow then retries and calls back as for any task."""
-    with pytest.raises(AirflowException, match="model.shop.orders: Unrecognized name"):
+    with pytest.raises(AirflowException, match=r"model\.shop\.orders: Unrecognized name"):
         make().execute_complete({}, {"status": "failed", "message": "model.shop.orders: Unrecognized name"})
 
 
