@@ -1,0 +1,130 @@
+"""
+Runs local-bigquery on a loopback port; executed by the warehouse environment's interpreter, imported by nothing.
+
+What it changes about local-bigquery, and why:
+
+- Two of its modules use Python 3.12 syntax. They are rewritten while they are imported; the files stay as installed.
+  A text that is not found where it should be stops the start: another version needs another look.
+- DuckDB's extensions are taken from the environment (see `prepare`) and never downloaded. The geography functions
+  need a 78 MB extension more and are left out.
+- Its gRPC server for the Storage API is not started.
+
+Prints one line of JSON, {"port": …}, when it answers, and ends with the process that started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.machinery
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any
+
+PYTHON_311 = {
+    "local_bigquery.catalog.metadata": {
+        "def list_[R: Resource](model: type[R], *keys: str) -> list[R]:": "def list_(model, *keys):",
+        "def load[R: Resource](model: type[R], *keys: str) -> R | None:": "def load(model, *keys):",
+        "def save[R: Resource](resource: R, *keys: str) -> R:": "def save(resource, *keys):",
+    },
+    "local_bigquery.engine.results": {
+        # A quote of the f-string's own kind within its braces.
+        """f"THEN error('{message.replace("'", "''")}') ELSE {expression} END\"""": (
+            """f'''THEN error('{message.replace("'", "''")}') ELSE {expression} END'''"""
+        ),
+    },
+}
+WITHOUT = ("geography.sql",)
+
+
+class Rewriter(importlib.machinery.SourceFileLoader):
+    """Loads a module whose text is brought to Python 3.11 first."""
+
+    def get_code(self, fullname: str) -> Any:
+        """Compile the rewritten text, past the cache of byte code."""
+        text = Path(self.path).read_text(encoding="utf-8")
+        for old, new in PYTHON_311[fullname].items():
+            if text.count(old) != 1:
+                raise ImportError(f"{fullname} is not the text this start script knows: no {old!r}")
+            text = text.replace(old, new)
+        return compile(text, self.path, "exec")
+
+
+class Finder(MetaPathFinder):
+    """Sends the modules of `PYTHON_311` to the `Rewriter`."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+        """Find a module as usual, but load the known ones differently."""
+        if fullname not in PYTHON_311:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.origin is not None:
+            spec.loader = Rewriter(fullname, spec.origin)
+        return spec
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process within a second of *parent*'s death; a killed front cannot stop us itself."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+def load_application(data_dir: Path, project: str, extensions: Path) -> Any:
+    """Import local-bigquery, configured, with its database open."""
+    import duckdb
+
+    connect = duckdb.connect
+
+    @functools.wraps(connect)
+    def offline(database: str = ":memory:", read_only: bool = False, config: Any = None) -> Any:
+        local = {"extension_directory": str(extensions), "autoinstall_known_extensions": "false"}
+        return connect(database, read_only, {**local, **(config or {})})
+
+    duckdb.connect = offline
+    sys.meta_path.insert(0, Finder())
+
+    from local_bigquery.engine import database
+    from local_bigquery.settings import settings
+
+    settings.data_dir = data_dir
+    settings.default_project_id = project
+    database.FUNCTIONS = [path for path in database.FUNCTIONS if path.name not in WITHOUT]
+    database.connection()
+
+    from local_bigquery import app
+
+    return app
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--project", required=True, help="the project that exists from the start")
+    parser.add_argument("--parent", type=int, required=True, help="the process to end with")
+    arguments = parser.parse_args()
+    end_with_parent(arguments.parent)
+
+    import uvicorn
+
+    extensions = Path(sys.prefix) / "duckdb-extensions"
+    app = load_application(arguments.data_dir, arguments.project, extensions)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
+    config = uvicorn.Config(app, log_level="warning", access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""
+The emulator as an `Engine`: it runs the SQL, the load and the copy of each job that our job API has accepted.
+
+Each job becomes a fresh job of the emulator, whose ids are its own business, and is waited for by its long poll.
+What BigQuery reports and the emulator does not, `statistics` supplies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from cosmos_async.testing.engine import ApiError, ChildJob, EngineJob, JobError, JobResult, Json
+from tests.warehouse.client import EmulatorClient
+from tests.warehouse.rewrites import code, rewritten
+from tests.warehouse.statistics import Statistics
+
+POLL_MS = 10_000
+#: How often a load or copy job is looked at, in seconds; the emulator polls queries only.
+LOOK_EVERY = 0.1
+PAGE = 10_000
+#: The emulator works on eight jobs; more would only hold its threads.
+READERS = 8
+#: The label by which a job says how many milliseconds it wants to take at least.
+HOLD_LABEL = "hold_ms"
+_READS = re.compile(r"\s*(\(|select\b|with\b)", re.IGNORECASE)
+_INT64_TIMESTAMPS = {"formatOptions.useInt64Timestamp": "true"}
+
+
+class EmulatorEngine:
+    """
+    Runs jobs on the emulator.
+
+    Writes run one after the other: two commits at once can fail in the emulator ("Failed to commit DuckLake
+    transaction") where BigQuery would run both.
+
+    Args:
+        client: The connection to the emulator.
+        hold_ms: How many milliseconds each job takes at least, so that waiting can be watched.
+    """
+
+    def __init__(self, client: EmulatorClient, *, hold_ms: int = 0) -> None:
+        self._client = client
+        self._hold_ms = hold_ms
+        self._statistics = Statistics(client)
+        self._readers = asyncio.Semaphore(READERS)
+        self.writer = asyncio.Lock()  #: held by whoever changes tables; the catalog takes it too
+
+    async def run(self, job: EngineJob) -> JobResult:
+        """Run *job* to its end; cancelling it stops the emulator's job."""
+        await self._hold(job)
+        reads = job.kind == "query" and is_read(job.sql) and not writes_a_table(job)
+        async with self._readers if reads else self.writer:
+            return await self._run(job)
+
+    async def dry_run(self, job: EngineJob) -> JobResult:
+        """Ask the emulator for the schema and the error, without running anything."""
+        body = {"configuration": {**_configuration(job), "dryRun": True}}
+        try:
+            answer = await self._client.call("POST", job.project_id, "jobs", body=body)
+        except ApiError as error:
+            return JobResult(error=JobError(error.reason, error.message, error.location))
+        schema = answer["statistics"].get("query", {}).get("schema", {}).get("fields")
+        statistics = await self._statistics.of(job, answer, elapsed_ms=0)
+        return JobResult(schema=schema, statistics=statistics)
+
+    async def _hold(self, job: EngineJob) -> None:
+        label = job.labels.get(HOLD_LABEL, "")
+        milliseconds = int(label) if label.isdigit() else self._hold_ms
+        if milliseconds:
+            await asyncio.sleep(milliseconds / 1000)
+
+    async def _run(self, job: EngineJob) -> JobResult:
+        emulated = uuid.uuid4().hex
+        started = asyncio.get_running_loop().time()
+        submission = asyncio.ensure_future(self._submit(job, emulated))
+        try:
+            answer = await self._wait(job, await asyncio.shield(submission))
+        except asyncio.CancelledError:
+            await self._stop(job, emulated, submission)
+            raise
+        except ApiError as error:
+            return JobResult(error=JobError(error.reason, error.message, error.location))
+        elapsed = int((asyncio.get_running_loop().time() - started) * 1000)
+        return await self._result(job, answer, elapsed)
+
+    async def _submit(self, job: EngineJob, emulated: str) -> Json:
+        reference = {"projectId": job.project_id, "jobId": emulated}
+        body = {"jobReference": reference, "configuration": _configuration(job)}
+        if job.kind == "load" and job.data is not None:
+            return await self._client.upload(job.project_id, body, job.data)
+        return await self._client.call("POST", job.project_id, "jobs", body=body)
+
+    async def _wait(self, job: EngineJob, answer: Json) -> Json:
+        """Return the emulator's job when it is DONE, beginning with what it was in *answer*."""
+        emulated = answer["jobReference"]["jobId"]
+        while answer["status"]["state"] != "DONE":
+            await self._pause(job, emulated)
+            answer = await self._client.call("GET", job.project_id, "jobs", emulated)
+        return answer
+
+    async def _pause(self, job: EngineJob, emulated: str) -> None:
+        """Return when the job is done or when it is time to look again."""
+        if job.kind != "query":
+            await asyncio.sleep(LOOK_EVERY)
+            return
+        params = {"timeoutMs": POLL_MS, "maxResults": 0}
+        try:
+            await self._client.call("GET", job.project_id, "queries", emulated, params=params)
+        except ApiError:
+            # The poll answers with the error of a failed job; `jobs.get` has it too.
+            pass
+
+    async def _stop(self, job: EngineJob, emulated: str, submission: asyncio.Future[Json]) -> None:
+        """Cancel the emulator's job, and return only when it is over, so that the next write finds no other."""
+        try:
+            answer = await submission
+            await self._client.call("POST", job.project_id, "jobs", emulated, "cancel")
+            await self._wait(job, answer)
+        except ApiError:
+            # It was refused or has ended by itself.
+            pass
+
+    async def _result(self, job: EngineJob, answer: Json, elapsed_ms: int) -> JobResult:
+        failure = answer["status"].get("errorResult")
+        if failure:
+            location = failure.get("location")
+            return JobResult(error=JobError(failure["reason"], failure["message"], location))
+        statistics = await self._statistics.of(job, answer, elapsed_ms=elapsed_ms)
+        if job.kind != "query":
+            return JobResult(statistics=statistics)
+        destination = destination_of(answer, job)
+        configuration: Json = {"query": {"destinationTable": destination}} if destination else {}
+        children = await self._children(job, answer)
+        schema, rows = await self._rows(job, answer)
+        return JobResult(
+            schema=schema,
+            rows=rows,
+            statistics=statistics,
+            configuration=configuration,
+            children=children,
+        )
+
+    async def _rows(self, job: EngineJob, answer: Json) -> tuple[Sequence[Json] | None, Sequence[Json]]:
+        if "destinationTable" not in answer["configuration"]["query"]:
+            return None, ()
+        emulated = answer["jobReference"]["jobId"]
+        rows: list[Json] = []
+        params: dict[str, Any] = {"maxResults": PAGE, **_INT64_TIMESTAMPS}
+        while True:
+            page = await self._client.call("GET", job.project_id, "queries", emulated, params=params)
+            rows += page.get("rows", ())
+            if "pageToken" not in page:
+                return page["schema"]["fields"], rows
+            params["pageToken"] = page["pageToken"]
+
+    async def _children(self, job: EngineJob, answer: Json) -> list[ChildJob]:
+        if not int(answer["statistics"].get("numChildJobs", 0)):
+            return []
+        parent = answer["jobReference"]["jobId"]
+        listed = await self._client.call("GET", job.project_id, "jobs", params={"parentJobId": parent})
+        # The emulator numbers them: script_job_<parent>_0, _1, …
+        by_number = sorted(listed["jobs"], key=lambda child: int(child["jobReference"]["jobId"].rsplit("_", 1)[1]))
+        return [
+            ChildJob(dict(job.configuration), JobResult(statistics={"query": child["statistics"].get("query", {})}))
+            for child in by_number
+        ]
+
+
+def is_read(sql: str) -> bool:
+    """Whether *sql* is one SELECT, which changes nothing."""
+    bare = code(sql)
+    return bool(_READS.match(bare)) and ";" not in bare.rstrip().rstrip(";")
+
+
+def writes_a_table(job: EngineJob) -> bool:
+    """Whether a SELECT's result goes to a table of the client's choice."""
+    return "destinationTable" in job.configuration.get("query", {})
+
+
+def destination_of(answer: Json, job: EngineJob) -> Json | None:
+    """
+    The table BigQuery names as the job's destination.
+
+    A SELECT has the (temporary) table of its result, CREATE TABLE AS SELECT the created one. The emulator leaves the
+    latter out, and dbt then fails with "'NoneType' object has no attribute 'path'".
+    """
+    configured: Json | None = answer["configuration"]["query"].get("destinationTable")
+    query = answer["statistics"].get("query", {})
+    return configured or (
+        query.get("ddlTargetTable") if query.get("statementType") == "CREATE_TABLE_AS_SELECT" else None
+    )
+
+
+def _configuration(job: EngineJob) -> Json:
+    """Return the configuration to give to the emulator: without what our job API does itself, with SQL it can read."""
+    ours = ("labels", "jobTimeoutMs", "reservation")
+    configuration = {key: value for key, value in job.configuration.items() if key not in ours}
+    if job.kind == "query":
+        configuration["query"] = {**configuration["query"], "query": rewritten(job.sql)}
+    return configuration
