@@ -88,3 +88,27 @@ def _type(value: Any) -> str:
     if isinstance(value, dt.time):
         return "TIME"
     return "STRING"
+
+
+def float_timestamps(schema: Sequence[Json], rows: Sequence[Json]) -> list[Json]:
+    """Return *rows* as clients get them that do not ask for integer timestamps: TIMESTAMP in seconds, as a float."""
+    if not any(field["type"] in ("TIMESTAMP", "RECORD", "STRUCT") for field in schema):
+        return list(rows)
+    return [_float_row(schema, row) for row in rows]
+
+
+def _float_row(schema: Sequence[Json], row: Json) -> Json:
+    return {"f": [{"v": _float_value(field, cell["v"])} for field, cell in zip(schema, row["f"])]}
+
+
+def _float_value(field: Json, value: Any) -> Any:
+    if value is None:
+        return None
+    if field.get("mode") == "REPEATED":
+        single = {**field, "mode": "NULLABLE"}
+        return [{"v": _float_value(single, item["v"])} for item in value]
+    if field["type"] in ("RECORD", "STRUCT"):
+        return _float_row(field.get("fields", ()), value)
+    if field["type"] == "TIMESTAMP":
+        return repr(int(value) / 1_000_000)
+    return value
