@@ -20,8 +20,6 @@ from pathlib import Path
 from tests.warehouse.child import EmulatorError
 from tests.warehouse.front import PROJECT, front
 
-ACCOUNT = "cosmos@{project}.iam.gserviceaccount.com"
-
 
 async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
     """Run until a signal asks to end; EmulatorError when the emulator ends before."""
@@ -32,10 +30,10 @@ async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
     options = {"project": arguments.project, "port": arguments.port, "hold_ms": arguments.job_ms}
     async with front(data_dir, python=arguments.emulator_python, **options) as running:
         google = running.google
-        key = google.add_account(ACCOUNT.format(project=arguments.project), project_id=arguments.project)
+        key = google.add_account(google.email)
         arguments.key_file.write_text(json.dumps(key, indent=2))
         for bucket in arguments.bucket:
-            google.storage.create_bucket(bucket)
+            google.add_bucket(bucket)
         ready = {
             "endpoint": google.endpoint,
             "token_uri": key["token_uri"],

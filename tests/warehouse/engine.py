@@ -129,12 +129,14 @@ class EmulatorEngine:
         if failure:
             location = failure.get("location")
             return JobResult(error=JobError(failure["reason"], failure["message"], location))
-        statistics = await self._statistics.of(job, answer, elapsed_ms=elapsed_ms)
         if job.kind != "query":
-            return JobResult(statistics=statistics)
-        destination = destination_of(answer, job)
+            return JobResult(statistics=await self._statistics.of(job, answer, elapsed_ms=elapsed_ms))
+        destination = destination_of(answer)
         configuration: Json = {"query": {"destinationTable": destination}} if destination else {}
         children = await self._children(job, answer)
+        statistics = await self._statistics.of(
+            job, answer, elapsed_ms=elapsed_ms, children=[child.result.statistics for child in children]
+        )
         schema, rows = await self._rows(job, answer)
         return JobResult(
             schema=schema,
@@ -164,10 +166,12 @@ class EmulatorEngine:
         listed = await self._client.call("GET", job.project_id, "jobs", params={"parentJobId": parent})
         # The emulator numbers them: script_job_<parent>_0, _1, …
         by_number = sorted(listed["jobs"], key=lambda child: int(child["jobReference"]["jobId"].rsplit("_", 1)[1]))
-        return [
-            ChildJob(dict(job.configuration), JobResult(statistics={"query": child["statistics"].get("query", {})}))
-            for child in by_number
-        ]
+        children = []
+        for child in by_number:
+            full = await self._client.call("GET", job.project_id, "jobs", child["jobReference"]["jobId"])
+            statistics = await self._statistics.of(job, full, elapsed_ms=0)
+            children.append(ChildJob(dict(job.configuration), JobResult(statistics=statistics)))
+        return children
 
 
 def is_read(sql: str) -> bool:
@@ -181,7 +185,7 @@ def writes_a_table(job: EngineJob) -> bool:
     return "destinationTable" in job.configuration.get("query", {})
 
 
-def destination_of(answer: Json, job: EngineJob) -> Json | None:
+def destination_of(answer: Json) -> Json | None:
     """
     The table BigQuery names as the job's destination.
 

@@ -46,5 +46,6 @@ async def front(
         stack.push_async_callback(client.close)
         engine = EmulatorEngine(client, hold_ms=hold_ms)
         catalog = EmulatorCatalog(client, engine.writer)
-        google = await stack.enter_async_context(FakeGoogle(engine=engine, catalog=catalog, port=port))
+        google = FakeGoogle(project_id=project, engine=engine, catalog=catalog, port=port)
+        await stack.enter_async_context(google)
         yield Front(google, child)

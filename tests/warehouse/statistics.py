@@ -7,6 +7,7 @@ the seconds the emulator took.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cosmos_async.testing.answers import merged
@@ -36,32 +37,33 @@ class Statistics:
         self._client = client
         self._view_references: dict[str, list[TableKey]] = {}  # by the text of the view
 
-    async def of(self, job: EngineJob, answer: Json, *, elapsed_ms: int) -> Json:
-        """Return the statistics of *job*, which the emulator answered with *answer* after *elapsed_ms*."""
+    async def of(
+        self, job: EngineJob, answer: Json, *, elapsed_ms: int, children: Sequence[Json] = ()
+    ) -> Json:
+        """
+        Return the statistics of *job*.
+
+        Args:
+            job: The job.
+            answer: What the emulator says of it.
+            elapsed_ms: How long it took.
+            children: The finished statistics of a script's statements, whose bytes are the script's.
+        """
         given: Json = answer["statistics"]
         if job.kind != "query":
             kept = {key: given[key] for key in (job.kind,) if key in given}
             return merged(kept, {"totalSlotMs": str(max(1, elapsed_ms))})
-        query: Json = {key: value for key, value in given.get("query", {}).items() if key != "schema"}
-        processed = 0
-        if query.get("statementType") != "CREATE_VIEW":
+        query = dict(given.get("query", {}))
+        processed = sum(int(child["totalBytesProcessed"]) for child in children)
+        if query.get("statementType") != "CREATE_VIEW" and not children:
             processed = await self._bytes([_key(table) for table in query.get("referencedTables", ())])
-        slots = max(1, elapsed_ms) if processed else 0
-        query.update(
-            totalBytesProcessed=str(processed),
-            totalBytesBilled=str(billed(processed)),
-            totalSlotMs=str(slots),
-            cacheHit=False,
-        )
-        if "schema" in given.get("query", {}):
-            query["schema"] = given["query"]["schema"]
-        kept = {key: given[key] for key in ("sessionInfo", "transactionInfo") if key in given}
-        return {
-            **kept,
+        totals = {
             "totalBytesProcessed": str(processed),
-            "totalSlotMs": str(slots),
-            "query": query,
+            "totalSlotMs": str(max(1, elapsed_ms) if processed else 0),
         }
+        query.update(totals, totalBytesBilled=str(billed(processed)), cacheHit=False)
+        kept = {key: given[key] for key in ("sessionInfo", "transactionInfo") if key in given}
+        return {**kept, **totals, "query": query}
 
     async def _bytes(self, tables: list[TableKey], depth: int = DEPTH) -> int:
         total = 0
