@@ -8,7 +8,6 @@ cancellation included, into a result.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import logging
 import re
@@ -204,14 +203,11 @@ class JobStore:
         where = f"{normal_location(location)}." if location else ""
         raise ApiError(404, "notFound", f"Not found: Job {project_id}:{where}{job_id}")
 
-    def cancel(self, job: Job, message: str = CANCELLED_BY_USER) -> None:
+    def cancel(self, job: Job) -> None:
         """Ask *job* to stop; it is DONE a moment later. A job that is DONE stays as it is."""
-        task = self._tasks.get(job)
-        if task is None:
-            return
-        job.cancels += 1
-        job.stop_message = message
-        task.cancel()
+        if job in self._tasks:
+            job.cancels += 1
+            self._stop(job, CANCELLED_BY_USER)
 
     def delete(self, job: Job) -> None:
         """Forget a job that is DONE."""
@@ -226,6 +222,12 @@ class JobStore:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _stop(self, job: Job, message: str) -> None:
+        # Once: a second cancellation would interrupt an engine that is busy stopping.
+        if job.stop_message is None and job in self._tasks:
+            job.stop_message = message
+            self._tasks[job].cancel()
+
     def _add(self, job: Job) -> Job:
         key = (job.spec.project_id, job.spec.location, job.spec.job_id)
         if key in self._jobs:
@@ -234,21 +236,26 @@ class JobStore:
         return job
 
     async def _execute(self, job: Job) -> JobResult:
-        async with self._slots or contextlib.nullcontext():
-            job.start(self._clock())
-            timeout_ms = int(job.spec.configuration.get("jobTimeoutMs") or 0)
-            timer = None
-            if timeout_ms:
-                message = f"Job execution was cancelled: Job timed out after {timeout_ms / 1000:g}s"
-                loop = asyncio.get_running_loop()
-                timer = loop.call_later(timeout_ms / 1000, self.cancel, job, message)
-            try:
-                return await self._engine.run(job.spec)
-            except ApiError as error:
-                return JobResult(error=JobError(error.reason, error.message, error.location))
-            finally:
-                if timer:
-                    timer.cancel()
+        if self._slots is None:
+            return await self._run(job)
+        async with self._slots:
+            return await self._run(job)
+
+    async def _run(self, job: Job) -> JobResult:
+        job.start(self._clock())
+        timeout_ms = int(job.spec.configuration.get("jobTimeoutMs") or 0)
+        timer = None
+        if timeout_ms:
+            message = f"Job execution was cancelled: Job timed out after {timeout_ms / 1000:g}s"
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(timeout_ms / 1000, self._stop, job, message)
+        try:
+            return await self._engine.run(job.spec)
+        except ApiError as error:
+            return JobResult(error=JobError(error.reason, error.message, error.location))
+        finally:
+            if timer:
+                timer.cancel()
 
     def _ended(self, job: Job, task: asyncio.Task[JobResult]) -> None:
         del self._tasks[job]
