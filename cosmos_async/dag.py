@@ -1,0 +1,195 @@
+"""
+``DbtDag`` and ``DbtTaskGroup``: a dbt project as Airflow tasks.
+
+Both are what they are called, an Airflow DAG and an Airflow task group, and take the arguments of these beside their
+own.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cosmos_async import settings
+from cosmos_async.arguments import OperatorArgs
+from cosmos_async.compat import DAG, TaskGroup
+from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos_async.exceptions import ConfigError, ProfileError
+from cosmos_async.graph import load_graph
+from cosmos_async.rendering import Renderer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DbtDag", "DbtTaskGroup"]
+
+
+class DbtDag(DAG):
+    """
+    An Airflow DAG that runs a dbt project.
+
+    Args:
+        args: Positional arguments of Airflow's ``DAG``.
+        project_config: The dbt project.
+        profile_config: How dbt and the triggerer reach BigQuery.
+        execution_config: With which dbt, from where.
+        render_config: Which nodes, and how they look as tasks.
+        operator_args: Arguments for the tasks: dbt's (``vars``, ``full_refresh``, ...) and Airflow's (``retries``, ...).
+        on_warning_callback: Not available.
+        kwargs: Keyword arguments of Airflow's ``DAG``.
+
+    Raises:
+        ConfigError: Something the configuration names is missing or contradictory.
+        DbtError: dbt cannot read the project.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        project_config: ProjectConfig,
+        profile_config: ProfileConfig | None = None,
+        execution_config: ExecutionConfig | None = None,
+        render_config: RenderConfig | None = None,
+        operator_args: dict[str, Any] | None = None,
+        on_warning_callback: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        add_dbt_project(
+            self,
+            None,
+            project_config=project_config,
+            profile_config=profile_config,
+            execution_config=execution_config,
+            render_config=render_config,
+            operator_args=operator_args,
+            on_warning_callback=on_warning_callback,
+        )
+
+
+class DbtTaskGroup(TaskGroup):
+    """
+    An Airflow task group that runs a dbt project; a DAG may have several.
+
+    Args:
+        group_id: The group's id, and the prefix of its tasks' ids.
+        args: Further positional arguments of Airflow's ``TaskGroup``.
+        kwargs: Keyword arguments of Airflow's ``TaskGroup``; the others are those of :class:`DbtDag`.
+    """
+
+    def __init__(
+        self,
+        group_id: str = "dbt_task_group",
+        *args: Any,
+        project_config: ProjectConfig,
+        profile_config: ProfileConfig | None = None,
+        execution_config: ExecutionConfig | None = None,
+        render_config: RenderConfig | None = None,
+        operator_args: dict[str, Any] | None = None,
+        on_warning_callback: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(group_id, *args, **kwargs)
+        add_dbt_project(
+            self.dag,
+            self,
+            project_config=project_config,
+            profile_config=profile_config,
+            execution_config=execution_config,
+            render_config=render_config,
+            operator_args=operator_args,
+            on_warning_callback=on_warning_callback,
+        )
+
+
+def add_dbt_project(
+    dag: DAG,
+    task_group: TaskGroup | None,
+    *,
+    project_config: ProjectConfig,
+    profile_config: ProfileConfig | None = None,
+    execution_config: ExecutionConfig | None = None,
+    render_config: RenderConfig | None = None,
+    operator_args: dict[str, Any] | None = None,
+    on_warning_callback: Callable[..., Any] | None = None,
+) -> None:
+    """
+    Add a dbt project's tasks to *dag*, into *task_group* if there is one.
+
+    The configuration objects are not changed; several DAGs may share them.
+    """
+    if on_warning_callback is not None:
+        raise ConfigError(
+            "on_warning_callback is not supported: tests are judged in the triggerer, which runs no code of a DAG. "
+            "Leave it out; warnings stand in the tests' logs and in run_results.json."
+        )
+    if profile_config is None:
+        raise ProfileError("There is no profile_config. Give DbtDag or DbtTaskGroup one.")
+    if not settings.enable_setup_async_task():
+        raise ConfigError(
+            "Setting enable_setup_async_task is False, but every run plans itself here. Remove the setting, or set "
+            "AIRFLOW__COSMOS_ASYNC__ENABLE_SETUP_ASYNC_TASK=True if Cosmos needs it."
+        )
+    render = copy.copy(render_config) if render_config is not None else RenderConfig()
+    execution = copy.copy(execution_config) if execution_config is not None else ExecutionConfig()
+    project = _placed(project_config, execution, render)
+    args = OperatorArgs.sort(operator_args)
+    _override(execution, args)
+    if args.dbt.get("env") and project.env_vars:
+        raise ConfigError(
+            "operator_args has env beside ProjectConfig.env_vars. Use ProjectConfig.env_vars alone."
+        )
+
+    project.validate()
+    profile_config.validate()
+    graph = load_graph(project, profile_config, execution, render)
+    Renderer(
+        graph,
+        dag=dag,
+        task_group=task_group,
+        project=project,
+        profile=profile_config,
+        execution=execution,
+        render=render,
+        args=replace(args, dbt=_invocation(args, project, execution, render)),
+    ).render()
+
+
+def _placed(project: ProjectConfig, execution: ExecutionConfig, render: RenderConfig) -> ProjectConfig:
+    if project.dbt_project_path is not None:
+        if execution.project_path or render.project_path:
+            raise ConfigError(
+                "dbt_project_path is set in ProjectConfig and again in ExecutionConfig or RenderConfig. Set it in "
+                "ProjectConfig, or, where import and run time see different folders, only in the two others."
+            )
+        return project
+    if execution.project_path is None:
+        raise ConfigError(
+            "There is no dbt_project_path: setup cannot run dbt without the project. Set it in ProjectConfig."
+        )
+    return project.at(execution.project_path)
+
+
+def _override(execution: ExecutionConfig, args: OperatorArgs) -> None:
+    overrides = args.execution
+    if overrides.get("virtualenv_dir"):
+        execution.virtualenv_dir = overrides["virtualenv_dir"]
+    if overrides.get("dbt_executable_path"):
+        execution.dbt_executable_path = overrides["dbt_executable_path"]
+    if overrides.get("py_requirements"):
+        execution.async_py_requirements = overrides["py_requirements"]
+
+
+def _invocation(
+    args: OperatorArgs, project: ProjectConfig, execution: ExecutionConfig, render: RenderConfig
+) -> dict[str, Any]:
+    """Return what dbt is told at run time; the order of precedence is Cosmos'."""
+    dbt = dict(args.dbt)
+    if execution.install_dbt_deps is not None:
+        dbt["install_deps"] = execution.install_dbt_deps
+    dbt.setdefault("install_deps", project.install_dbt_deps)
+    dbt["select"] = list(render.select) or None
+    dbt["exclude"] = list(render.exclude) or None
+    dbt["selector"] = render.selector
+    return dbt

@@ -1,0 +1,201 @@
+"""
+From what the user configured to a graph: from the manifest, from dbt, or from what is kept of an earlier answer.
+
+The way is the same for every import of a DAG file; only the first one after a change waits for dbt.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cosmos_async import settings
+from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos_async.constants import LoadMode, TestIndirectSelection
+from cosmos_async.dbt.command import dbt_environment
+from cosmos_async.exceptions import ConfigError, ProfileError
+from cosmos_async.graph.cache import GraphCache, locked, make_folder, scan, stat_of
+from cosmos_async.graph.dbt_ls import arguments, ask
+from cosmos_async.graph.manifest import graph_of, has_default_selector, read_manifest
+from cosmos_async.graph.model import FORMAT, Graph
+from cosmos_async.invocation import DbtInvocation
+from cosmos_async.names import digest
+
+logger = logging.getLogger(__name__)
+
+
+def load_graph(
+    project: ProjectConfig, profile: ProfileConfig | None, execution: ExecutionConfig, render: RenderConfig
+) -> Graph:
+    """
+    Return the nodes and tests that *render* selects.
+
+    Raises:
+        ConfigError: Something it names is missing or contradictory.
+        DbtError: dbt cannot read the project or the selection.
+    """
+    return _Loader(project, profile, execution, render).load()
+
+
+class _Loader:
+    def __init__(
+        self,
+        project: ProjectConfig,
+        profile: ProfileConfig | None,
+        execution: ExecutionConfig,
+        render: RenderConfig,
+    ) -> None:
+        self.project = project
+        self.profile = profile
+        self.execution = execution
+        self.render = render
+
+    def load(self) -> Graph:
+        method = self.render.load_method
+        manifest = self.project.manifest_path
+        if method is LoadMode.DBT_MANIFEST and manifest is None:
+            raise ConfigError(
+                "RenderConfig.load_method is DBT_MANIFEST, but ProjectConfig has no manifest_path. Set it to the "
+                "project's manifest.json, or use LoadMode.DBT_LS."
+            )
+        with self._cache() as cache:
+            if method is LoadMode.DBT_LS or manifest is None:
+                return self._listed(cache, None)
+            if not self._selects():
+                graph = self._whole(cache, manifest)
+                if graph is not None:
+                    return graph
+            return self._listed(cache, manifest)
+
+    def _selects(self) -> bool:
+        eager = self.execution.test_indirect_selection is TestIndirectSelection.EAGER
+        return bool(self.render.select or self.render.exclude or self.render.selector) or not eager
+
+    def _whole(self, cache: GraphCache, manifest: Path) -> Graph | None:
+        """Return everything in *manifest*, or None if the project has a selector of its own."""
+        key = cache.key(["manifest", FORMAT], [stat_of(manifest)], {})
+        kept = cache.get(key)
+        if kept is None:
+            document = read_manifest(manifest)
+            own = has_default_selector(document)
+            kept = {"default_selector": True} if own else graph_of(document).to_json()
+            cache.put(key, kept)
+        return None if kept.get("default_selector") else Graph.from_json(kept)
+
+    def _listed(self, cache: GraphCache, manifest: Path | None) -> Graph:
+        if self.profile is None:
+            raise ProfileError("`dbt ls` needs a profile. Give DbtDag or DbtTaskGroup a profile_config.")
+        project_dir = self._project_dir()
+        profile = self.profile.render(mock=self.render.enable_mock_profile)
+        executable, requirements = self._dbt()
+        invocation = self._invocation(self.profile, executable)
+        environ = dbt_environment(invocation, os.environ)
+        files = scan(project_dir)
+        key = cache.key(
+            [
+                *("dbt_ls", FORMAT, str(project_dir), arguments(invocation), invocation.install_deps),
+                *(profile.text, _look(executable), requirements, self._airflow_variables()),
+                str(manifest) if manifest else None,
+            ],
+            files + ([stat_of(manifest)] if manifest else []),
+            environ,
+        )
+        kept = cache.get(key)
+        if kept is not None:
+            return Graph.from_json(kept)
+        make_folder(cache.directory)
+        # One for all selections of a project: the groups of a DAG build on what the first one had parsed.
+        with locked(cache.directory / f"{digest(project_dir)[:32]}.lock"):
+            kept = cache.get(key)  # another process may have asked the same meanwhile
+            if kept is not None:
+                return Graph.from_json(kept)
+            answer = ask(
+                invocation,
+                project_dir=project_dir,
+                profile=profile,
+                environ=environ,
+                requirements=requirements,
+                cache_dir=cache.directory.parent,
+            )
+            graph = graph_of(read_manifest(manifest) if manifest else answer.manifest, answer.selected)
+            if not answer.selected:
+                logger.warning("nothing in %s is selected by %s", project_dir, invocation.select)
+            cache.put(key, graph.to_json())
+        return graph
+
+    def _project_dir(self) -> Path:
+        project_dir = self.render.project_path or self.project.dbt_project_path
+        if project_dir is None:
+            raise ConfigError(
+                "dbt has to resolve the selection, but there is no project for it. Set ProjectConfig.dbt_project_path, "
+                "or give a manifest_path without select, exclude and selector."
+            )
+        return project_dir.absolute()
+
+    def _invocation(self, profile: ProfileConfig, executable: str | None) -> DbtInvocation:
+        deps = self.render.dbt_deps
+        return DbtInvocation(
+            project_config=self.project,
+            profile_config=profile,
+            execution_config=replace(
+                self.execution, dbt_executable_path=executable, dbt_project_path=self.execution.project_path
+            ),
+            select=self.render.select,
+            exclude=self.render.exclude,
+            selector=self.render.selector,
+            env=self.render.env_vars,
+            install_deps=self.project.install_dbt_deps if deps is None else deps,
+        )
+
+    def _dbt(self) -> tuple[str | None, list[str] | None]:
+        """Return the dbt to run, or what to install where there is none."""
+        named = self.render.dbt_executable_path or self.execution.dbt_executable_path
+        if named:
+            return str(named), None
+        beside = Path(sys.executable).parent / "dbt"
+        found = str(beside) if beside.is_file() else shutil.which("dbt")
+        return found, None if found else self.execution.async_py_requirements
+
+    def _airflow_variables(self) -> dict[str, str]:
+        if not self.render.airflow_vars_to_purge_dbt_ls_cache:
+            return {}
+        return {name: _airflow_variable(name) for name in self.render.airflow_vars_to_purge_dbt_ls_cache}
+
+    @contextmanager
+    def _cache(self) -> Iterator[GraphCache]:
+        if settings.enable_cache():
+            root = settings.cache_dir()
+            make_folder(root, private=root.parent == Path(tempfile.gettempdir()))
+            yield GraphCache(root / "graphs")
+        else:
+            with tempfile.TemporaryDirectory(prefix="cosmos_async-") as root_name:
+                yield GraphCache(Path(root_name) / "graphs")
+
+
+def _look(executable: str | None) -> list[Any]:
+    """Return what tells one dbt from another, or from itself after an upgrade, without starting it."""
+    path = shutil.which(executable) if executable else None
+    if path is None:
+        return [executable]
+    stat = os.stat(path)
+    return [os.path.realpath(path), stat.st_size, stat.st_mtime_ns]
+
+
+def _airflow_variable(name: str) -> str:
+    from cosmos_async.compat import AIRFLOW_VERSION
+
+    if AIRFLOW_VERSION >= (3, 0):
+        from airflow.sdk import Variable
+
+        return str(Variable.get(name, default=""))
+    from airflow.models.variable import Variable as ModelVariable  # removable when Airflow 2.11 is dropped
+
+    return str(ModelVariable.get(name, default_var=""))

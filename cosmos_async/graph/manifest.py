@@ -1,0 +1,136 @@
+"""dbt's manifest, boiled down to a :class:`~cosmos_async.graph.model.Graph`. Pure, but for reading the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from cosmos_async.constants import BUILT_RESOURCES, DbtResourceType
+from cosmos_async.exceptions import ProjectError
+from cosmos_async.graph.model import Graph, Node, Test
+from cosmos_async.ownership import depths
+
+_BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """
+    Return the manifest at *path*.
+
+    Raises:
+        ProjectError: There is none, or it is not one.
+    """
+    try:
+        with open(path, "rb") as file:
+            manifest = json.load(file)
+    except OSError as error:
+        raise ProjectError(
+            f"Manifest {path} cannot be read ({error.strerror}). Write it with `dbt parse`."
+        ) from error
+    except ValueError as error:
+        raise ProjectError(
+            f"Manifest {path} is not JSON ({error}). Write it anew with `dbt parse`."
+        ) from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("nodes"), dict):
+        raise ProjectError(
+            f"Manifest {path} has no nodes: it is not dbt's manifest.json. Write it with `dbt parse`."
+        )
+    return manifest
+
+
+def has_default_selector(manifest: dict[str, Any]) -> bool:
+    """Return whether the project selects by itself when nobody else does (``default: true`` in selectors.yml)."""
+    return any(
+        isinstance(item, dict) and item.get("default") for item in (manifest.get("selectors") or {}).values()
+    )
+
+
+def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) -> Graph:
+    """
+    Return the graph of what is *selected*, or of the whole project.
+
+    Args:
+        manifest: dbt's manifest.
+        selected: Unique ids, as ``dbt ls`` gave them.
+
+    Raises:
+        ProjectError: The manifest does not know something that is selected.
+    """
+    resources = {**manifest["nodes"], **(manifest.get("functions") or {})}
+    built = {
+        unique_id: resource
+        for unique_id, resource in resources.items()
+        # A model without a file is another project's, and not ours to build.
+        if resource.get("resource_type") in _BUILT and resource.get("original_file_path")
+    }
+    chosen = None if selected is None else frozenset(selected)
+    if chosen is not None:
+        _check_known(chosen, resources, manifest)
+    parents = {unique_id: _parents(resource, built) for unique_id, resource in built.items()}
+    depth = depths(parents)
+    order = sorted(built, key=lambda unique_id: (depth[unique_id], unique_id))
+    kept = [unique_id for unique_id in order if chosen is None or unique_id in chosen]
+    nearest = _nearest(order, parents, frozenset(kept))
+    nodes = {
+        unique_id: _node(unique_id, built[unique_id], nearest[unique_id], depth[unique_id])
+        for unique_id in kept
+    }
+    tests = {
+        unique_id: Test(
+            unique_id,
+            _parents(resource, nodes),
+            resource.get("attached_node") if resource.get("attached_node") in nodes else None,
+        )
+        for unique_id, resource in sorted(resources.items())
+        if resource.get("resource_type") == DbtResourceType.TEST.value
+        and (chosen is None or unique_id in chosen)
+    }
+    return Graph((manifest.get("metadata") or {}).get("project_name") or "", nodes, tests)
+
+
+def _parents(resource: dict[str, Any], among: Collection[str]) -> tuple[str, ...]:
+    found = (resource.get("depends_on") or {}).get("nodes") or []
+    return tuple(dict.fromkeys(parent for parent in found if parent in among))
+
+
+def _nearest(
+    order: list[str], parents: dict[str, tuple[str, ...]], kept: frozenset[str]
+) -> dict[str, tuple[str, ...]]:
+    nearest: dict[str, tuple[str, ...]] = {}
+    for unique_id in order:  # parents come first
+        found: dict[str, None] = {}
+        for parent in parents[unique_id]:
+            found.update(dict.fromkeys([parent] if parent in kept else nearest[parent]))
+        nearest[unique_id] = tuple(found)
+    return nearest
+
+
+def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...], depth: int) -> Node:
+    config = resource.get("config") or {}
+    return Node(
+        unique_id=unique_id,
+        resource_type=DbtResourceType(resource["resource_type"]),
+        package_name=resource.get("package_name") or "",
+        fqn=tuple(resource.get("fqn") or ()),
+        original_file_path=str(resource["original_file_path"]).replace("\\", "/"),
+        tags=tuple(resource.get("tags") or ()),
+        materialized=str(config.get("materialized") or ""),
+        meta=config.get("meta") or {},
+        depends_on=parents,
+        depth=depth,
+    )
+
+
+def _check_known(chosen: frozenset[str], resources: dict[str, Any], manifest: dict[str, Any]) -> None:
+    # Only what becomes tasks or tests; sources, exposures and the like may be selected as well.
+    wanted = {unique_id for unique_id in chosen if unique_id.split(".", 1)[0] in _BUILT | {"test"}}
+    unknown = sorted(wanted - set(resources))
+    if unknown:
+        written = (manifest.get("metadata") or {}).get("generated_at", "at an unknown time")
+        raise ProjectError(
+            f"The manifest (written {written}) does not know {unknown[0]}"
+            + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else "")
+            + ", which dbt selects in the project. Write it anew with `dbt parse`, or leave manifest_path out."
+        )

@@ -1,0 +1,228 @@
+"""
+The nodes of a dbt project that become tasks, and the tests that belong to them.
+
+Small on purpose: a DAG file is imported again and again, so what is kept between imports holds only what a DAG needs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from cosmos_async.constants import DbtResourceType
+from cosmos_async.exceptions import ProjectError
+from cosmos_async.ownership import owners_by_depth
+
+FORMAT = 1  # of the kept JSON; another number is as good as nothing kept
+
+
+@dataclass(frozen=True)
+class Node:
+    """A model, seed, snapshot or function that ``dbt build`` builds."""
+
+    unique_id: str
+    resource_type: DbtResourceType
+    package_name: str
+    fqn: tuple[str, ...]  #: dbt's path to the node; selects it alone
+    original_file_path: str  #: relative to its project
+    tags: tuple[str, ...] = ()
+    materialized: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+    #: The nearest selected nodes above it. A node left out by the selection passes on its own parents, as in dbt.
+    depends_on: tuple[str, ...] = ()
+    depth: int = 0  #: how many nodes of the whole project lie above it on the longest way
+
+    @property
+    def resource_name(self) -> str:
+        """The node's name as in its unique id, version included: ``orders.v2``."""
+        return self.unique_id.split(".", 2)[2]
+
+    @property
+    def name(self) -> str:
+        """The node's name as tasks and groups carry it: ``orders_v2``."""
+        return self.resource_name.replace(".", "_")
+
+    @property
+    def is_ephemeral(self) -> bool:
+        """Whether dbt builds nothing for it."""
+        return self.materialized == "ephemeral"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What is kept of dbt's configuration of the node."""
+        return {"materialized": self.materialized, "tags": list(self.tags), "meta": self.meta}
+
+    @property
+    def owner(self) -> str:
+        """The owner named in the node's ``meta``, or an empty string."""
+        return str(self.meta.get("owner") or "")
+
+    @property
+    def operator_kwargs(self) -> dict[str, Any]:
+        """
+        The task arguments in the node's ``meta.cosmos.operator_kwargs``.
+
+        Raises:
+            ProjectError: They are not a mapping, or the node asks for a profile of its own.
+        """
+        settings = self.meta.get("cosmos") or {}
+        kwargs = settings.get("operator_kwargs") or {} if isinstance(settings, dict) else None
+        if not isinstance(kwargs, dict):
+            raise ProjectError(
+                f"{self.unique_id} ({self.original_file_path}): meta.cosmos and its operator_kwargs must be mappings."
+            )
+        if settings.get("profile_config"):
+            raise ProjectError(
+                f"{self.unique_id} ({self.original_file_path}): meta.cosmos.profile_config is not supported, as one dbt "
+                "plans all nodes of a run with one profile. Remove it, or give the node's models a DbtTaskGroup with "
+                "a ProfileConfig of their own."
+            )
+        return dict(kwargs)
+
+
+@dataclass(frozen=True)
+class Test:
+    """A generic or singular data test."""
+
+    __test__ = False  # not a test case, whatever its name says
+
+    unique_id: str
+    depends_on: tuple[str, ...]  #: its parents among the selected nodes, each once
+    attached_node: str | None = None  #: the node it is declared on
+
+    @property
+    def name(self) -> str:
+        """The test's name without dbt's hash."""
+        return self.unique_id.split(".", 3)[2]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a selection of a dbt project holds."""
+
+    project_name: str  #: dbt's name for it
+    nodes: dict[str, Node]
+    tests: dict[str, Test]
+
+    @cached_property
+    def tested(self) -> frozenset[str]:
+        """The nodes that are a parent of at least one test."""
+        return frozenset(parent for test in self.tests.values() for parent in test.depends_on)
+
+    def first_below(self, parents: tuple[str, ...]) -> list[str]:
+        """Return the nodes below all of *parents* that have no such node above them: those a test of them holds back."""
+        position = {unique_id: index for index, unique_id in enumerate(self.nodes)}
+        wanted = sum(1 << position[parent] for parent in parents)
+        above: dict[str, int] = {}  # as bits; nodes stand behind their parents
+        found = []
+        for unique_id, node in self.nodes.items():
+            bits = 0
+            for parent in node.depends_on:
+                bits |= above[parent] | 1 << position[parent]
+            above[unique_id] = bits
+            if bits & wanted == wanted and not any(
+                above[parent] & wanted == wanted for parent in node.depends_on
+            ):
+                found.append(unique_id)
+        return found
+
+    @property
+    def parentless_tests(self) -> list[str]:
+        """The tests that stand on sources or on nothing, so that they belong to no node."""
+        return sorted(test.unique_id for test in self.tests.values() if not test.depends_on)
+
+    def owners(self, *, attached: bool = True, detach: bool = False) -> dict[str, str]:
+        """Return each test's owner; see :func:`cosmos_async.ownership.assign_owners`."""
+        return owners_by_depth(
+            {test.unique_id: test.depends_on for test in self.tests.values()},
+            {node.unique_id: node.depth for node in self.nodes.values()},
+            {test.unique_id: test.attached_node for test in self.tests.values()} if attached else None,
+            detach=detach,
+        )
+
+    def check_names(self) -> None:
+        """
+        Make sure that each node can have tasks of its own.
+
+        Raises:
+            ProjectError: Two nodes share a name.
+        """
+        names = Counter(node.name for node in self.nodes.values())
+        for name, count in names.items():
+            if count > 1:
+                same = sorted(node.unique_id for node in self.nodes.values() if node.name == name)
+                raise ProjectError(
+                    f"{' and '.join(same)} would have the same tasks, as both are named {name!r}. Rename one of them "
+                    "(an `alias` keeps its table's name), or select only one of them in this DAG."
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the graph as JSON-able data: positions instead of ids, as ids are long and often repeated."""
+        position = {unique_id: index for index, unique_id in enumerate(self.nodes)}
+        return {
+            "format": FORMAT,
+            "project_name": self.project_name,
+            "nodes": [
+                [
+                    node.unique_id,
+                    node.resource_type.value,
+                    node.package_name,
+                    node.fqn,
+                    node.original_file_path,
+                    node.tags,
+                    node.materialized,
+                    node.meta,
+                    [position[parent] for parent in node.depends_on],
+                    node.depth,
+                ]
+                for node in self.nodes.values()
+            ],
+            "tests": [
+                [
+                    test.unique_id,
+                    [position[parent] for parent in test.depends_on],
+                    position.get(test.attached_node) if test.attached_node else None,
+                ]
+                for test in self.tests.values()
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Graph:
+        """
+        Return the graph that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: The document is something else, or of another format.
+        """
+        try:
+            if document["format"] != FORMAT:
+                raise ValueError(f"format {document['format']} is not {FORMAT}")
+            ids = [row[0] for row in document["nodes"]]
+            kinds = {kind.value: kind for kind in DbtResourceType}
+            nodes = {
+                row[0]: Node(
+                    row[0],
+                    kinds[row[1]],
+                    row[2],
+                    tuple(row[3]),
+                    row[4],
+                    tuple(row[5]),
+                    row[6],
+                    row[7],
+                    tuple(ids[index] for index in row[8]),
+                    row[9],
+                )
+                for row in document["nodes"]
+            }
+            tests = {
+                row[0]: Test(
+                    row[0], tuple(ids[index] for index in row[1]), None if row[2] is None else ids[row[2]]
+                )
+                for row in document["tests"]
+            }
+            return cls(document["project_name"], nodes, tests)
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a graph: {error!r}") from error

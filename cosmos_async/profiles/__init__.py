@@ -1,0 +1,18 @@
+"""Airflow connections as dbt profiles for BigQuery."""
+
+from __future__ import annotations
+
+from cosmos_async.profiles.base import BaseProfileMapping, RenderedProfile
+from cosmos_async.profiles.bigquery import (
+    GoogleCloudOauthProfileMapping,
+    GoogleCloudServiceAccountDictProfileMapping,
+    GoogleCloudServiceAccountFileProfileMapping,
+)
+
+__all__ = [
+    "BaseProfileMapping",
+    "GoogleCloudOauthProfileMapping",
+    "GoogleCloudServiceAccountDictProfileMapping",
+    "GoogleCloudServiceAccountFileProfileMapping",
+    "RenderedProfile",
+]

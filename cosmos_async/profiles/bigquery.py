@@ -1,0 +1,185 @@
+"""The three ways an Airflow connection to Google Cloud becomes a dbt-bigquery profile."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cosmos_async.exceptions import ProfileError
+from cosmos_async.profiles.base import DEFAULT_THREADS, SECRET_PREFIX, BaseProfileMapping
+
+# Airflow before 2.3 wrote the provider's own fields with this prefix, and its connections live on.
+_OLD_PREFIX = "extra__google_cloud_platform__"
+
+_SECRET_KEY_FIELDS = ("private_key_id", "private_key")
+
+
+class _GoogleCloudProfileMapping(BaseProfileMapping):
+    airflow_connection_types = ("google_cloud_platform", "gcpbigquery")
+    dbt_profile_type = "bigquery"
+
+    #: Where else to look when the connection lacks what this mapping needs.
+    _way_out = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "keyfile_json" in self.profile_args:
+            raise ProfileError(
+                f"profile_args for connection {self.conn_id!r} hold a keyfile_json. A key does not belong into a DAG "
+                "file, and the triggerer could not see it there: put it into the connection as keyfile_dict."
+            )
+
+    @property
+    def mock_profile(self) -> dict[str, Any]:
+        return {
+            "type": self.dbt_profile_type,
+            "method": self.dbt_profile_method,
+            "project": "mock-project",
+            **({} if "schema" in self.profile_args else {"dataset": "mock_dataset"}),
+            "threads": DEFAULT_THREADS,
+            **self.profile_args,
+        }
+
+    def identity(self) -> dict[str, Any]:
+        identity: dict[str, Any] = {"conn_id": self.conn_id}
+        # Only what differs from the connection, so that the triggerer acts as the same principal as dbt.
+        if self.profile_args.get("impersonate_service_account"):
+            identity["impersonation_chain"] = [self.profile_args["impersonate_service_account"]]
+        return identity
+
+    def resolve(self) -> tuple[dict[str, Any], dict[str, str]]:
+        extra = _extra_of(self.get_connection())
+        credentials, env = self._credentials(extra)
+        output = {
+            "type": self.dbt_profile_type,
+            "method": self.dbt_profile_method,
+            "project": extra.get("project"),
+            "dataset": extra.get("dataset"),
+            "threads": DEFAULT_THREADS,
+            "scopes": _as_list(extra.get("scope")),
+            "impersonate_service_account": self._principal(extra),
+            **credentials,
+            **self.profile_args,
+        }
+        if "schema" in self.profile_args:
+            output.pop("dataset")
+        output = {name: value for name, value in output.items() if value not in (None, "", [])}
+        if "project" not in output and "keyfile_json" in output:
+            output["project"] = output["keyfile_json"].get("project_id")
+        self._check(output)
+        return output, env
+
+    def _credentials(self, extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        raise NotImplementedError
+
+    def _principal(self, extra: dict[str, Any]) -> str | None:
+        if self.profile_args.get("impersonate_service_account"):
+            return None
+        chain = _as_list(extra.get("impersonation_chain"))
+        if len(chain) > 1:
+            raise ProfileError(
+                f"Airflow connection {self.conn_id!r} impersonates through a chain of {len(chain)} service accounts, "
+                "but dbt-bigquery impersonates exactly one. Allow the connection's account to impersonate "
+                f"{chain[-1]} directly and leave only that one in impersonation_chain."
+            )
+        return chain[0] if chain else None
+
+    def _check(self, output: dict[str, Any]) -> None:
+        if not output.get("project"):
+            raise ProfileError(
+                f"No Google Cloud project for connection {self.conn_id!r}: neither the connection nor its key names "
+                'one. Set profile_args={"project": ...} or the connection\'s project.'
+            )
+        if not (output.get("dataset") or output.get("schema")):
+            raise ProfileError(
+                f'No dataset for connection {self.conn_id!r}. Set profile_args={{"dataset": ...}}: it is where dbt '
+                "builds models that name no schema of their own."
+            )
+
+    def _lacks(self, what: str) -> ProfileError:
+        return ProfileError(
+            f"Airflow connection {self.conn_id!r} has no {what}, which {type(self).__name__} needs. "
+            f"Add it to the connection{self._way_out}."
+        )
+
+
+class GoogleCloudServiceAccountDictProfileMapping(_GoogleCloudProfileMapping):
+    """A connection that holds a service account's key itself (``keyfile_dict``)."""
+
+    dbt_profile_method = "service-account-json"
+    _way_out = (
+        ", or use GoogleCloudServiceAccountFileProfileMapping (key_path) or GoogleCloudOauthProfileMapping "
+        "(the machine's own credentials)"
+    )
+
+    def _credentials(self, extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        key = extra.get("keyfile_dict")
+        if not key:
+            raise self._lacks("keyfile_dict")
+        if isinstance(key, str):
+            try:
+                key = json.loads(key)
+            except json.JSONDecodeError as error:
+                # The cause would show the key's first characters.
+                raise ProfileError(
+                    f"The keyfile_dict of Airflow connection {self.conn_id!r} is not JSON (line {error.lineno}, "
+                    f"column {error.colno}). Paste the service account's key file into it unchanged."
+                ) from None
+        if not isinstance(key, dict):
+            raise ProfileError(
+                f"The keyfile_dict of Airflow connection {self.conn_id!r} is a {type(key).__name__}, not an object. "
+                "Paste the service account's key file into it unchanged."
+            )
+        visible = dict(key)
+        env = {}
+        for name in _SECRET_KEY_FIELDS:
+            if not key.get(name):
+                raise self._lacks(f"{name} in its keyfile_dict")
+            variable = SECRET_PREFIX + name.upper()
+            env[variable] = str(key[name])
+            visible[name] = f"{{{{ env_var('{variable}') }}}}"
+        return {"keyfile_json": visible}, env
+
+
+class GoogleCloudServiceAccountFileProfileMapping(_GoogleCloudProfileMapping):
+    """A connection that names a service account's key file (``key_path``)."""
+
+    dbt_profile_method = "service-account"
+    _way_out = ", or use GoogleCloudServiceAccountDictProfileMapping (keyfile_dict)"
+
+    def identity(self) -> dict[str, Any]:
+        identity = super().identity()
+        if self.profile_args.get("keyfile"):
+            identity["key_path"] = str(self.profile_args["keyfile"])
+        return identity
+
+    def _credentials(self, extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        path = self.profile_args.get("keyfile") or extra.get("key_path")
+        if not path:
+            raise self._lacks("key_path")
+        return {"keyfile": str(path)}, {}
+
+
+class GoogleCloudOauthProfileMapping(_GoogleCloudProfileMapping):
+    """A connection without a key: dbt and the triggerer use the credentials of the machine they run on."""
+
+    dbt_profile_method = "oauth"
+
+    def _credentials(self, extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        return {}, {}
+
+
+def _extra_of(connection: Any) -> dict[str, Any]:
+    extra = dict(connection.extra_dejson or {})
+    for name, value in list(extra.items()):
+        if name.startswith(_OLD_PREFIX) and not extra.get(name[len(_OLD_PREFIX) :]):
+            extra[name[len(_OLD_PREFIX) :]] = value
+    return extra
+
+
+def _as_list(value: Any) -> list[str]:
+    if not value:
+        return []
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [str(part) for part in value]

@@ -1,0 +1,105 @@
+"""
+What an operator of Airflow sets, rather than the author of a DAG.
+
+Every setting is looked up in section ``[cosmos_async]`` of Airflow's configuration, then in Cosmos' ``[cosmos]``, so
+``AIRFLOW__COSMOS_ASYNC__CACHE_DIR`` wins over ``AIRFLOW__COSMOS__CACHE_DIR``. Nothing is read before it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from cosmos_async.exceptions import ConfigError
+
+SECTIONS = ("cosmos_async", "cosmos")
+
+
+def _get(name: str, *, sections: tuple[str, ...] = SECTIONS) -> str | None:
+    # Importing Airflow's configuration is not free and needs an initialised Airflow.
+    from airflow.configuration import conf
+
+    for section in sections:
+        value: str | None = conf.get(section, name, fallback=None)
+        if value is not None and value.strip():
+            return value.strip()
+    return None
+
+
+def _get_bool(name: str, *, default: bool) -> bool:
+    value = _get(name)
+    if value is None:
+        return default
+    if value.lower() in ("t", "true", "1", "yes", "on"):
+        return True
+    if value.lower() in ("f", "false", "0", "no", "off"):
+        return False
+    raise ConfigError(f"Setting [cosmos_async] {name} is {value!r}. Set it to True or False.")
+
+
+def _get_endpoint(name: str) -> str | None:
+    value = _get(name, sections=SECTIONS[:1])
+    if value is None:
+        return None
+    scheme, _, rest = value.partition("://")
+    if scheme not in ("http", "https") or not rest or "/" in rest.rstrip("/"):
+        raise ConfigError(
+            f"Setting [cosmos_async] {name} is {value!r}. Set it to a scheme and a host without a path, such as "
+            "https://bigquery.example.com or http://127.0.0.1:9050."
+        )
+    return value.rstrip("/")
+
+
+def remote_target_path() -> str | None:
+    """Return where plans and outcomes are kept (``gs://bucket/prefix``), or None for a folder of this machine."""
+    value = _get("remote_target_path")
+    return value.rstrip("/") if value else None
+
+
+def remote_target_path_conn_id() -> str | None:
+    """Return the Airflow connection for :func:`remote_target_path`, or None to use the profile's own."""
+    return _get("remote_target_path_conn_id")
+
+
+def bigquery_endpoint() -> str | None:
+    """Return the root of the BigQuery API to talk to instead of Google's public one, without a path."""
+    return _get_endpoint("bigquery_endpoint")
+
+
+def storage_endpoint() -> str | None:
+    """Return the root of the Cloud Storage API to talk to instead of Google's public one, without a path."""
+    return _get_endpoint("storage_endpoint")
+
+
+def cache_dir() -> Path:
+    """
+    Return the folder for what can be made again: compact graphs, dbt's partial parses, installed packages.
+
+    By default it is a folder of this user's below the system's temporary folder.
+    """
+    value = _get("cache_dir")
+    if value is not None:
+        return Path(value) / "cosmos_async"
+    # The user's id keeps two users of a machine from reading or planting each other's files.
+    return Path(tempfile.gettempdir()) / f"cosmos_async-{os.getuid()}"
+
+
+def enable_cache() -> bool:
+    """Return whether graphs are kept between imports of a DAG file. Without it every import runs dbt."""
+    return _get_bool("enable_cache", default=True)
+
+
+def enable_setup_async_task() -> bool:
+    """Return whether a DAG plans its own runs. False was a way to bring compiled SQL along in Cosmos."""
+    return _get_bool("enable_setup_async_task", default=True)
+
+
+def enable_teardown_async_task() -> bool:
+    """Return whether a run's plan is deleted when the run ends."""
+    return _get_bool("enable_teardown_async_task", default=True)
+
+
+def enable_hierarchical_naming_for_group_nodes_by_folder() -> bool:
+    """Return whether folders of the same name under different parents are different task groups."""
+    return _get_bool("enable_hierarchical_naming_for_group_nodes_by_folder", default=False)
