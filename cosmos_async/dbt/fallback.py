@@ -1,0 +1,124 @@
+"""
+Real dbt on a worker for exactly one node, for all that has no plan (level D) or whose plan no longer fits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from cosmos_async.dbt.session import HERE, Dbt
+from cosmos_async.exceptions import DbtError
+from cosmos_async.outcome import JobRecord, Outcome, Status
+from cosmos_async.plan import Level, RunInfo
+
+# dbt's words that an outcome has no word of its own for; both hold back the children in `dbt build`.
+_FAILED = {"partial success": Status.ERROR, "runtime error": Status.ERROR}
+
+
+def run_node(
+    dbt: Dbt,
+    unique_id: str,
+    *,
+    try_number: int,
+    reason: str = "",
+    run: RunInfo | None = None,
+    command: str = "build",
+) -> Outcome:
+    """
+    Run *unique_id*, and nothing else, with the user's dbt, and return how it ended.
+
+    The node is part of the invocation that was planned: same flags, same variables, same ``selected_resources``, same
+    ``invocation_id``. Neither its tests nor the hooks of the run are executed.
+
+    Args:
+        dbt: Opened for the invocation that was planned.
+        unique_id: The node: a model, a seed, a snapshot, a function, a test or a unit test.
+        try_number: Of the task, for the outcome.
+        reason: Why the node takes this way, for the outcome.
+        run: What the index says of the run; None makes the node an invocation of its own.
+        command: dbt's command that the run is made of.
+
+    Raises:
+        DbtError: dbt did not come to run the node, or was stopped.
+    """
+    document: dict[str, Any] = {"unique_id": unique_id}
+    if run is not None:
+        document.update(invocation_id=run.invocation_id, started_at=run.created_at)
+    node_file = dbt.workspace.target_path / "cosmos_async_node.json"
+    node_file.write_text(json.dumps(document), encoding="utf-8")
+    run_results = dbt.workspace.target_path / "run_results.json"
+    run_results.unlink(missing_ok=True)
+    arguments = dbt.arguments(command)
+    begun = _now()
+    finished = dbt.run_script(HERE / "node_runner.py", ["--node", str(node_file)], arguments)
+    if not run_results.is_file():
+        raise dbt.failure(arguments, finished)
+    results = json.loads(run_results.read_text(encoding="utf-8"))["results"]
+    ran = [result["unique_id"] for result in results]
+    if ran != [unique_id]:
+        raise DbtError(
+            f"dbt was to run {unique_id} alone, but its run_results.json has {', '.join(ran) or 'no node'}. Clear the "
+            "setup task if the project has changed since; dbt itself said:\n" + finished.words
+        )
+    return outcome_of(results[0], begun=begun, ended=_now(), try_number=try_number, reason=reason)
+
+
+def outcome_of(result: Mapping[str, Any], *, begun: str, ended: str, try_number: int, reason: str) -> Outcome:
+    """
+    Return the outcome that an entry of ``run_results.json`` tells.
+
+    Args:
+        result: The entry.
+        begun: When dbt was started, for entries without timing: UTC, ISO 8601.
+        ended: When it had ended.
+        try_number: Of the task.
+        reason: Why the node was run by dbt.
+    """
+    status = _FAILED.get(result["status"]) or Status(result["status"])
+    times = [
+        timing[name] for timing in result["timing"] for name in ("started_at", "completed_at") if timing[name]
+    ]
+    response = dict(result["adapter_response"])
+    return Outcome(
+        unique_id=result["unique_id"],
+        status=status,
+        message=result["message"],
+        level=Level.DBT,
+        started_at=_with_zone(min(times)) if times else begun,
+        completed_at=_with_zone(max(times)) if times else ended,
+        try_number=try_number,
+        reason=reason,
+        failures=result["failures"],
+        adapter_response=response,
+        jobs=_jobs(response),
+    )
+
+
+def _jobs(response: Mapping[str, Any]) -> tuple[JobRecord, ...]:
+    # dbt tells of the job of its main statement only.
+    if not response.get("job_id"):
+        return ()
+    return (
+        JobRecord(
+            purpose="main",
+            job_id=response["job_id"],
+            project=response.get("project_id") or "",
+            location=response.get("location") or "",
+            bytes_processed=response.get("bytes_processed"),
+            bytes_billed=response.get("bytes_billed"),
+            slot_ms=response.get("slot_ms"),
+            rows=response.get("rows_affected"),
+        ),
+    )
+
+
+def _with_zone(text: str) -> str:
+    # dbt writes UTC with a Z; before Python 3.11, fromisoformat does not read it.
+    return text.replace("Z", "+00:00")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat()

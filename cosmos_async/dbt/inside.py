@@ -1,0 +1,140 @@
+"""
+What our scripts share while they run in dbt's own interpreter. Run as a script, it is plain dbt.
+
+It imports the standard library and dbt only, as that interpreter may know nothing of this package, and works with
+every Python that dbt supports. The scripts beside it load it by its path: their folder is never on ``sys.path``,
+where its modules could stand in for the user's.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import stat
+import sys
+import threading
+from typing import Any
+
+SEPARATOR = "--"
+SECONDS_TO_CANCEL = 10.0
+
+
+def main(arguments: list[str]) -> None:
+    """Run dbt's command line with *arguments* and exit with its exit code."""
+    follow_parent()
+    run_dbt(arguments)
+
+
+def leave_script_folder() -> None:
+    """Take the script's own folder off ``sys.path``; call it before anything else is imported."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != folder]
+
+
+def follow_parent() -> None:
+    """Interrupt dbt, which then cancels its queries, once the process at the other end of our input is gone."""
+    # SIGTERM would end Python without a word to BigQuery.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if not stat.S_ISFIFO(os.fstat(0).st_mode):
+        return  # started by hand
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(SECONDS_TO_CANCEL)
+        os._exit(130)
+
+    threading.Thread(target=watch, name="follow-parent", daemon=True).start()
+
+
+def split(arguments: list[str], option: str) -> tuple[str, list[str]]:
+    """Return the value of our only *option* and dbt's own arguments, which follow after ``--``."""
+    if len(arguments) < 3 or arguments[0] != option or arguments[2] != SEPARATOR:
+        raise SystemExit(f"usage: {option} FILE {SEPARATOR} DBT_ARGUMENTS...")
+    return arguments[1], arguments[3:]
+
+
+def need(owner: Any, *names: str) -> None:
+    """
+    Make sure that dbt has what is about to be replaced.
+
+    Raises:
+        SystemExit: This dbt is built differently from those we know.
+    """
+    missing = [name for name in names if not hasattr(owner, name)]
+    if missing:
+        from dbt.version import __version__
+
+        raise SystemExit(
+            f"Error: dbt-core {__version__} has no {owner.__name__}.{missing[0]}, which cosmos-async relies on. "
+            "Install a dbt-core between 1.9 and 1.11 for this project."
+        )
+
+
+def pin_invocation(invocation_id: str | None, started_at: str | None) -> None:
+    """
+    Make this dbt part of an earlier invocation: its id, and its ``run_started_at``.
+
+    Args:
+        invocation_id: The id that the run's jobs carry as a label; None leaves dbt's own.
+        started_at: UTC, ISO 8601; None leaves dbt's own.
+    """
+    import dbt_common.invocation as invocation
+    from dbt import tracking
+    from dbt.cli import requires
+
+    need(invocation, "_INVOCATION_ID", "_INVOCATION_STARTED_AT", "reset_invocation_id")
+    need(requires, "reset_invocation_id")
+    need(tracking, "User")
+    at = None if started_at is None else parse_time(started_at)
+
+    def reset() -> None:
+        invocation._INVOCATION_ID = invocation_id or invocation._INVOCATION_ID
+        invocation._INVOCATION_STARTED_AT = at or invocation._INVOCATION_STARTED_AT
+
+    invocation.reset_invocation_id = reset
+    # It is imported there by name, and called once per invocation.
+    requires.reset_invocation_id = reset
+    if at is not None:
+        original = tracking.User.__init__
+
+        def begin(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            # dbt's own type and zone for it; projects call its methods.
+            self.run_started_at = self.run_started_at.replace(
+                year=at.year,
+                month=at.month,
+                day=at.day,
+                hour=at.hour,
+                minute=at.minute,
+                second=at.second,
+                microsecond=at.microsecond,
+            )
+
+        tracking.User.__init__ = begin
+    reset()
+
+
+def parse_time(text: str) -> datetime.datetime:
+    """Return a point in time as dbt keeps them: UTC, without a zone."""
+    # Before Python 3.11, fromisoformat knows no Z.
+    at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if at.tzinfo is not None:
+        at = at.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    return at
+
+
+def run_dbt(arguments: list[str]) -> None:
+    """Run dbt's command line as its own script does; it ends the process."""
+    from dbt.cli.main import cli
+
+    # dbt writes it into its artifacts as the invocation's command.
+    sys.argv = ["dbt", *arguments]
+    cli()
+
+
+if __name__ == "__main__":
+    leave_script_folder()
+    main(sys.argv[1:])

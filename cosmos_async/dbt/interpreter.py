@@ -1,0 +1,305 @@
+"""
+Finding a Python that can import the user's dbt.
+
+dbt may live beside Airflow, in an environment of its own, or in one made here from requirements. That one is kept
+and found again by what it was made from. An environment is only ever seen finished: it is built aside and renamed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import json
+import logging
+import os
+import platform
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmos_async.dbt.process import Finished, Processes
+from cosmos_async.exceptions import ConfigError, DbtError
+from cosmos_async.names import digest
+
+logger = logging.getLogger(__name__)
+
+# It imports nothing of dbt, which would take seconds.
+_ASK_VERSIONS = """\
+import importlib.metadata as metadata, json
+found = {}
+for name in ("dbt-core", "dbt-bigquery"):
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+_SCRIPT_HEAD = 4096  # bytes in which a script names its interpreter
+# How pip and uv name an interpreter whose path is too long, or relative, for a shebang.
+_TRAMPOLINE = re.compile(r"^'''exec' (?P<command>.+?) \"\$0\" \"\$@\"\s*$", re.MULTILINE)
+_BINARIES = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"MZ")
+
+
+@dataclass(frozen=True)
+class DbtVersions:
+    """Which dbt an interpreter has."""
+
+    core: str
+    bigquery: str
+
+
+def find_dbt_python(
+    dbt_executable_path: str | Path | None,
+    async_py_requirements: Sequence[str] | None,
+    virtualenv_dir: str | Path | None,
+    *,
+    processes: Processes,
+    cache_dir: Path,
+    py_system_site_packages: bool = False,
+    pip_install_options: Sequence[str] = (),
+) -> Path:
+    """
+    Return a Python that can import dbt and its BigQuery adapter.
+
+    The first that was configured decides: *dbt_executable_path*, then *async_py_requirements*; without either it is
+    this interpreter if it has dbt, else that of the ``dbt`` on the path.
+
+    Args:
+        dbt_executable_path: dbt's script, by path or by name.
+        async_py_requirements: What to install into an environment for dbt, made once per set of requirements.
+        virtualenv_dir: Where that environment is kept, instead of *cache_dir*.
+        processes: Runs the installer; its lines go to the task's log.
+        cache_dir: Where environments are kept by default.
+        py_system_site_packages: Let the environment see the packages of the Python it is made from.
+        pip_install_options: Further options for ``pip install``.
+
+    Raises:
+        ConfigError: There is no such Python.
+        DbtError: The environment cannot be made.
+    """
+    if dbt_executable_path:
+        return python_of(dbt_executable_path)
+    if async_py_requirements:
+        environment = _Environment(
+            requirements=tuple(sorted(requirement.strip() for requirement in async_py_requirements)),
+            system_site_packages=py_system_site_packages,
+            options=tuple(pip_install_options),
+        )
+        parent = Path(virtualenv_dir) if virtualenv_dir else cache_dir / "environments"
+        return _checked(environment.ensure(parent.absolute(), processes))
+    if importlib.util.find_spec("dbt") is not None and _versions(Path(sys.executable)) is not None:
+        return Path(sys.executable)
+    if shutil.which("dbt"):
+        return python_of("dbt")
+    raise ConfigError(
+        f"There is no dbt on this worker: neither beside Airflow ({sys.executable}) nor on the path. Set "
+        "ExecutionConfig(dbt_executable_path=...) to the dbt of another environment, or async_py_requirements="
+        '["dbt-bigquery"] to have one made.'
+    )
+
+
+def dbt_versions(python: Path) -> DbtVersions:
+    """
+    Return which dbt *python* has, without importing it.
+
+    Raises:
+        ConfigError: It has none, or not the BigQuery adapter.
+    """
+    versions = _versions(python)
+    if versions is None:
+        raise ConfigError(
+            f"The Python {python} has no dbt with BigQuery adapter. Install it there with "
+            f"`{python} -m pip install dbt-core dbt-bigquery`, or name another dbt in "
+            "ExecutionConfig(dbt_executable_path=...)."
+        )
+    return versions
+
+
+def python_of(dbt_executable: str | Path) -> Path:
+    """
+    Return the Python that runs the script *dbt_executable*.
+
+    Raises:
+        ConfigError: There is no such script, it is not written in Python, or its Python has no dbt for BigQuery.
+    """
+    path = shutil.which(str(dbt_executable))
+    if path is None:
+        raise ConfigError(
+            f"dbt_executable_path {str(dbt_executable)!r} is not an executable on this worker. Give the path of dbt's "
+            "script, such as /opt/dbt/bin/dbt, on every worker, or leave it out and set async_py_requirements."
+        )
+    script = Path(path).absolute()
+    if script.name.startswith("python"):
+        return _checked(script)
+    with script.open("rb") as file:
+        head = file.read(_SCRIPT_HEAD)
+    if head.startswith(_BINARIES):
+        raise ConfigError(
+            f"dbt_executable_path {script} is a compiled program, as dbt Fusion is, and has no Python that dbt's plans "
+            "could be recorded in. Use dbt Core: install dbt-core and dbt-bigquery into an environment and name its "
+            "bin/dbt, or set async_py_requirements."
+        )
+    candidates = list(dict.fromkeys(_candidates(script, head.decode("utf-8", "replace"))))
+    for python in candidates:
+        if _versions(python) is not None:
+            return python
+    tried = ", ".join(str(python) for python in candidates) or "none"
+    raise ConfigError(
+        f"dbt_executable_path {script} leads to no Python with dbt-core and dbt-bigquery (tried: {tried}). Name the "
+        "bin/dbt of the environment dbt is installed in rather than a wrapper, and make sure dbt-bigquery is there."
+    )
+
+
+def _candidates(script: Path, head: str) -> Iterator[Path]:
+    """Yield the Pythons a script may mean, the likeliest first."""
+    if head.startswith("#!"):
+        words = shlex.split(head[2:].splitlines()[0])
+        if words and Path(words[0]).name == "env":
+            # env's own options and assignments come before the program.
+            names = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+            words = [shutil.which(names[0]) or ""] if names else []
+        if words and Path(words[0]).name.startswith(("python", "pypy")):
+            yield Path(words[0])
+    trampoline = _TRAMPOLINE.search(head)
+    if trampoline is not None:
+        named = shlex.split(trampoline["command"])[0]
+        if os.path.isabs(named):
+            yield Path(named)
+    for folder in (script.parent, script.resolve().parent):
+        for name in ("python", "python3"):
+            if (folder / name).exists():
+                yield folder / name
+
+
+def _versions(python: Path) -> DbtVersions | None:
+    lines: list[str] = []
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    try:
+        finished = Processes(lines.append).run([python, "-c", _ASK_VERSIONS], cwd=Path("/"), env=env)
+    except DbtError as error:
+        logger.info("%s", error)
+        return None
+    if finished.exit_code != 0 or not lines:
+        logger.info("the Python %s does not work: %s", python, finished.words)
+        return None
+    found = json.loads(lines[-1])
+    if len(found) != 2:
+        return None
+    return DbtVersions(core=found["dbt-core"], bigquery=found["dbt-bigquery"])
+
+
+def _checked(python: Path) -> Path:
+    dbt_versions(python)
+    return python
+
+
+@dataclass(frozen=True)
+class _Environment:
+    """A virtual environment, told apart from others by what goes into it."""
+
+    requirements: tuple[str, ...]
+    system_site_packages: bool
+    options: tuple[str, ...]
+
+    def ensure(self, parent: Path, processes: Processes) -> Path:
+        """Return the environment's Python, after making the environment unless it is there."""
+        folder = parent / f"dbt-{self._key()}"
+        python = folder / "bin" / "python"
+        if python.exists():
+            return python
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"The folder {parent} for dbt's environment cannot be made: {error.strerror}. Set virtualenv_dir to a "
+                "folder this worker may write to."
+            ) from error
+        with _lock(folder.with_suffix(".lock"), processes):
+            if not python.exists():  # the one we waited for has made it
+                self._build(folder, processes)
+        return python
+
+    def _key(self) -> str:
+        # An environment points at the Python it was made from.
+        python = (sys.version, os.path.realpath(sys.executable), platform.machine())
+        return digest(self.requirements, self.system_site_packages, self.options, *python)[:16]
+
+    def _build(self, folder: Path, processes: Processes) -> None:
+        processes.on_line(
+            f"Making an environment for dbt with {', '.join(self.requirements)} in {folder}. It is kept for all later "
+            "runs; delete the folder to have it made anew."
+        )
+        # Aside: whoever dies here leaves a folder that nobody looks for.
+        aside = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+        try:
+            for command in self._commands(aside):
+                finished = processes.run(command, cwd=folder.parent, env=_installer_environment())
+                self._refuse_if_failed(command, finished)
+            if folder.exists():  # locks do not reach everywhere, as on some network drives
+                return
+            aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        processes.on_line("The environment for dbt is ready.")
+
+    def _commands(self, folder: Path) -> list[list[str]]:
+        uv, python = shutil.which("uv"), str(folder / "bin" / "python")
+        system = ["--system-site-packages"] if self.system_site_packages else []
+        if uv and not self.options:  # whose options are pip's
+            return [
+                [
+                    uv,
+                    "venv",
+                    "--quiet",
+                    "--allow-existing",
+                    "--relocatable",
+                    "--python",
+                    sys.executable,
+                    *system,
+                    str(folder),
+                ],
+                [uv, "pip", "install", "--compile-bytecode", "--python", python, *self.requirements],
+            ]
+        return [
+            [sys.executable, "-m", "venv", *system, str(folder)],
+            [python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
+            + [*self.options, *self.requirements],
+        ]
+
+    def _refuse_if_failed(self, command: list[str], finished: Finished) -> None:
+        if finished.exit_code == 0:
+            return
+        raise DbtError(
+            f"The environment for dbt with {', '.join(self.requirements)} cannot be made; "
+            f"`{shlex.join(command[:4])} ...` ended with exit code {finished.exit_code}:\n{finished.words}\n"
+            "Correct async_py_requirements, or install dbt yourself and set ExecutionConfig(dbt_executable_path=...)."
+        )
+
+
+def _installer_environment() -> dict[str, str]:
+    # Proxies, certificates and package indexes are configured there.
+    dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+    prefixes = ("AIRFLOW__", "AIRFLOW_CONN_", "_AIRFLOW_", "__AIRFLOW_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in dropped and not name.startswith(prefixes)
+    }
+
+
+@contextmanager
+def _lock(path: Path, processes: Processes) -> Iterator[None]:
+    """Hold the lock file *path*. The system lets go of it, however this process ends."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            processes.on_line("Another task is making the environment for dbt; waiting for it.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

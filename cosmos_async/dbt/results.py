@@ -1,0 +1,76 @@
+"""
+dbt's own artifacts of a run: ``run_results.json`` and ``manifest.json``, written by dbt from the nodes' outcomes.
+
+The project's on-run-end hooks are executed while they are written, and see the run's real ``results``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from cosmos_async.dbt.session import HERE, Dbt
+from cosmos_async.exceptions import DbtError
+from cosmos_async.outcome import Outcome
+from cosmos_async.plan import RunInfo
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The files dbt wrote; they vanish with the working copy."""
+
+    run_results: Path
+    manifest: Path
+    failure: DbtError | None = None  #: an on-run-end hook failed; to be raised once the files are stored
+
+
+def write_results(
+    dbt: Dbt,
+    outcomes: Iterable[Outcome],
+    *,
+    run: RunInfo | None = None,
+    planned: Iterable[str] | None = None,
+    compiled_code: Mapping[str, str] | None = None,
+    command: str = "build",
+) -> Artifacts:
+    """
+    Have dbt write the artifacts of the run and execute its on-run-end hooks.
+
+    Planned nodes without an outcome are ``skipped``, as they are when a parent failed. Failed nodes are no error here.
+
+    Args:
+        dbt: Opened for the invocation that was planned.
+        outcomes: What became of the nodes, and of on-run-start hooks where that is known.
+        run: What the index says of the run.
+        planned: The run's nodes; None means all that the invocation selects.
+        compiled_code: The nodes' compiled code, by unique id.
+        command: dbt's command that the run is made of.
+
+    Raises:
+        DbtError: dbt could not write them.
+    """
+    compiled_code = compiled_code or {}
+    document = {
+        "invocation_id": run.invocation_id if run is not None else None,
+        "started_at": run.created_at if run is not None else None,
+        "planned": None if planned is None else sorted(planned),
+        "outcomes": {
+            outcome.unique_id: {**asdict(outcome), "compiled_code": compiled_code.get(outcome.unique_id)}
+            for outcome in outcomes
+        },
+    }
+    target = dbt.workspace.target_path
+    outcomes_file = target / "cosmos_async_outcomes.json"
+    outcomes_file.write_text(json.dumps(document), encoding="utf-8")
+    artifacts = Artifacts(run_results=target / "run_results.json", manifest=target / "manifest.json")
+    artifacts.run_results.unlink(missing_ok=True)
+    arguments = dbt.arguments(command)
+    finished = dbt.run_script(HERE / "results_writer.py", ["--outcomes", str(outcomes_file)], arguments)
+    if finished.exit_code == 0 and artifacts.run_results.is_file():
+        return artifacts
+    failure = dbt.failure(arguments, finished)
+    if not artifacts.run_results.is_file():
+        raise failure
+    return replace(artifacts, failure=failure)

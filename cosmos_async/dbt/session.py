@@ -1,0 +1,157 @@
+"""
+One task's dealings with dbt: the interpreter, the working copy and the invocation, ready to run.
+
+Everything a task starts goes through its :class:`~cosmos_async.dbt.process.Processes`, so killing the task ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmos_async import settings
+from cosmos_async.dbt.command import dbt_arguments, dbt_environment
+from cosmos_async.dbt.interpreter import find_dbt_python
+from cosmos_async.dbt.process import Finished, Processes
+from cosmos_async.dbt.workspace import Workspace, declared_packages, open_workspace
+from cosmos_async.exceptions import DbtError, ProjectError
+from cosmos_async.invocation import DbtInvocation
+
+HERE = Path(__file__).parent
+EMULATOR = "BIGQUERY_EMULATOR_HOST"  # google-cloud-bigquery's own variable
+REAL_ENDPOINT = "COSMOS_ASYNC_BIGQUERY_ENDPOINT"  # tells the recorder what it hides
+# Nobody listens there: a dbt that was started without its recorder ends before its first request.
+NOWHERE = "http://127.0.0.1:1"
+
+
+@dataclass(frozen=True)
+class Dbt:
+    """The user's dbt, ready to be run in a working copy of the user's project."""
+
+    python: Path
+    workspace: Workspace
+    processes: Processes
+    invocation: DbtInvocation
+    endpoint: str | None = None  #: BigQuery's, where it is not Google's public one
+
+    def arguments(self, command: str = "build", extra: Sequence[str] = ()) -> list[str]:
+        """Return the invocation's arguments for dbt."""
+        return dbt_arguments(self.invocation, (command,), extra=extra)
+
+    def run(self, arguments: Sequence[str]) -> Finished:
+        """Run dbt itself, for real."""
+        return self.run_script(HERE / "inside.py", [], arguments, separator=False)
+
+    def run_script(
+        self, script: Path, options: Sequence[str], arguments: Sequence[str], *, separator: bool = True
+    ) -> Finished:
+        """Run one of our scripts in dbt's interpreter, talking to the real BigQuery."""
+        env = dict(self.workspace.env)
+        if self.endpoint is not None:
+            env[EMULATOR] = self.endpoint
+        return self._run(script, [*options, *(["--"] if separator else []), *arguments], env)
+
+    def record(self, arguments: Sequence[str], out: Path) -> Finished:
+        """Run dbt in recording mode: what it would do is written to *out*, and nothing is sent that changes data."""
+        env = dict(self.workspace.env)
+        env[REAL_ENDPOINT] = self.endpoint or env.get(EMULATOR, "")
+        env[EMULATOR] = NOWHERE
+        return self._run(_recorder(), ["--out", str(out), "--", *arguments], env)
+
+    def install_packages(self) -> None:
+        """
+        Run ``dbt deps`` if the project names packages that it does not bring along.
+
+        Raises:
+            DbtError: dbt cannot install them.
+        """
+        declared = declared_packages(self.workspace.project_dir)
+        folder = self.workspace.packages_dir
+        installed = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+        if len(installed) >= len(declared):  # dbt's own test for "not installed"
+            if declared:
+                self.processes.on_line(
+                    f"Using the {len(installed)} packages the project brings in {folder.name}."
+                )
+            return
+        finished = self.run(["deps"])
+        if finished.exit_code != 0:
+            raise DbtError(
+                f"`dbt deps` ended with exit code {finished.exit_code}:\n{finished.words}\n"
+                "Deploy the project with its dbt_packages folder, or make the package index reachable for workers."
+            )
+
+    def failure(self, arguments: Sequence[str], finished: Finished) -> DbtError:
+        """Return the error for a run of dbt that failed, in dbt's own words."""
+        return DbtError(
+            f"`dbt {shlex.join(arguments)}` in {self.workspace.source} ended with exit code {finished.exit_code}:\n"
+            f"{finished.words}"
+        )
+
+    def _run(self, script: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Finished:
+        workspace = self.workspace
+        command = [self.python, script, *arguments]
+        return self.processes.run(command, cwd=workspace.project_dir, env=env, secrets=workspace.secrets)
+
+
+@contextmanager
+def open_dbt(
+    invocation: DbtInvocation,
+    processes: Processes,
+    *,
+    context: Mapping[str, str] | None = None,
+    cache_dir: Path | None = None,
+    endpoint: str | None = None,
+) -> Iterator[Dbt]:
+    """
+    Find dbt, make a working copy of the project with its packages, and give both until the block ends.
+
+    Args:
+        invocation: With its templates rendered.
+        processes: The task's processes.
+        context: ``AIRFLOW_CTX_...`` variables of the task instance, for dbt's environment.
+        cache_dir: What can be made again is kept there; None means the setting.
+        endpoint: The root of the BigQuery API; None means the setting.
+
+    Raises:
+        ConfigError: The project, the profile or dbt cannot be found.
+        DbtError: dbt's environment or the project's packages cannot be installed.
+    """
+    execution = invocation.execution_config
+    project = execution.project_path or invocation.project_config.dbt_project_path
+    if project is None:
+        raise ProjectError(
+            "There is no dbt project to run: dbt_project_path is missing. A manifest alone is enough for the DAG, but "
+            "not for its runs; set ExecutionConfig(dbt_project_path=...) to the project's folder on the workers."
+        )
+    invocation.project_config.at(project).validate()
+    profile = invocation.profile_config.render(overrides={"location": invocation.location})
+    env = dbt_environment(invocation, os.environ, context)
+    cache_dir = cache_dir or settings.cache_dir()
+    endpoint = endpoint or settings.bigquery_endpoint()
+    python = find_dbt_python(
+        execution.dbt_executable_path,
+        execution.async_py_requirements,
+        execution.virtualenv_dir,
+        processes=processes,
+        cache_dir=cache_dir,
+    )
+    kept = cache_dir if invocation.project_config.partial_parse else None
+    with open_workspace(project, profile, env, cache_dir=kept, variant=str(python)) as workspace:
+        dbt = Dbt(python, workspace, processes, invocation, endpoint=endpoint)
+        if invocation.install_deps:
+            dbt.install_packages()
+        yield dbt
+
+
+def _recorder() -> Path:
+    for name in ("recorder/__main__.py", "recorder.py"):
+        if (HERE / name).is_file():
+            return (HERE / name).parent if name.endswith("__main__.py") else HERE / name
+    raise DbtError(
+        f"The recorder is missing from {HERE}: cosmos-async is not installed completely. Reinstall it."
+    )

@@ -1,0 +1,101 @@
+"""
+A dbt that talks to the stand-in: the project, its profile and the interpreters the tests run in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
+from cosmos_async.dbt.process import Processes
+from cosmos_async.dbt.session import Dbt, open_dbt
+from cosmos_async.invocation import DbtInvocation
+from cosmos_async.testing import FakeGoogle
+
+ROOT = Path(__file__).parents[3]
+KITCHEN = ROOT / "tests" / "projects" / "kitchen"
+
+OpenDbt = Callable[..., AbstractContextManager[Dbt]]
+
+
+@pytest.fixture(params=["1.9", "1.11"])
+def executable(request: pytest.FixtureRequest) -> Path:
+    """The dbt script of each supported generation."""
+    path = ROOT / ".venvs" / f"dbt-{request.param}" / "bin" / "dbt"
+    if not path.exists():
+        pytest.skip(f"there is no {path}")
+    return path
+
+
+@pytest.fixture
+def google() -> Iterator[FakeGoogle]:
+    """A stand-in that serves from a thread of its own, as dbt is waited for."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    fake = FakeGoogle(project_id="kitchen-project")
+    try:
+        asyncio.run_coroutine_threadsafe(fake.start(), loop).result(30)
+        yield fake
+        asyncio.run_coroutine_threadsafe(fake.aclose(), loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def environment(google: FakeGoogle) -> dict[str, str]:
+    """What the kitchen's profile reads from the environment."""
+    key = google.key_file
+    return {
+        "KITCHEN_PROJECT": "kitchen-project",
+        "KITCHEN_CLIENT_EMAIL": key["client_email"],
+        "KITCHEN_PRIVATE_KEY_ID": key["private_key_id"],
+        "KITCHEN_TOKEN_URI": key["token_uri"],
+        "DBT_ENV_SECRET_KITCHEN_PRIVATE_KEY": key["private_key"],
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
+    }
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    """What the task's log would show."""
+    return []
+
+
+@pytest.fixture
+def opened(
+    executable: Path,
+    environment: dict[str, str],
+    google: FakeGoogle,
+    lines: list[str],
+    tmp_path: Path,
+) -> OpenDbt:
+    """Open dbt for the kitchen project, or another one, with the invocation's options."""
+
+    def open_(project: Path = KITCHEN, **options: Any) -> AbstractContextManager[Dbt]:
+        invocation = DbtInvocation(
+            project_config=ProjectConfig(project, env_vars=environment),
+            profile_config=ProfileConfig(
+                profile_name="kitchen", target_name="dev", profiles_yml_filepath=KITCHEN / "profiles.yml"
+            ),
+            execution_config=ExecutionConfig(dbt_executable_path=executable),
+            append_env=False,
+            **options,
+        )
+        return open_dbt(
+            invocation,
+            Processes(lines.append),
+            cache_dir=tmp_path / "cache",
+            endpoint=google.bigquery_endpoint,
+        )
+
+    return open_
