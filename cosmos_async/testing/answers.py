@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,10 @@ def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | No
 
 
 def error_answer(error: ApiError) -> web.Response:
-    """Return *error* in Google's JSON error shape."""
+    """Return *error* in Google's JSON error shape; a 502 comes from Google's front end, which speaks HTML."""
+    if error.status == 502:
+        page = f"<!DOCTYPE html><html><title>Error 502 (Server Error)!!1</title><p>{error.message}</p></html>"
+        return web.Response(status=502, text=page, content_type="text/html", headers=error.headers)
     detail: Json = {"message": error.message, "domain": "global", "reason": error.reason}
     if error.location:
         kind = "header" if error.location in ("Authorization", "If-Match") else "parameter"
@@ -118,3 +122,39 @@ def merged(base: Json, extra: Mapping[str, Any]) -> Json:
         else:
             result[key] = value
     return result
+
+
+def partial(body: Any, mask: str) -> Any:
+    """Return what the `fields` parameter asks for, such as "jobs(jobReference/jobId,state),nextPageToken"."""
+    return _selected(body, _parsed_mask(mask))
+
+
+def _parsed_mask(mask: str) -> Json:
+    """Return the mask as a tree; an empty branch means everything below."""
+    tree: Json = {}
+    levels = [tree]  # the open parentheses
+    branch = tree
+    for word in re.findall(r"[^,()/\s]+|[,()/]", mask):
+        if word == "(":
+            levels.append(branch)
+        elif word == ")":
+            levels.pop()
+            if not levels:
+                break
+        elif word == ",":
+            branch = levels[-1]
+        elif word != "/":
+            branch = branch.setdefault(word, {})
+    if len(levels) != 1 or not tree:
+        raise ApiError(400, "invalidParameter", f"Invalid field selection {mask}", location="fields")
+    return tree
+
+
+def _selected(value: Any, tree: Json) -> Any:
+    if not tree or "*" in tree:
+        return value
+    if isinstance(value, list):
+        return [_selected(item, tree) for item in value]
+    if isinstance(value, dict):
+        return {key: _selected(value[key], branch) for key, branch in tree.items() if key in value}
+    return value

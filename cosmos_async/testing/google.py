@@ -114,6 +114,10 @@ class FakeGoogle:
     @property
     def endpoint(self) -> str:
         """The root of all services, without a path: "http://127.0.0.1:49152"."""
+        if not self._server.port:
+            raise RuntimeError(
+                "This stand-in has no address yet: enter it with `async with`, or await start()."
+            )
         return f"http://127.0.0.1:{self._server.port}"
 
     @property
@@ -185,8 +189,8 @@ class FakeGoogle:
 
     def stored(self, bucket: str) -> dict[str, bytes]:
         """Return the objects of a bucket by name, decompressed."""
-        found = self.objects.bucket(bucket, caller=self.email, permission="storage.objects.list")
-        return {name: stored.plain() for name, stored in sorted(found.objects.items())}
+        found = self.objects.find(bucket).objects
+        return {name: stored.plain() for name, stored in sorted(found.items())}
 
     def on_query(self, *args: Any, **kwargs: Any) -> Answer:
         """Say what jobs do from now on; see `ScriptedEngine.on_query`."""
@@ -290,7 +294,9 @@ class FakeGoogle:
         raise KeyError(f"no job {job_id} among {[job.job_id for job in self.jobs]}")
 
     def __repr__(self) -> str:
-        return f"<FakeGoogle {self.endpoint}: {len(self.jobs)} jobs, {len(self.requests)} requests>"
+        return (
+            f"<FakeGoogle on port {self._server.port}: {len(self.jobs)} jobs, {len(self.requests)} requests>"
+        )
 
 
 def _is_dry_run(request: Request) -> bool:

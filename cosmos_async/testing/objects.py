@@ -112,11 +112,16 @@ class ObjectStore:
         """Return the buckets of a project."""
         return [bucket for bucket in self._buckets.values() if bucket.project_id == project_id]
 
-    def bucket(self, name: str, *, caller: str, permission: str) -> Bucket:
-        """Return a bucket, or refuse as Cloud Storage does."""
+    def find(self, name: str) -> Bucket:
+        """Return a bucket whoever asks."""
         bucket = self._buckets.get(name)
         if bucket is None:
             raise ApiError(404, "notFound", "The specified bucket does not exist.")
+        return bucket
+
+    def bucket(self, name: str, *, caller: str, permission: str) -> Bucket:
+        """Return a bucket, or refuse as Cloud Storage does."""
+        bucket = self.find(name)
         if bucket.forbidden:
             raise ApiError(
                 403,

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -37,6 +38,8 @@ class Request:
     body: bytes
     email: str | None = None  #: who sent it, once its token is known
     status: int | None = None  #: the answer's status; None while it is handled or when the answer was lost
+    began: float = field(default_factory=time.monotonic)  #: when it had arrived, on the monotonic clock
+    ended: float | None = None  #: when its answer was ready; None while it is handled
 
     @property
     def token(self) -> str | None:
@@ -83,6 +86,16 @@ class RequestLog:
             for request in self._requests
             if fnmatchcase(request.operation, operation) and (when is None or when(request))
         ]
+
+    def most_at_once(self, operation: str) -> int:
+        """Return how many requests for *operation* were under way at the same time, at the most."""
+        moments = [(request.began, 1) for request in self.of(operation)]
+        moments += [(request.ended, -1) for request in self.of(operation) if request.ended is not None]
+        current = most = 0
+        for _, change in sorted(moments):
+            current += change
+            most = max(most, current)
+        return most
 
     async def arrived(
         self, operation: str, *, count: int = 1, when: Callable[[Request], bool] | None = None

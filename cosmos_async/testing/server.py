@@ -8,14 +8,16 @@ fault may befall the answer.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import web
 
-from cosmos_async.testing.answers import error_answer
+from cosmos_async.testing.answers import error_answer, json_answer, partial
 from cosmos_async.testing.engine import ApiError
 from cosmos_async.testing.faults import Fault, Faults, Harm
 from cosmos_async.testing.requests import Request, RequestLog
@@ -103,9 +105,11 @@ class Server:
                     await _before(fault)
                 if fault and fault.harm is Harm.RESET:
                     return _reset(request)
-                response = await answer(request, record)
+                response = _partial(request, await answer(request, record))
             except ApiError as error:
                 response = error_answer(error)
+            finally:
+                record.ended = time.monotonic()
             if fault and fault.harm is Harm.LOST:
                 return _reset(request)
             record.status = response.status
@@ -118,6 +122,14 @@ class Server:
 
 async def _nobody_serves_this(request: web.Request, caller: str) -> web.StreamResponse:
     raise ApiError(404, "notFound", f"Not Found: {request.method} {request.path}")
+
+
+def _partial(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    mask = request.query.get("fields")
+    if not mask or not isinstance(response, web.Response) or response.content_type != "application/json":
+        return response
+    body = json.loads(response.body) if isinstance(response.body, bytes) else {}
+    return json_answer(partial(body, mask), status=response.status)
 
 
 async def _before(fault: Fault) -> None:

@@ -38,6 +38,7 @@ class StorageApi:
         """Return the routes by their operation."""
         yield Route("GET", BUCKETS, "buckets.list", self.list_buckets)
         yield Route("GET", BUCKET, "buckets.get", self.get_bucket)
+        yield Route("GET", BUCKET + "/iam/testPermissions", "buckets.testIamPermissions", self.permissions)
         yield Route("GET", OBJECTS, "objects.list", self.list)
         yield Route("GET", OBJECT, "objects.get", _conditional(self.get))
         yield Route("GET", "/download" + OBJECT, "objects.get", _conditional(self.download))
@@ -57,6 +58,13 @@ class StorageApi:
     async def get_bucket(self, request: web.Request, caller: str) -> web.StreamResponse:
         """Answer buckets.get."""
         return json_answer(self._bucket(request, caller, "storage.buckets.get").resource())
+
+    async def permissions(self, request: web.Request, caller: str) -> web.StreamResponse:
+        """Answer buckets.testIamPermissions: all that were asked for, or none in a forbidden bucket."""
+        bucket = self._store.find(request.match_info["bucket"])
+        granted = [] if bucket.forbidden else request.query.getall("permissions", [])
+        body: Json = {"kind": "storage#testIamPermissionsResponse"}
+        return json_answer({**body, "permissions": granted} if granted else body)
 
     async def list(self, request: web.Request, caller: str) -> web.StreamResponse:
         """Answer objects.list."""

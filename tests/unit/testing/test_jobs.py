@@ -276,6 +276,28 @@ async def test_only_the_full_projection_tells_the_configuration(api: Api) -> Non
     assert full["jobs"][0]["configuration"]["query"]["query"] == "select 1"
 
 
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        ("jobs/jobReference/jobId", {"jobs": [{"jobReference": {"jobId": "a"}}]}),
+        ("kind,jobs(status(state),jobReference/jobId)", {"kind": "bigquery#jobList", "jobs": [{"status": {"state": "DONE"}, "jobReference": {"jobId": "a"}}]}),
+        ("nextPageToken", {}),
+    ],
+)  # fmt: skip
+async def test_only_the_fields_asked_for_are_sent(
+    google: FakeGoogle, api: Api, mask: str, expected: dict[str, Any]
+) -> None:
+    await api("POST", "/jobs", json=query("a"))
+    await google.job("a").done.wait()
+
+    assert await api("GET", "/jobs", params={"fields": mask}) == (200, expected)
+
+
+@pytest.mark.parametrize("mask", ["jobs(", "jobs)", ","])
+async def test_fields_that_make_no_sense_are_refused(api: Api, mask: str) -> None:
+    assert (await api("GET", "/jobs", params={"fields": mask}))[0] == 400
+
+
 async def test_rows_come_in_pages(google: FakeGoogle, api: Api) -> None:
     google.on_query("select 1", rows=[{"n": number} for number in range(5)])
     await api("POST", "/jobs", json=query("a"))
@@ -324,7 +346,9 @@ async def test_the_short_way_of_asking_waits_and_answers_with_rows(google: FakeG
 async def test_statistics_tell_what_was_read_billed_and_changed(google: FakeGoogle, api: Api) -> None:
     google.add_table("p", "shop", "orders")
     google.on_query("merge", affected_rows=3, bytes_processed=10, bytes_billed=20, slot_ms=30)
-    await api("POST", "/jobs", json=query("a", "merge into p.shop.orders using s on true when matched then delete"))
+    await api(
+        "POST", "/jobs", json=query("a", "merge into p.shop.orders using s on true when matched then delete")
+    )
     await google.job("a").done.wait()
 
     statistics = google.job("a").statistics()
