@@ -1,7 +1,7 @@
 """
 Starts the warehouse: `python -m tests.warehouse --data-dir DIR --key-file KEY.json`.
 
-Prints one line of JSON when it is ready (endpoint, token_uri, project, key_file), and ends without leaving a process on
+Prints one line of JSON when it is ready (endpoint, token_uri, project, key_file, emulator_pid), and ends without leaving a process on
 SIGTERM, on SIGINT, and when the emulator ends.
 """
 
@@ -39,6 +39,7 @@ async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
             "token_uri": key["token_uri"],
             "project": arguments.project,
             "key_file": str(arguments.key_file),
+            "emulator_pid": running.emulator.process.pid,
         }
         print(json.dumps(ready), flush=True)
         waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(running.emulator.ended())]
@@ -54,7 +55,7 @@ async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
 async def parent_gone() -> None:
     """Return when the process that started this one has ended."""
     parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110  there is no event for the end of a parent
         await asyncio.sleep(1)
 
 
@@ -63,12 +64,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.warehouse", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--key-file", type=Path, required=True, help="where to write a service account's key")
-    parser.add_argument("--data-dir", type=Path, help="where to keep the tables; by default they are not kept")
+    parser.add_argument(
+        "--data-dir", type=Path, help="where to keep the tables; by default they are not kept"
+    )
     parser.add_argument("--project", default=PROJECT)
     parser.add_argument("--bucket", action="append", default=[], help="a bucket to create; may be repeated")
     parser.add_argument("--job-ms", type=int, default=0, help="how many milliseconds each job takes at least")
     parser.add_argument("--emulator-python", type=Path, help="the interpreter of tests/env/warehouse.txt")
-    parser.add_argument("--end-with-parent", action="store_true", help="end when the starting process has ended")
+    parser.add_argument(
+        "--end-with-parent", action="store_true", help="end when the starting process has ended"
+    )
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         data_dir = arguments.data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))

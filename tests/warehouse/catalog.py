@@ -29,7 +29,7 @@ class EmulatorCatalog:
     async def list_datasets(self, project_id: str) -> Sequence[Json]:
         """Return the datasets of a project."""
         answer = await self._client.call("GET", project_id, "datasets")
-        return answer.get("datasets", [])
+        return list(answer.get("datasets", ()))
 
     async def get_dataset(self, project_id: str, dataset_id: str) -> Json:
         """Return one dataset."""
@@ -55,7 +55,7 @@ class EmulatorCatalog:
     async def list_tables(self, project_id: str, dataset_id: str) -> Sequence[Json]:
         """Return the tables and views of a dataset."""
         answer = await self._client.call("GET", project_id, "datasets", dataset_id, "tables")
-        return answer.get("tables", [])
+        return list(answer.get("tables", ()))
 
     async def get_table(self, project_id: str, dataset_id: str, table_id: str) -> Json:
         """Return one table."""
@@ -95,4 +95,4 @@ class EmulatorCatalog:
     async def list_routines(self, project_id: str, dataset_id: str) -> Sequence[Json]:
         """Return the routines of a dataset."""
         answer = await self._client.call("GET", project_id, "datasets", dataset_id, "routines")
-        return answer.get("routines", [])
+        return list(answer.get("routines", ()))

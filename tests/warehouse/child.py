@@ -46,7 +46,7 @@ async def emulator(data_dir: Path, *, project: str, python: Path | None = None) 
             f"There is no {python}. Make the warehouse's environment (tests/warehouse/prepare.py says how), or name "
             f"its interpreter in {PYTHON_VARIABLE}."
         )
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  nothing else runs yet
     log = data_dir / "emulator.log"
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
@@ -89,7 +89,7 @@ async def _endpoint(process: asyncio.subprocess.Process, log: Path) -> str:
         raise EmulatorError(f"The emulator did not start within {START_SECONDS} s; see {log}.") from None
     if not line:
         status = await process.wait()
-        tail = log.read_text(errors="replace")[-2000:]
+        tail = log.read_text(errors="replace")[-2000:]  # noqa: ASYNC240  nothing else runs yet
         raise EmulatorError(f"The emulator did not start (status {status}):\n{tail}")
     return f"http://127.0.0.1:{json.loads(line)['port']}"
 

@@ -48,7 +48,7 @@ class EmulatorClient:
         url = f"{self._endpoint}/upload/{ROOT}/{quote(project_id, safe='')}/jobs"
         with aiohttp.MultipartWriter("related") as parts:
             parts.append_json(job)
-            parts.append(data, {"Content-Type": "application/octet-stream"})  # type: ignore[arg-type]
+            parts.append(data, {"Content-Type": "application/octet-stream"})
             async with self._open().post(url, params={"uploadType": "multipart"}, data=parts) as response:
                 return _answer(response.status, await response.read())
 

@@ -8,13 +8,17 @@ What BigQuery reports and the emulator does not, `statistics` supplies.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cosmos_async.testing.engine import ApiError, ChildJob, EngineJob, JobError, JobResult, Json
 from tests.warehouse.client import EmulatorClient
+from tests.warehouse.grants import Grants
+from tests.warehouse.partitions import copy_script, names_a_partition, range_partitioned
 from tests.warehouse.rewrites import code, rewritten
 from tests.warehouse.statistics import Statistics
 
@@ -26,7 +30,15 @@ PAGE = 10_000
 READERS = 8
 #: The label by which a job says how many milliseconds it wants to take at least.
 HOLD_LABEL = "hold_ms"
+#: What the job API looks after, and the emulator need not know.
+OURS = ("labels", "jobTimeoutMs", "reservation")
 _READS = re.compile(r"\s*(\(|select\b|with\b)", re.IGNORECASE)
+DML = ("INSERT", "UPDATE", "DELETE", "MERGE")
+#: The target in dbt's own statements, which quote and qualify it.
+_DML_TARGET = re.compile(
+    r"\b(?:merge\s+into|insert\s+into|delete\s+from|update)\s+`([^`.]+)`\.`([^`.]+)`\.`([^`.]+)`",
+    re.IGNORECASE,
+)
 _INT64_TIMESTAMPS = {"formatOptions.useInt64Timestamp": "true"}
 
 
@@ -46,19 +58,28 @@ class EmulatorEngine:
         self._client = client
         self._hold_ms = hold_ms
         self._statistics = Statistics(client)
+        self._grants = Grants()
         self._readers = asyncio.Semaphore(READERS)
         self.writer = asyncio.Lock()  #: held by whoever changes tables; the catalog takes it too
 
     async def run(self, job: EngineJob) -> JobResult:
         """Run *job* to its end; cancelling it stops the emulator's job."""
         await self._hold(job)
+        recorded = self._grants.run(job)
+        if recorded:
+            return recorded
         reads = job.kind == "query" and is_read(job.sql) and not writes_a_table(job)
         async with self._readers if reads else self.writer:
-            return await self._run(job)
+            if job.kind == "copy" and names_a_partition(job):
+                return await self._copy_partitions(job)
+            result = await self._run(job)
+            if result.error is None:
+                await self._note_ranges(job)
+            return result
 
     async def dry_run(self, job: EngineJob) -> JobResult:
         """Ask the emulator for the schema and the error, without running anything."""
-        body = {"configuration": {**_configuration(job), "dryRun": True}}
+        body = {"configuration": {**self._configuration(job), "dryRun": True}}
         try:
             answer = await self._client.call("POST", job.project_id, "jobs", body=body)
         except ApiError as error:
@@ -87,9 +108,40 @@ class EmulatorEngine:
         elapsed = int((asyncio.get_running_loop().time() - started) * 1000)
         return await self._result(job, answer, elapsed)
 
+    def _configuration(self, job: EngineJob) -> Json:
+        """Return what the emulator is given: without what our job API does itself, with SQL that it can read."""
+        configuration = {key: value for key, value in job.configuration.items() if key not in OURS}
+        if job.kind == "query":
+            sql = rewritten(self._grants.shown(job.sql))
+            configuration["query"] = {**configuration["query"], "query": sql}
+        return configuration
+
+    async def _copy_partitions(self, job: EngineJob) -> JobResult:
+        try:
+            script = await copy_script(job, self._client)
+        except ApiError as error:
+            return JobResult(error=JobError(error.reason, error.message, error.location))
+        query = {"query": script, "useLegacySql": False}
+        done = await self._run(replace(job, configuration={"query": query}))
+        return JobResult(error=done.error)
+
+    async def _note_ranges(self, job: EngineJob) -> None:
+        for table in range_partitioned(job.sql):
+            path = (
+                table.project_id or job.project_id,
+                "datasets",
+                table.dataset_id,
+                "tables",
+                table.table_id,
+            )
+            changes = {"rangePartitioning": table.resource, "timePartitioning": None}
+            # A script may have dropped it again.
+            with contextlib.suppress(ApiError):
+                await self._client.call("PATCH", *path, body=changes)
+
     async def _submit(self, job: EngineJob, emulated: str) -> Json:
         reference = {"projectId": job.project_id, "jobId": emulated}
-        body = {"jobReference": reference, "configuration": _configuration(job)}
+        body = {"jobReference": reference, "configuration": self._configuration(job)}
         if job.kind == "load" and job.data is not None:
             return await self._client.upload(job.project_id, body, job.data)
         return await self._client.call("POST", job.project_id, "jobs", body=body)
@@ -108,21 +160,17 @@ class EmulatorEngine:
             await asyncio.sleep(LOOK_EVERY)
             return
         params = {"timeoutMs": POLL_MS, "maxResults": 0}
-        try:
+        # The poll answers with the error of a failed job; `jobs.get` has it too.
+        with contextlib.suppress(ApiError):
             await self._client.call("GET", job.project_id, "queries", emulated, params=params)
-        except ApiError:
-            # The poll answers with the error of a failed job; `jobs.get` has it too.
-            pass
 
     async def _stop(self, job: EngineJob, emulated: str, submission: asyncio.Future[Json]) -> None:
         """Cancel the emulator's job, and return only when it is over, so that the next write finds no other."""
-        try:
+        # It may have been refused, or have ended by itself.
+        with contextlib.suppress(ApiError):
             answer = await submission
             await self._client.call("POST", job.project_id, "jobs", emulated, "cancel")
             await self._wait(job, answer)
-        except ApiError:
-            # It was refused or has ended by itself.
-            pass
 
     async def _result(self, job: EngineJob, answer: Json, elapsed_ms: int) -> JobResult:
         failure = answer["status"].get("errorResult")
@@ -131,7 +179,7 @@ class EmulatorEngine:
             return JobResult(error=JobError(failure["reason"], failure["message"], location))
         if job.kind != "query":
             return JobResult(statistics=await self._statistics.of(job, answer, elapsed_ms=elapsed_ms))
-        destination = destination_of(answer)
+        destination = destination_of(answer, job.sql)
         configuration: Json = {"query": {"destinationTable": destination}} if destination else {}
         children = await self._children(job, answer)
         statistics = await self._statistics.of(
@@ -165,7 +213,9 @@ class EmulatorEngine:
         parent = answer["jobReference"]["jobId"]
         listed = await self._client.call("GET", job.project_id, "jobs", params={"parentJobId": parent})
         # The emulator numbers them: script_job_<parent>_0, _1, …
-        by_number = sorted(listed["jobs"], key=lambda child: int(child["jobReference"]["jobId"].rsplit("_", 1)[1]))
+        by_number = sorted(
+            listed["jobs"], key=lambda child: int(child["jobReference"]["jobId"].rsplit("_", 1)[1])
+        )
         children = []
         for child in by_number:
             full = await self._client.call("GET", job.project_id, "jobs", child["jobReference"]["jobId"])
@@ -185,24 +235,19 @@ def writes_a_table(job: EngineJob) -> bool:
     return "destinationTable" in job.configuration.get("query", {})
 
 
-def destination_of(answer: Json) -> Json | None:
+def destination_of(answer: Json, sql: str) -> Json | None:
     """
-    The table BigQuery names as the job's destination.
+    Return the table BigQuery names as the job's destination.
 
-    A SELECT has the (temporary) table of its result, CREATE TABLE AS SELECT the created one. The emulator leaves the
-    latter out, and dbt then fails with "'NoneType' object has no attribute 'path'".
+    A SELECT has the (temporary) table of its result, CREATE TABLE AS SELECT the created one, DML its target. The
+    emulator leaves the last two out, and dbt then fails with "'NoneType' object has no attribute 'path'".
     """
     configured: Json | None = answer["configuration"]["query"].get("destinationTable")
     query = answer["statistics"].get("query", {})
-    return configured or (
-        query.get("ddlTargetTable") if query.get("statementType") == "CREATE_TABLE_AS_SELECT" else None
-    )
-
-
-def _configuration(job: EngineJob) -> Json:
-    """Return the configuration to give to the emulator: without what our job API does itself, with SQL it can read."""
-    ours = ("labels", "jobTimeoutMs", "reservation")
-    configuration = {key: value for key, value in job.configuration.items() if key not in ours}
-    if job.kind == "query":
-        configuration["query"] = {**configuration["query"], "query": rewritten(job.sql)}
-    return configuration
+    if configured or query.get("statementType") == "CREATE_TABLE_AS_SELECT":
+        return configured or query.get("ddlTargetTable")
+    if query.get("statementType") in DML:
+        target = _DML_TARGET.search(sql)
+        if target:
+            return dict(zip(("projectId", "datasetId", "tableId"), target.groups()))
+    return None

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class Warehouse:
     project: str
     key: Json  #: the content of the service account's key file
     key_file: Path
+    pid: int  #: of the process that answers
+    emulator_pid: int  #: of its child, which has the tables
     _token: str = field(default="", repr=False)
 
     @property
@@ -56,7 +59,8 @@ class Warehouse:
 
     def query(self, sql: str) -> list[Json]:
         """Run *sql* and return its rows."""
-        body = {"query": sql, "useLegacySql": False, "timeoutMs": 120_000}
+        exact = {"useInt64Timestamp": True}
+        body = {"query": sql, "useLegacySql": False, "timeoutMs": 120_000, "formatOptions": exact}
         answer = self.call("POST", f"projects/{self.project}/queries", body)
         if not answer["jobComplete"]:
             raise TimeoutError(f"still running after two minutes: {sql}")
@@ -97,7 +101,8 @@ class Warehouse:
             room = dataset[len(prefix) + 1 :]
             for name, relation in self.dump(dataset, without=without).items():
                 if relation["view"]:
-                    relation["view"] = relation["view"].replace(prefix, "<prefix>")
+                    of_prefix = rf"(?<=[.`]){re.escape(prefix)}(?=(_\w+)?`?\.)"
+                    relation["view"] = re.sub(of_prefix, "<prefix>", relation["view"])
                 found[f"{room}.{name}" if room else name] = relation
         return found
 
@@ -136,10 +141,17 @@ class Warehouse:
                 self._token = json.loads(response.read())["access_token"]
         return self._token
 
+    def _rows(self, dataset: str, name: str, table: Json) -> list[Json]:
+        if table["type"] != "TABLE":
+            return self.query(f"select * from `{self.project}`.`{dataset}`.`{name}`")
+        path = f"projects/{self.project}/datasets/{dataset}/tables/{name}/data"
+        answer = self.call("GET", f"{path}?maxResults=50000&formatOptions.useInt64Timestamp=true")
+        return [_row(table["schema"]["fields"], row) for row in answer.get("rows", ())]
+
     def _relation(self, dataset: str, name: str, without: Sequence[str]) -> Json:
         table = self.table(dataset, name)
         fields = table.get("schema", {}).get("fields", [])
-        rows = self.query(f"select * from `{self.project}.{dataset}.{name}`") if fields else []
+        rows = self._rows(dataset, name, table) if fields else []
         kept = [{key: value for key, value in row.items() if key not in without} for row in rows]
         return {
             "type": table["type"],
@@ -166,16 +178,19 @@ def running_warehouse(directory: Path, *options: str) -> Iterator[Warehouse]:
         line = process.stdout.readline()
         if not line:
             raise RuntimeError(f"the warehouse did not start (status {process.wait()})")
-        ready: Mapping[str, str] = json.loads(line)
+        ready: Json = json.loads(line)
         yield Warehouse(
             endpoint=ready["endpoint"],
             token_uri=ready["token_uri"],
             project=ready["project"],
             key=json.loads(key_file.read_text()),
             key_file=key_file,
+            pid=process.pid,
+            emulator_pid=ready["emulator_pid"],
         )
     finally:
-        process.terminate()
+        if process.poll() is None:
+            process.terminate()
         process.wait(30)
         assert process.stdout is not None
         process.stdout.close()
