@@ -143,6 +143,8 @@ def _selection(invocation: DbtInvocation) -> list[str]:
             arguments += [option, *terms]
     if invocation.selector:
         arguments += ["--selector", invocation.selector]
+    for resource_type in invocation.exclude_resource_types:
+        arguments += ["--exclude-resource-type", resource_type]
     return arguments
 
 

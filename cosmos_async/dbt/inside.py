@@ -6,6 +6,7 @@ every Python that dbt supports. The scripts beside it load it by its path: their
 where its modules could stand in for the user's.
 """
 
+# mypy: disable-error-code=import-not-found
 from __future__ import annotations
 
 import datetime

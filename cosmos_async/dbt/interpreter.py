@@ -268,8 +268,7 @@ class _Environment:
             ]
         return [
             [sys.executable, "-m", "venv", *system, str(folder)],
-            [python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
-            + [*self.options, *self.requirements],
+            [python, "-m", "pip", "install", "--progress-bar=off", *self.options, *self.requirements],
         ]
 
     def _refuse_if_failed(self, command: list[str], finished: Finished) -> None:

@@ -10,6 +10,7 @@ that: names of tests repeat, ``fqn:`` takes folders along, and a model brings it
 (on-run-start, on-run-end) belong to the whole run and are left out.
 """
 
+# mypy: disable-error-code=import-not-found
 from __future__ import annotations
 
 import importlib.util

@@ -94,7 +94,7 @@ class Dbt:
 
     def _run(self, script: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Finished:
         workspace = self.workspace
-        command = [self.python, script, *arguments]
+        command: list[str | Path] = [self.python, script, *arguments]
         return self.processes.run(command, cwd=workspace.project_dir, env=env, secrets=workspace.secrets)
 
 

@@ -1,0 +1,218 @@
+"""
+dbt works in a copy; the user's folder stays as it is, and nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.dbt.workspace import Workspace, declared_packages, open_workspace
+from cosmos_async.exceptions import ProjectError
+from cosmos_async.profiles.base import RenderedProfile
+
+PROFILE = RenderedProfile(
+    "shop",
+    "prod",
+    {"type": "bigquery", "project": "acme", "keyfile_json": "{{ env_var('DBT_ENV_SECRET_COSMOS_KEY') }}"},
+    env={"DBT_ENV_SECRET_COSMOS_KEY": "hunter2", "DO_NOT_TRACK": "1"},
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A small project that was used before."""
+    root = tmp_path / "dags" / "shop"
+    write(root / "dbt_project.yml", "name: shop\ntarget-path: build\n")
+    write(root / "models" / "staging" / "stg.sql", "select 1")
+    write(root / "build" / "manifest.json", "{}")
+    write(root / "target" / "partial_parse.msgpack", "of the project")
+    write(root / "logs" / "dbt.log", "old")
+    write(root / ".git" / "HEAD", "x")
+    write(root / ".venv" / "pyvenv.cfg", "x")
+    write(root / "package-lock.yml", "packages: []")
+    return root
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def content(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def opened(project: Path, **options: Any):
+    return open_workspace(project, PROFILE, {"PATH": "/bin"}, **options)
+
+
+def test_the_copy_has_the_project_but_not_what_dbt_wrote(project: Path):
+    """
+    Old targets, logs, environments and the history are not dbt's input.
+    """
+    with opened(project) as workspace:
+        assert content(workspace.project_dir) == {
+            "dbt_project.yml": "name: shop\ntarget-path: build\n",
+            "models/staging/stg.sql": "select 1",
+            "package-lock.yml": "packages: []",
+        }
+
+
+def test_whatever_dbt_writes_leaves_the_project_untouched(project: Path):
+    """
+    New files land in real folders of the copy, and the one file that dbt changes in place is a copy.
+    """
+    before = content(project)
+
+    with opened(project) as workspace:
+        write(workspace.project_dir / "models" / "staging" / "new.sql", "x")
+        write(workspace.project_dir / "dbt_packages" / "utils" / "dbt_project.yml", "x")
+        (workspace.project_dir / "package-lock.yml").write_text("changed")
+        write(workspace.target_path / "manifest.json", "x")
+
+    assert content(project) == before
+
+
+def test_the_copy_is_gone_afterwards(project: Path):
+    """
+    A worker's disk does not fill up, also when the task fails.
+    """
+    seen: list[Workspace] = []
+    with suppress(ZeroDivisionError), opened(project) as workspace:
+        seen.append(workspace)
+        raise ZeroDivisionError
+
+    for path in (seen[0].project_dir, seen[0].profiles_dir, seen[0].target_path, seen[0].log_path):
+        assert not path.exists()
+
+
+def test_the_profile_is_for_this_user_only_and_without_secrets(project: Path):
+    """
+    A secret is in the environment of dbt's process and nowhere else.
+    """
+    with opened(project) as workspace:
+        profile = workspace.profiles_dir / "profiles.yml"
+
+        assert stat.S_IMODE(profile.stat().st_mode) == 0o600
+        assert "hunter2" not in profile.read_text()
+        assert workspace.env["DBT_ENV_SECRET_COSMOS_KEY"] == "hunter2"
+        assert workspace.secrets == ("hunter2",)
+        assert "hunter2" not in repr(workspace)
+
+
+def test_dbt_is_told_where_to_work(project: Path):
+    """
+    By variables, which are no part of the invocation that `dbt retry` repeats.
+    """
+    with opened(project) as workspace:
+        assert workspace.env == {
+            "PATH": "/bin",
+            "DBT_ENV_SECRET_COSMOS_KEY": "hunter2",
+            "DO_NOT_TRACK": "1",
+            "DBT_PROJECT_DIR": str(workspace.project_dir),
+            "DBT_PROFILES_DIR": str(workspace.profiles_dir),
+            "DBT_TARGET_PATH": str(workspace.target_path),
+            "DBT_LOG_PATH": str(workspace.log_path),
+        }
+
+
+def test_installed_packages_come_along_wherever_they_are_configured(project: Path):
+    """
+    A project that was deployed with its packages needs no package index.
+    """
+    write(project / "dbt_project.yml", "name: shop\npackages-install-path: vendor/packages\n")
+    write(project / "vendor" / "packages" / "utils" / "dbt_project.yml", "name: utils")
+
+    with opened(project) as workspace:
+        assert (workspace.packages_dir / "utils" / "dbt_project.yml").read_text() == "name: utils"
+
+
+def test_a_package_beside_the_project_is_found(project: Path):
+    """
+    `local: ../common` is how a repository shares macros between its projects.
+    """
+    write(project / "packages.yml", "packages:\n  - local: ../common\n")
+    write(project.parent / "common" / "dbt_project.yml", "name: common")
+
+    with opened(project) as workspace:
+        assert (workspace.project_dir / ".." / "common" / "dbt_project.yml").read_text() == "name: common"
+
+
+def test_links_in_the_project_lead_where_they_led(project: Path, tmp_path: Path):
+    """
+    A folder that is linked into the project is part of it.
+    """
+    write(tmp_path / "shared" / "macro.sql", "shared")
+    os.symlink("../../shared", project / "macros")
+
+    with opened(project) as workspace:
+        assert (workspace.project_dir / "macros" / "macro.sql").read_text() == "shared"
+
+
+def test_what_dbt_parsed_is_kept_for_the_next_task(project: Path, tmp_path: Path):
+    """
+    The first task begins with the project's own, the next with what the first one left.
+    """
+    cache = tmp_path / "cache"
+    with opened(project, cache_dir=cache) as workspace:
+        assert (workspace.target_path / "partial_parse.msgpack").read_text() == "of the project"
+        (workspace.target_path / "partial_parse.msgpack").write_text("newer")
+
+    with opened(project, cache_dir=cache) as workspace:
+        assert (workspace.target_path / "partial_parse.msgpack").read_text() == "newer"
+    with opened(project, cache_dir=cache, variant="another dbt") as workspace:
+        assert (workspace.target_path / "partial_parse.msgpack").read_text() == "of the project"
+
+
+def test_without_a_cache_dbt_parses_anew(project: Path):
+    """
+    partial_parse=False means what it says.
+    """
+    with opened(project) as workspace:
+        assert not (workspace.target_path / "partial_parse.msgpack").exists()
+
+
+def test_a_failed_task_keeps_nothing(project: Path, tmp_path: Path):
+    """
+    What a dbt that was killed half-way left is not for others.
+    """
+    with suppress(ZeroDivisionError), opened(project, cache_dir=tmp_path / "cache") as workspace:
+        (workspace.target_path / "partial_parse.msgpack").write_text("half")
+        raise ZeroDivisionError
+
+    assert not list((tmp_path / "cache").rglob("*.msgpack"))
+
+
+def test_a_missing_project_is_named(tmp_path: Path):
+    """
+    A worker may lack what the dag-processor has.
+    """
+    with pytest.raises(ProjectError, match=r"dbt_project\.yml cannot be read on this worker: No such file"):
+        opened(tmp_path / "nowhere").__enter__()
+
+
+@pytest.mark.parametrize(("text", "why"), [("name: [", "is not YAML"), ("", "holds no settings")])
+def test_a_broken_project_file_is_named(tmp_path: Path, text: str, why: str):
+    """
+    Before anything is copied or started.
+    """
+    write(tmp_path / "dbt_project.yml", text)
+
+    with pytest.raises(ProjectError, match=why):
+        opened(tmp_path).__enter__()
+
+
+def test_packages_are_counted_over_both_files(tmp_path: Path):
+    """
+    dependencies.yml is the newer name of packages.yml; its projects are no packages.
+    """
+    write(tmp_path / "packages.yml", "packages:\n  - package: dbt-labs/dbt_utils\n    version: 1.0.0\n")
+    write(tmp_path / "dependencies.yml", "packages:\n  - local: ../common\nprojects:\n  - name: other\n")
+
+    assert [next(iter(package)) for package in declared_packages(tmp_path)] == ["package", "local"]
