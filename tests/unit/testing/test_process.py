@@ -12,11 +12,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from gcloud.aio.auth import Token
-from gcloud.aio.storage import Storage
 
 from cosmos_async.testing.__main__ import parser
 
-from .conftest import SCOPES
+from .conftest import SCOPES, storage_client
 
 
 async def test_a_process_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
@@ -30,8 +29,7 @@ async def test_a_process_serves_until_it_is_told_to_stop(tmp_path: Path) -> None
             aiohttp.ClientSession() as session,
             Token(service_file=str(key_file), session=session, scopes=SCOPES) as token,
         ):
-            endpoint = ready["storage_endpoint"]
-            storage = Storage(api_root=endpoint, api_is_dev=False, session=session, token=token)
+            storage = storage_client(ready["storage_endpoint"], session, token)
             await storage.upload("plans", "a", b"1")
             content = await storage.download("plans", "a")
         process.send_signal(signal.SIGTERM)
