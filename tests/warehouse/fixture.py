@@ -28,6 +28,8 @@ from tests.warehouse.child import ROOT
 
 Json = dict[str, Any]
 SCOPE = "https://www.googleapis.com/auth/bigquery"
+#: A bucket that the fixture's warehouse has.
+BUCKET = "plans"
 #: Columns that hold the time of a run: values differ between two equal builds.
 TIMES_OF_A_RUN = ("dbt_updated_at", "dbt_valid_from", "dbt_valid_to", "dbt_scd_id")
 
@@ -199,7 +201,7 @@ def running_warehouse(directory: Path, *options: str) -> Iterator[Warehouse]:
 @pytest.fixture(scope="session")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """A warehouse for the whole session; tests use datasets of their own."""
-    with running_warehouse(tmp_path_factory.mktemp("warehouse")) as running:
+    with running_warehouse(tmp_path_factory.mktemp("warehouse"), "--bucket", BUCKET) as running:
         yield running
 
 

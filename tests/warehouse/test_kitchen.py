@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.warehouse.dbt import VERSIONS, DbtRun, dbt
-from tests.warehouse.fixture import TIMES_OF_A_RUN, Warehouse, warehouse
+from tests.warehouse.fixture import TIMES_OF_A_RUN, Warehouse
 
-__all__ = ["warehouse"]
 pytestmark = [pytest.mark.warehouse, pytest.mark.dbt]
 
 

@@ -59,10 +59,14 @@ def test_a_grant_shows_in_object_privileges_until_it_is_revoked() -> None:
     shown = grants.shown(view)
     revoked = grants.run(job('/* dbt */ revoke `roles/viewer` on table `p`.`d`.`t` from "user:a@b.c"'))
 
-    assert granted is not None and granted.statistics["query"]["statementType"] == "GRANT"
-    assert "'p', 'd', 't', 'TABLE', 'roles/viewer', 'user:a@b.c'" in shown and "user:d@e.f" in shown
-    assert revoked is not None and revoked.statistics["query"]["statementType"] == "REVOKE"
-    assert "user:a@b.c" not in grants.shown(view) and "user:d@e.f" in grants.shown(view)
+    assert granted is not None
+    assert granted.statistics["query"]["statementType"] == "GRANT"
+    assert "'p', 'd', 't', 'TABLE', 'roles/viewer', 'user:a@b.c'" in shown
+    assert "user:d@e.f" in shown
+    assert revoked is not None
+    assert revoked.statistics["query"]["statementType"] == "REVOKE"
+    assert "user:a@b.c" not in grants.shown(view)
+    assert "user:d@e.f" in grants.shown(view)
 
 
 def test_a_script_with_more_than_grants_is_left_to_the_emulator() -> None:
