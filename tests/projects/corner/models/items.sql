@@ -1,0 +1,1 @@
+select item_id, kind, amount from {{ ref('raw_items') }}

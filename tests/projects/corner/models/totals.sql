@@ -1,0 +1,1 @@
+select kind, sum(amount) as amount from {{ ref('items') }} group by kind
