@@ -7,7 +7,7 @@ what the DAG author wrote; :meth:`DbtInvocation.rendered` gives what one run mak
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Union
 
 from cosmos_async.exceptions import ConfigError
@@ -52,6 +52,7 @@ class DbtInvocation:
     threads: Union[int, str, None] = None
     dbt_cmd_flags: list[str] | None = None  #: after ``dbt build``
     dbt_cmd_global_flags: list[str] | None = None  #: before it
+    exclude_resource_types: tuple[str, ...] = ()  #: left out of the whole invocation, such as tests
 
     def rendered(self, operator: Any, context: Any) -> DbtInvocation:
         """
@@ -67,8 +68,8 @@ class DbtInvocation:
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
-        """Return the names of everything beside the three config objects."""
-        return tuple(field.name for field in fields(cls))[3:]
+        """Return the names of what a DAG author may say beside the three config objects."""
+        return (*TEMPLATED, "append_env")
 
 
 def _as_bool(name: str, value: Any) -> bool:

@@ -70,6 +70,18 @@ def run_folder(base: str, *, dag_id: str, group_id: str | None, run_id: str) -> 
     )
 
 
+def artifacts_folder(folder: str) -> str:
+    """
+    Return where dbt's artifacts of a run are kept: beside the run's folder, so that they survive its teardown.
+
+    Args:
+        folder: The run's folder, see :func:`run_folder`.
+    """
+    project, _, run = folder.rpartition("/")
+    # No object name has a tilde, so no run can be called like this.
+    return f"{project}/~artifacts/{run}"
+
+
 def check_base(base: str) -> None:
     """
     Refuse a place that cannot hold plans.

@@ -74,9 +74,7 @@ class TriggererOperator(BaseOperator):
         reasons = []
         if _overridden(self, "execute_complete"):
             reasons.append("execute_complete() is overridden")
-        if _overridden(self, "post_execute") or getattr(
-            self, "_post_execute_hook", None
-        ):
+        if _overridden(self, "post_execute") or getattr(self, "_post_execute_hook", None):
             reasons.append("post_execute")
         if getattr(self, "on_success_callback", None):
             reasons.append("on_success_callback")
@@ -89,14 +87,10 @@ class TriggererOperator(BaseOperator):
     def _own_failure(self) -> list[str]:
         """Return what of this task must run on a worker after the work failed, to get all of its context."""
         reasons = ["a listener"] if has_listeners() else []
-        if getattr(self, "email", None) and (
-            self.email_on_failure or self.email_on_retry
-        ):
+        if getattr(self, "email", None) and (self.email_on_failure or self.email_on_retry):
             reasons.append("email")
         reasons += [
-            name
-            for name in ("on_failure_callback", "on_retry_callback")
-            if getattr(self, name, None)
+            name for name in ("on_failure_callback", "on_retry_callback") if getattr(self, name, None)
         ]
         return reasons
 

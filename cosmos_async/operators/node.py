@@ -73,7 +73,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
         self.setup_task_id = setup_task_id
         self.identity = identity
         self.dbt = dbt
-        self._process: Any = None
+        self.processes: Any = None  # dbt's, where a worker runs it
         self.prepare_start()
 
     def trigger_kwargs(self) -> dict[str, Any]:
@@ -87,9 +87,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
             "fails_in_triggerer": self.fails_in_triggerer,
         }
 
-    def execute_complete(
-        self, context: Any, event: dict[str, Any] | None = None
-    ) -> None:
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> None:
         """
         End the task on a worker, after the trigger asked for one.
 
@@ -109,8 +107,8 @@ class DbtNodeAsyncOperator(TriggererOperator):
 
     def on_kill(self) -> None:
         """End the dbt process, where one runs on the worker."""
-        if self._process is not None:
-            self._process.terminate()
+        if self.processes is not None:
+            self.processes.terminate()
 
 
 class DbtRunAsyncOperator(DbtNodeAsyncOperator):
@@ -135,9 +133,7 @@ class DbtTestAsyncOperator(DbtNodeAsyncOperator):
     ui_color = "#8194e0"
     default_work = "tests"
 
-    def __init__(
-        self, *, unique_id: str | None = None, work: str | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, unique_id: str | None = None, work: str | None = None, **kwargs: Any) -> None:
         super().__init__(
             unique_id=unique_id,
             work=work or ("tests" if unique_id else "all_tests"),

@@ -54,9 +54,7 @@ class TeardownAsyncOperator(TriggererOperator):
             "fails_in_triggerer": self.fails_in_triggerer,
         }
 
-    def execute_complete(
-        self, context: Any, event: dict[str, Any] | None = None
-    ) -> None:
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> None:
         """
         End the task on a worker, after the trigger asked for one.
 
@@ -65,7 +63,5 @@ class TeardownAsyncOperator(TriggererOperator):
         """
         if event is None or event["status"] != "success":
             raise AirflowException(
-                (event or {}).get(
-                    "message", "the teardown's trigger ended without a word"
-                )
+                (event or {}).get("message", "the teardown's trigger ended without a word")
             )

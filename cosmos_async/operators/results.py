@@ -1,0 +1,127 @@
+"""
+The task after the nodes: dbt's own artifacts, on-run-end hooks, and what the run cost.
+
+It never turns a failed run green: it is a teardown, and the nodes alone decide how the run ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from cosmos_async.compat import BaseOperator
+from cosmos_async.exceptions import ConfigError
+from cosmos_async.operators.run_plan import RunPlan
+from cosmos_async.operators.setup import COMPILED_FILE, airflow_context
+
+if TYPE_CHECKING:
+    from cosmos_async.invocation import DbtInvocation
+    from cosmos_async.operators.setup import SetupAsyncOperator
+    from cosmos_async.outcome import Outcome
+
+ARTIFACTS_KEY = "dbt_artifacts"  # of this task's XCom: the folder with run_results.json
+
+
+class ResultsAsyncOperator(BaseOperator):
+    """
+    Let dbt write ``run_results.json`` and ``manifest.json`` from the nodes' outcomes, and run its on-run-end hooks.
+
+    Args:
+        setup: The setup task of the run. Give either this or the three below.
+        setup_task_id: Its full id, task group included.
+        identity: Who reads and writes the store.
+        dbt: The invocation that was planned.
+        kwargs: Airflow's own arguments of a task.
+    """
+
+    ui_color = "#b4e0ac"
+    template_fields: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        setup: SetupAsyncOperator | None = None,
+        setup_task_id: str | None = None,
+        identity: dict[str, Any] | None = None,
+        dbt: DbtInvocation | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if setup is not None:
+            setup_task_id, identity, dbt = setup.task_id, setup.identity, setup.dbt
+        if setup_task_id is None or identity is None or dbt is None:
+            raise ConfigError(
+                f"task {self.task_id} does not know its run: give it setup=<the SetupAsyncOperator>."
+            )
+        self.setup_task_id = setup_task_id
+        self.identity = identity
+        self.dbt = dbt
+        self.processes: Any = None
+
+    def execute(self, context: Any) -> None:
+        """
+        Write the artifacts and keep them beside the run's folder.
+
+        Raises:
+            DbtError: An on-run-end hook failed, or dbt could not write the artifacts; the outcomes are kept first.
+        """
+        from cosmos_async.dbt.process import Processes
+        from cosmos_async.dbt.results import write_results
+        from cosmos_async.dbt.session import open_dbt
+
+        plan = RunPlan(context, setup_task_id=self.setup_task_id, identity=self.identity)
+        index = plan.index()
+        outcomes = {
+            unique_id: found for unique_id, found in plan.outcomes().items() if unique_id in index.nodes
+        }
+        # First of all: whatever dbt says below, what became of the nodes is not lost with the teardown.
+        folder = plan.keep_artifacts({}, outcomes.values())
+        self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])
+        self.processes = Processes(lambda line: self.log.info("%s", line))
+        with open_dbt(
+            self.dbt.rendered(self, context), self.processes, context=airflow_context(context)
+        ) as dbt:
+            artifacts = write_results(
+                dbt,
+                outcomes.values(),
+                run=index.run,
+                planned=index.nodes,
+                compiled_code=json.loads(plan.artifact(COMPILED_FILE)),
+            )
+            files = {path.name: path.read_bytes() for path in (artifacts.run_results, artifacts.manifest)}
+            plan.keep_artifacts(files, outcomes.values())
+        context["ti"].xcom_push(key=ARTIFACTS_KEY, value=folder)
+        self.log.info("dbt's artifacts of this run: %s", folder)
+        if artifacts.failure is not None:
+            raise artifacts.failure
+
+    def on_kill(self) -> None:
+        """End the dbt process."""
+        if self.processes is not None:
+            self.processes.terminate()
+
+    def _report(self, outcomes: dict[str, Outcome], *, skipped: list[str]) -> None:
+        for outcome in sorted(outcomes.values(), key=lambda found: found.started_at):
+            self.log.info(
+                "%-7s %s  %s  %.1f s  level %s%s",
+                outcome.status.value,
+                outcome.unique_id,
+                outcome.message or "",
+                outcome.seconds,
+                outcome.level.value,
+                f"  ({outcome.reason})" if outcome.reason else "",
+            )
+        for unique_id in sorted(skipped):
+            self.log.info("%-7s %s", "skipped", unique_id)
+        counts = Counter(outcome.status.value for outcome in outcomes.values())
+        if skipped:
+            counts["skipped"] += len(skipped)
+        jobs = [job for outcome in outcomes.values() for job in outcome.jobs]
+        self.log.info(
+            "%s; %d BigQuery jobs, %.1f MiB billed, %.1f slot seconds",
+            ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no node ran",
+            len(jobs),
+            sum(job.bytes_billed or 0 for job in jobs) / 2**20,
+            sum(job.slot_ms or 0 for job in jobs) / 1000,
+        )

@@ -1,0 +1,99 @@
+"""
+A run's plan and outcomes, as a task on a worker reads and writes them.
+
+The one place where a worker enters an event loop for the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cosmos_async.exceptions import PlanNotFound
+from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
+from cosmos_async.plan import Index, load_index
+from cosmos_async.store import ADDRESS_KEY, PlanAddress, artifact_object, artifacts_folder
+
+if TYPE_CHECKING:
+    from cosmos_async.triggers.credentials import Identity
+
+T = TypeVar("T")
+
+OUTCOMES_FILE = "outcomes.json"
+
+
+class RunPlan:
+    """
+    The plan that a setup task left for this run.
+
+    Args:
+        context: The task instance's context.
+        setup_task_id: The setup task's full id.
+        identity: Who reads and writes, unless the plan's address names a connection of its own.
+
+    Raises:
+        PlanNotFound: The setup task left no plan for this run.
+    """
+
+    def __init__(self, context: Any, *, setup_task_id: str, identity: Identity) -> None:
+        value = context["ti"].xcom_pull(task_ids=setup_task_id, key=ADDRESS_KEY)
+        if value is None:
+            raise PlanNotFound(
+                f"{setup_task_id} left no plan for run {context['ti'].run_id}: its XCom {ADDRESS_KEY!r} is missing. "
+                f"Clear {setup_task_id} together with this task."
+            )
+        self.address = PlanAddress.from_json(value)
+        self._identity = identity
+
+    def index(self) -> Index:
+        """Return the plan's index, checked against its address."""
+        from cosmos_async.triggers.storage import read_index_bytes
+
+        return load_index(_run(read_index_bytes(self.address, identity=self._identity)))
+
+    def artifact(self, name: str) -> bytes:
+        """Return one of the files that setup left beside the plan."""
+        from cosmos_async.triggers.storage import read_object
+
+        return _run(read_object(self.address, artifact_object(name), identity=self._identity))
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """
+        Return the newest outcome of each node in this run.
+
+        A task that is cleared after the run's teardown leaves its outcome beside those that the results task kept.
+        """
+        from cosmos_async.triggers.storage import ObjectMissing, read_object, read_outcomes
+
+        try:
+            kept = json.loads(_run(read_object(self._artifacts, OUTCOMES_FILE, identity=self._identity)))
+        except ObjectMissing:
+            kept = []
+        outcomes = {entry["unique_id"]: load_outcome(json.dumps(entry).encode()) for entry in kept}
+        return {**outcomes, **_run(read_outcomes(self.address, identity=self._identity))}
+
+    def write_outcomes(self, outcomes: Iterable[Outcome]) -> None:
+        """Leave outcomes in the run's folder."""
+        from cosmos_async.triggers.storage import write_outcomes
+
+        _run(write_outcomes(self.address, outcomes, identity=self._identity))
+
+    def keep_artifacts(self, files: Mapping[str, bytes], outcomes: Iterable[Outcome]) -> str:
+        """Keep dbt's artifacts and the outcomes beyond the run's teardown; return their folder."""
+        from cosmos_async.triggers.storage import write_objects
+
+        kept = json.dumps([json.loads(dump_outcome(outcome)) for outcome in outcomes], indent=1).encode()
+        _run(write_objects(self._artifacts, {**files, OUTCOMES_FILE: kept}, identity=self._identity))
+        return self._artifacts.folder
+
+    @property
+    def _artifacts(self) -> PlanAddress:
+        # Written on whichever worker runs the results task, so no host is named for it.
+        return replace(self.address, folder=artifacts_folder(self.address.folder))
+
+
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(coroutine)

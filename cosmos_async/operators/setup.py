@@ -1,0 +1,258 @@
+"""
+The first task of a run: run the user's dbt once, recording, and upload what it would do.
+
+It reads the warehouse and changes nothing there. What it leaves behind is the run's plan, and its address in XCom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Union
+
+from cosmos_async import settings
+from cosmos_async.compat import BaseOperator
+from cosmos_async.constants import TestBehavior
+from cosmos_async.exceptions import ConfigError
+from cosmos_async.health import require_triggerer
+from cosmos_async.invocation import DbtInvocation
+from cosmos_async.plan import Level
+from cosmos_async.store import ADDRESS_KEY, artifact_object, check_base, run_folder
+
+COMPILED_FILE = "compiled.json"  # beside the plan: every node's compiled code, for run_results.json
+
+if TYPE_CHECKING:
+    from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
+    from cosmos_async.dbt.planner import Plan
+    from cosmos_async.dbt.session import Dbt
+    from cosmos_async.store import PlanAddress
+
+
+class SetupAsyncOperator(BaseOperator):
+    """
+    Plan a run: record the user's dbt and upload a plan per node.
+
+    Args:
+        project_config: The dbt project.
+        profile_config: The profile; its mapping's connection is also the one that submits the jobs.
+        execution_config: Where dbt lives.
+        test_behavior: ``NONE`` leaves tests out of the plan; ``BUILD`` decides who owns a test.
+        detach_tests: Tests with several parents are tasks of their own.
+        gcp_conn_id: The connection that submits the jobs, if it is not the profile's.
+        impersonation_chain: The service account to act as when submitting.
+        select, exclude, selector, vars, env, append_env, full_refresh, install_deps, location, threads, dbt_cmd_flags,
+            dbt_cmd_global_flags: See :class:`~cosmos_async.invocation.DbtInvocation`; templated.
+        kwargs: Airflow's own arguments of a task.
+    """
+
+    ui_color = "#ffeb9c"
+    # For the UI: what a run made of its templates. `env` may hold secrets and is rendered, but not shown.
+    template_fields = (
+        "select",
+        "exclude",
+        "selector",
+        "vars",
+        "full_refresh",
+        "install_deps",
+        "location",
+        "threads",
+        "dbt_cmd_flags",
+        "dbt_cmd_global_flags",
+    )
+
+    def __init__(
+        self,
+        *,
+        project_config: ProjectConfig,
+        profile_config: ProfileConfig,
+        execution_config: ExecutionConfig | None = None,
+        test_behavior: TestBehavior = TestBehavior.AFTER_EACH,
+        detach_tests: bool = False,
+        gcp_conn_id: str | None = None,
+        impersonation_chain: Union[str, list[str], None] = None,
+        select: Union[list[str], str, None] = None,
+        exclude: Union[list[str], str, None] = None,
+        selector: str | None = None,
+        vars: Union[dict[str, Any], str, None] = None,
+        env: dict[str, str] | None = None,
+        append_env: bool = True,
+        full_refresh: Union[bool, str] = False,
+        install_deps: Union[bool, str] = True,
+        location: str | None = None,
+        threads: Union[int, str, None] = None,
+        dbt_cmd_flags: list[str] | None = None,
+        dbt_cmd_global_flags: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if execution_config is None:
+            from cosmos_async.config import ExecutionConfig as Config
+
+            execution_config = Config()
+        self.select, self.exclude, self.selector = select, exclude, selector
+        self.vars, self.full_refresh, self.install_deps = vars, full_refresh, install_deps
+        self.location, self.threads = location, threads
+        self.dbt_cmd_flags, self.dbt_cmd_global_flags = dbt_cmd_flags, dbt_cmd_global_flags
+        self.test_behavior = test_behavior
+        self.detach_tests = detach_tests
+        self.identity = profile_config.identity(
+            gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain
+        )
+        self.dbt = DbtInvocation(
+            project_config=project_config,
+            profile_config=profile_config,
+            execution_config=execution_config,
+            select=select,
+            exclude=exclude,
+            selector=selector,
+            vars=vars,
+            env=env,
+            append_env=append_env,
+            full_refresh=full_refresh,
+            install_deps=install_deps,
+            location=location,
+            threads=threads,
+            dbt_cmd_flags=dbt_cmd_flags,
+            dbt_cmd_global_flags=dbt_cmd_global_flags,
+            exclude_resource_types=("test", "unit_test") if test_behavior is TestBehavior.NONE else (),
+        )
+        self.processes: Any = None
+
+    def execute(self, context: Any) -> None:
+        """
+        Record, plan, upload, and leave the plan's address in XCom.
+
+        Raises:
+            ConfigError: A setting, the profile or the project is wrong, or nothing would execute the plan.
+            DbtError: dbt itself refused; its own words are in the message.
+            StoreError: The place for plans cannot be used.
+        """
+        from cosmos_async.dbt.process import Processes
+        from cosmos_async.dbt.session import open_dbt
+
+        folder = self.run_folder(context)
+        require_triggerer()
+        self.processes = Processes(self._show)
+        with open_dbt(
+            self.dbt.rendered(self, context), self.processes, context=airflow_context(context)
+        ) as dbt:
+            self._check_store(folder)
+            plan = self._record(dbt, context)
+            address = self._upload(folder, dbt, plan)
+        self._report(plan)
+        context["ti"].xcom_push(key=ADDRESS_KEY, value=address.to_json())
+
+    def on_kill(self) -> None:
+        """End the dbt process."""
+        if self.processes is not None:
+            self.processes.terminate()
+
+    def run_folder(self, context: Any) -> str:
+        """
+        Return where this run's plan and outcomes are kept.
+
+        Raises:
+            StoreError: ``remote_target_path`` is of a kind that is not supported.
+        """
+        base = settings.remote_target_path()
+        if base is None:
+            base = str(settings.cache_dir() / "runs")
+            self.log.info(
+                "remote_target_path is not set, so the plan is kept in %s. This serves an Airflow on one machine; set "
+                "AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH to gs://bucket/prefix for any other.",
+                base,
+            )
+        check_base(base)
+        instance = context["ti"]
+        # One dbt project per setup task: the group's id tells apart the projects of one DAG.
+        return run_folder(base, dag_id=instance.dag_id, group_id=self.task_id, run_id=instance.run_id)
+
+    def _show(self, line: str) -> None:
+        self.log.info("%s", line)
+
+    def _check_store(self, folder: str) -> None:
+        """Write a first object, so that a missing bucket is known before dbt has run for minutes."""
+        from cosmos_async.store import PlanAddress
+        from cosmos_async.triggers.storage import write_objects
+
+        address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
+        asyncio.run(write_objects(address, {"README.txt": _README}, identity=self.identity))
+
+    def _record(self, dbt: Dbt, context: Any) -> Plan:
+        from cosmos_async.dbt.planner import make_plan
+
+        recording = dbt.workspace.target_path / "cosmos_async_recording" / "recording.json"
+        recording.parent.mkdir()
+        arguments = dbt.arguments("build")
+        self.log.info(
+            "Recording `dbt %s`: dbt reads the warehouse, and nothing is changed there.", " ".join(arguments)
+        )
+        finished = dbt.record(arguments, recording)
+        if finished.exit_code != 0:
+            raise dbt.failure(arguments, finished)
+        instance = context["ti"]
+        return make_plan(
+            json.loads(recording.read_bytes()),
+            folder=recording.parent,
+            dag_id=instance.dag_id,
+            run_id=instance.run_id,
+            detach_tests=self.detach_tests,
+            build=self.test_behavior is TestBehavior.BUILD,
+        )
+
+    def _upload(self, folder: str, dbt: Dbt, plan: Plan) -> PlanAddress:
+        from cosmos_async.triggers.storage import upload_plan
+
+        objects = dict(plan.objects())
+        compiled = {unique_id: node.compiled_code for unique_id, node in plan.nodes.items()}
+        objects[artifact_object(COMPILED_FILE)] = json.dumps(compiled).encode()
+        manifest = dbt.workspace.target_path / "manifest.json"
+        if manifest.is_file():
+            objects[artifact_object("manifest.json")] = manifest.read_bytes()
+        self.log.info("Uploading %d objects to %s", len(objects), folder)
+        return asyncio.run(
+            upload_plan(
+                folder,
+                objects=objects,
+                index=plan.index_bytes(),
+                identity=self.identity,
+                conn_id=settings.remote_target_path_conn_id(),
+            )
+        )
+
+    def _report(self, plan: Plan) -> None:
+        entries = plan.index.nodes
+        if not entries:
+            raise ConfigError(
+                "dbt selected no node, so there is nothing to run. Check select, exclude and selector of this DAG."
+            )
+        for unique_id, entry in sorted(entries.items(), key=lambda item: (item[1].level.value, item[0])):
+            self.log.info(
+                "%s  %s%s", entry.level.value, unique_id, f"  ({entry.reason})" if entry.reason else ""
+            )
+        counts = Counter(entry.level for entry in entries.values())
+        self.log.info(
+            "Planned %d nodes: %s",
+            len(entries),
+            ", ".join(f"{counts[level]} at level {level.value}" for level in Level if counts[level]),
+        )
+        if counts[Level.DBT]:
+            self.log.info("Nodes at level D run in real dbt on a worker, for the reasons given above.")
+
+
+_README = (
+    b"The plan and the outcomes of one run of a dbt project, written by cosmos-async.\n"
+    b"The run's teardown task deletes this folder.\n"
+)
+
+
+def airflow_context(context: Any) -> dict[str, str]:
+    """Return the task instance's ``AIRFLOW_CTX_...`` variables, which dbt projects like to read."""
+    instance = context["ti"]
+    return {
+        "AIRFLOW_CTX_DAG_ID": instance.dag_id,
+        "AIRFLOW_CTX_DAG_RUN_ID": instance.run_id,
+        "AIRFLOW_CTX_TASK_ID": instance.task_id,
+        "AIRFLOW_CTX_TRY_NUMBER": str(instance.try_number),
+    }
