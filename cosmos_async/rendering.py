@@ -24,6 +24,16 @@ from cosmos_async.constants import (
 )
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.graph.model import Graph, Node, Test
+from cosmos_async.operators.node import (
+    DbtBuildAsyncOperator,
+    DbtRunAsyncOperator,
+    DbtSeedAsyncOperator,
+    DbtSnapshotAsyncOperator,
+    DbtTestAsyncOperator,
+)
+from cosmos_async.operators.results import ResultsAsyncOperator
+from cosmos_async.operators.setup import SetupAsyncOperator
+from cosmos_async.operators.teardown import TeardownAsyncOperator
 
 if TYPE_CHECKING:
     from cosmos_async.arguments import OperatorArgs
@@ -65,8 +75,6 @@ class Renderer:
         render: RenderConfig,
         args: OperatorArgs,
     ) -> None:
-        from cosmos_async import operators
-
         self.graph = graph
         self.dag = dag
         self.task_group = task_group
@@ -75,7 +83,6 @@ class Renderer:
         self.execution = execution
         self.config = render
         self.args = args
-        self.operators = operators
         self.placed: dict[str, Placed] = {}
         self.folders: dict[str, TaskGroup] = {}
         self.setup: Any = None
@@ -119,7 +126,7 @@ class Renderer:
         # Not as a context: the group's parent is given, whatever group the DAG file has open.
         model_group = TaskGroup(group_id=node.name, dag=self.dag, parent_group=group or self.dag.task_group)
         first = self._node_task(node, _SUFFIXES[node.resource_type], model_group)
-        last = self._task("DbtTestAsyncOperator", "test", model_group, node, unique_id=node.unique_id)
+        last = self._task(DbtTestAsyncOperator, "test", model_group, node, unique_id=node.unique_id)
         first >> last
         return Placed(model_group, first, last)
 
@@ -150,19 +157,19 @@ class Renderer:
         shown = self._display_name(node) if is_alone else {}
         if node.is_ephemeral and self._behavior is TestBehavior.BUILD and self._has_test_task(node):
             # Nothing to build, but something to test, and this task is the only one for it.
-            return self._task("DbtTestAsyncOperator", task_id, group, node, unique_id=node.unique_id, **shown)
+            return self._task(DbtTestAsyncOperator, task_id, group, node, unique_id=node.unique_id, **shown)
         if node.is_ephemeral or self._is_empty_seed(node):
             return self._empty(task_id, group, node, shown)
         return self._task(self._operator_of(node), task_id, group, node, unique_id=node.unique_id, **shown)
 
-    def _operator_of(self, node: Node) -> str:
+    def _operator_of(self, node: Node) -> type:
         if self._behavior is TestBehavior.BUILD:
-            return "DbtBuildAsyncOperator"
+            return DbtBuildAsyncOperator
         if node.resource_type is DbtResourceType.SEED:
-            return "DbtSeedAsyncOperator"
+            return DbtSeedAsyncOperator
         if node.resource_type is DbtResourceType.SNAPSHOT:
-            return "DbtSnapshotAsyncOperator"
-        return "DbtRunAsyncOperator"
+            return DbtSnapshotAsyncOperator
+        return DbtRunAsyncOperator
 
     def _display_name(self, node: Node) -> dict[str, str]:
         if self.config.normalize_task_display_name is not None:
@@ -188,11 +195,11 @@ class Renderer:
     # Tasks
 
     def _task(
-        self, operator: str, task_id: str, group: TaskGroup | None, node: Node | None = None, **kwargs: Any
+        self, operator: Any, task_id: str, group: TaskGroup | None, node: Node | None = None, **kwargs: Any
     ) -> Any:
         _check_id(task_id, node)
         own = self._own_arguments(node) if node is not None else {}
-        return getattr(self.operators, operator)(
+        return operator(
             task_id=task_id,
             dag=self.dag,
             task_group=group,
@@ -226,7 +233,7 @@ class Renderer:
 
     def _setup(self) -> Any:
         kwargs = {**self.args.task, **self.args.dbt, **(self.execution.setup_operator_args or {})}
-        setup = self.operators.SetupAsyncOperator(
+        setup = SetupAsyncOperator(
             task_id=SETUP_TASK_ID,
             dag=self.dag,
             task_group=self.task_group,
@@ -247,7 +254,7 @@ class Renderer:
         return path.stem if path else self.project.project_name
 
     def _test_everything(self, leaves: list[Any]) -> Any:
-        task = self._task("DbtTestAsyncOperator", f"{self._project_name}_test", self.task_group)
+        task = self._task(DbtTestAsyncOperator, f"{self._project_name}_test", self.task_group)
         for leaf in leaves:
             leaf >> task
         return task
@@ -275,7 +282,7 @@ class Renderer:
         if len(task_id) >= _LONGEST_ID:
             # Stable, unlike a running number: another test more or less does not rename it.
             task_id = f"detached_{test.unique_id.rsplit('.', 1)[-1]}_test"
-        task = self._task("DbtTestAsyncOperator", task_id, self.task_group, unique_id=test.unique_id)
+        task = self._task(DbtTestAsyncOperator, task_id, self.task_group, unique_id=test.unique_id)
         for parent in test.depends_on:
             if parent in self.placed:
                 self.placed[parent].first >> task
@@ -310,12 +317,12 @@ class Renderer:
 
     def _close(self, last: list[Any]) -> None:
         """Add the tasks at the end. They are teardowns, so that the nodes alone decide how the run ends."""
-        results = self._task("ResultsAsyncOperator", RESULTS_TASK_ID, self.task_group)
+        results = self._task(ResultsAsyncOperator, RESULTS_TASK_ID, self.task_group)
         for task in last:
             task >> results
         results.as_teardown(setups=self.setup)
         if settings.enable_teardown_async_task():
-            teardown = self._task("TeardownAsyncOperator", TEARDOWN_TASK_ID, self.task_group)
+            teardown = self._task(TeardownAsyncOperator, TEARDOWN_TASK_ID, self.task_group)
             results >> teardown
             teardown.as_teardown(setups=self.setup)
 

@@ -1,0 +1,370 @@
+"""Tasks, groups and edges: Cosmos' ids, dbt's order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.compat import DAG
+from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos_async.constants import DbtResourceType, SeedRenderingBehavior, TestBehavior
+from cosmos_async.dag import DbtDag, DbtTaskGroup
+from cosmos_async.exceptions import ConfigError, ProfileError, ProjectError
+
+MakeDag = Callable[..., DAG]
+COSMOS = json.loads((Path(__file__).parent / "cosmos_task_ids.json").read_text())
+
+
+def above(dag: DAG, task_id: str) -> set[str]:
+    """Return every task that must be done before *task_id*."""
+    return {task.task_id for task in dag.get_task(task_id).get_flat_relatives(upstream=True)}
+
+
+@pytest.mark.parametrize("detach", [False, True], ids=["with their nodes", "detached"])
+@pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
+def test_task_ids_are_those_of_cosmos(make_dag: MakeDag, behavior: TestBehavior, detach: bool) -> None:
+    """A migrated DAG keeps its history; only the task for results is new."""
+    dag = make_dag(RenderConfig(test_behavior=behavior, should_detach_multiple_parents_tests=detach))
+
+    expected = COSMOS[behavior.value + ("+detach" if detach else "")]
+    assert sorted(set(dag.task_ids) - {"dbt_results_async"}) == expected
+
+
+def test_a_nodes_group_is_named_like_the_node(make_dag: MakeDag) -> None:
+    """Group ids are what one collapses in the UI, and part of the task ids."""
+    groups = make_dag().task_group.get_task_group_dict()
+
+    assert {"orders", "prices_v2", "raw_orders"} <= set(groups)
+    assert set(groups["orders"].children) == {"orders.run", "orders.test"}
+
+
+@pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
+def test_everything_runs_between_setup_and_results(make_dag: MakeDag, behavior: TestBehavior) -> None:
+    """Nothing starts before it is planned, and results come when all is over."""
+    dag = make_dag(RenderConfig(test_behavior=behavior))
+    work = set(dag.task_ids) - {"dbt_setup_async", "dbt_results_async", "dbt_teardown_async"}
+
+    assert [task.task_id for task in dag.roots] == ["dbt_setup_async"]
+    assert above(dag, "dbt_results_async") == work | {"dbt_setup_async"}
+    assert above(dag, "dbt_teardown_async") == work | {"dbt_setup_async", "dbt_results_async"}
+
+
+def test_the_nodes_alone_decide_how_the_run_ends(make_dag: MakeDag) -> None:
+    """Results and teardown run in any case, so they must not turn a failed run green."""
+    dag = make_dag()
+
+    assert dag.get_task("dbt_setup_async").is_setup
+    for task_id in ("dbt_results_async", "dbt_teardown_async"):
+        assert dag.get_task(task_id).is_teardown
+        assert not dag.get_task(task_id).on_failure_fail_dagrun
+
+
+def test_a_nodes_children_wait_for_its_tests(make_dag: MakeDag) -> None:
+    """As in ``dbt build``, where a failed test skips what is below it."""
+    dag = make_dag()
+
+    assert "stg_customers.test" in above(dag, "customers.run")
+    assert {"orders.test", "customers.test"} <= above(dag, "order_history.run")
+
+
+def test_a_test_of_several_nodes_waits_for_all_of_them(make_dag: MakeDag) -> None:
+    """The singular test reads the snapshot and the history; the history is built last."""
+    dag = make_dag()
+
+    assert {"orders_over_time.snapshot", "order_history.run"} <= dag.get_task(
+        "order_history.test"
+    ).upstream_task_ids
+    assert dag.get_task("orders.test").upstream_task_ids == {"orders.run", "stg_orders.run", "customers.run"}
+
+
+def test_a_parent_that_owns_no_test_still_has_its_task(make_dag: MakeDag) -> None:
+    """Cosmos has one there; the test itself runs with a later parent."""
+    dag = make_dag()
+
+    assert dag.get_task("stg_orders.test").unique_id == "model.corner_shop.stg_orders"
+    assert dag.get_task("stg_orders.test").upstream_task_ids == {"stg_orders.run"}
+
+
+def test_with_build_a_node_and_its_tests_are_one_task(make_dag: MakeDag) -> None:
+    """Edges that tests need connect these."""
+    dag = make_dag(RenderConfig(test_behavior=TestBehavior.BUILD))
+
+    assert "orders_over_time_snapshot_build" in dag.get_task("order_history_model_build").upstream_task_ids
+    assert type(dag.get_task("orders_model_build")).__name__ == "DbtBuildAsyncOperator"
+
+
+def test_with_build_an_ephemeral_model_is_its_tests(make_dag: MakeDag) -> None:
+    """There is nothing to build, but an empty task would leave its tests out."""
+    dag = make_dag(RenderConfig(test_behavior=TestBehavior.BUILD))
+
+    assert dag.get_task("int_orders_model_build").work == "tests"
+
+
+def test_a_detached_test_holds_back_what_lies_below_all_of_its_parents(make_dag: MakeDag) -> None:
+    """And only that, as in ``dbt build``."""
+    dag = make_dag(RenderConfig(should_detach_multiple_parents_tests=True))
+    task = dag.get_task("relationships_orders_customer_id__id__ref_customers__test")
+
+    assert task.upstream_task_ids == {"orders_run", "customers_run"}
+    assert "order_history_run" in task.downstream_task_ids
+    assert "prices_v1_run" not in task.downstream_task_ids
+
+
+def test_ephemeral_models_are_empty_tasks(make_dag: MakeDag) -> None:
+    """They are in the way of others, but there is nothing to do."""
+    dag = make_dag()
+
+    assert type(dag.get_task("int_orders.run")).__name__ == "EmptyOperator"
+    assert "stg_orders.run" in above(dag, "orders.run")
+
+
+def test_seeds_may_be_shown_without_being_loaded_or_not_at_all(make_dag: MakeDag) -> None:
+    """As in Cosmos; whoever does so loads them otherwise."""
+    shown = make_dag(RenderConfig(seed_rendering_behavior=SeedRenderingBehavior.RENDER_ONLY))
+    hidden = make_dag(RenderConfig(seed_rendering_behavior=SeedRenderingBehavior.NONE))
+
+    assert type(shown.get_task("raw_customers_seed")).__name__ == "EmptyOperator"
+    assert not any("raw_" in task_id for task_id in hidden.task_ids)
+    assert hidden.get_task("stg_customers.run").upstream_task_ids == {"dbt_setup_async"}
+
+
+def test_a_nodes_meta_sets_its_tasks_arguments(make_dag: MakeDag) -> None:
+    """``meta.cosmos.operator_kwargs`` and ``meta.owner``, as in Cosmos."""
+    dag = make_dag(operator_args={"retries": 1})
+
+    run, other = dag.get_task("customers.run"), dag.get_task("orders.run")
+    assert (run.queue, run.retries, run.owner) == ("fast", 3, "ada")
+    assert (other.retries, other.owner) == (1, "airflow")
+    assert make_dag(RenderConfig(enable_owner_inheritance=False)).get_task("customers.run").owner == "airflow"
+
+
+def test_a_profile_of_its_own_for_a_node_is_refused(
+    shop: Path, manifest: dict[str, Any], profile: ProfileConfig, tmp_path: Path
+) -> None:
+    """One dbt plans all nodes of a run; doing it with another profile silently would build into the wrong place."""
+    manifest["nodes"]["model.corner_shop.orders"]["config"]["meta"] = {
+        "cosmos": {"profile_config": {"target_name": "x"}}
+    }
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest))
+
+    with pytest.raises(ProjectError, match=r"model\.corner_shop\.orders .*profile_config is not supported"):
+        DbtDag(dag_id="d", project_config=ProjectConfig(shop, manifest_path=path), profile_config=profile)
+
+
+def test_operator_args_reach_those_they_are_meant_for(make_dag: MakeDag) -> None:
+    """dbt's go to the task that runs dbt, Airflow's to all."""
+    dag = make_dag(
+        operator_args={
+            "location": "EU",
+            "install_deps": True,
+            "full_refresh": "{{ params.full }}",
+            "vars": {"day": 1},
+            "pool": "bigquery",
+            "deferrable": True,
+        }
+    )
+    invocation = dag.get_task("dbt_setup_async").dbt
+
+    assert (invocation.location, invocation.install_deps, invocation.full_refresh) == (
+        "EU",
+        True,
+        "{{ params.full }}",
+    )
+    assert invocation.vars == {"day": 1}
+    assert {task.pool for task in dag.tasks if type(task).__name__ != "EmptyOperator"} == {"bigquery"}
+
+
+def test_the_virtualenv_of_operator_args_is_the_executions(make_dag: MakeDag, tmp_path: Path) -> None:
+    """Cosmos' guide writes it there. The author's own object stays as it was."""
+    execution = ExecutionConfig(async_py_requirements=["dbt-bigquery==1.9"])
+
+    dag = make_dag(execution_config=execution, operator_args={"virtualenv_dir": str(tmp_path)})
+
+    assert dag.get_task("dbt_setup_async").dbt.execution_config.virtualenv_dir == str(tmp_path)
+    assert execution.virtualenv_dir is None
+
+
+def test_install_deps_is_decided_as_in_cosmos(make_dag: MakeDag, shop: Path, manifest_path: Path) -> None:
+    """ExecutionConfig before operator_args before ProjectConfig."""
+    project = ProjectConfig(shop, install_dbt_deps=False, manifest_path=manifest_path)
+    cases = [
+        ({}, {}, False),
+        ({}, {"install_deps": True}, True),
+        ({"install_dbt_deps": "{{ params.deps }}"}, {"install_deps": True}, "{{ params.deps }}"),
+    ]
+    for execution, operator_args, expected in cases:
+        dag = make_dag(
+            project_config=project, execution_config=ExecutionConfig(**execution), operator_args=operator_args
+        )
+        assert dag.get_task("dbt_setup_async").dbt.install_deps == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["select", "project_dir", "profile_config", "callback", "warn_error", "schema"]
+)
+def test_an_operator_arg_with_another_place_is_refused_with_that_place(make_dag: MakeDag, name: str) -> None:
+    """Leaving it out silently would change what happens."""
+    with pytest.raises(ConfigError, match=f"operator_args has '{name}', which is not supported"):
+        make_dag(operator_args={name: "x"})
+
+
+def test_a_warning_callback_is_refused(make_dag: MakeDag) -> None:
+    """It would never be called."""
+    with pytest.raises(ConfigError, match="on_warning_callback is not supported"):
+        make_dag(on_warning_callback=print)
+
+
+def test_a_dag_without_a_profile_is_refused(make_dag: MakeDag) -> None:
+    """In the words of the argument that is missing."""
+    with pytest.raises(ProfileError, match="no profile_config"):
+        make_dag(profile_config=None)
+
+
+def test_groups_of_one_dag_keep_their_tasks_apart(
+    shop: Path, manifest_path: Path, profile: ProfileConfig
+) -> None:
+    """Each has its own setup, and what comes before and after waits as for any group."""
+    from airflow.providers.standard.operators.empty import EmptyOperator
+
+    with DAG("two", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
+        before, after = EmptyOperator(task_id="before"), EmptyOperator(task_id="after")
+        groups = [
+            DbtTaskGroup(
+                group_id=name,
+                project_config=ProjectConfig(shop, manifest_path=manifest_path),
+                profile_config=profile,
+                render_config=RenderConfig(test_behavior=behavior),
+            )
+            for name, behavior in (("first", TestBehavior.AFTER_EACH), ("second", TestBehavior.NONE))
+        ]
+        before >> groups[0] >> groups[1] >> after
+
+    assert dag.get_task("first.orders.test").setup_task_id == "first.dbt_setup_async"
+    assert dag.get_task("second.orders_run").setup_task_id == "second.dbt_setup_async"
+    assert dag.get_task("first.dbt_setup_async").upstream_task_ids == {"before"}
+    assert "second.order_history_run" in dag.get_task("after").upstream_task_ids
+    assert not any("async" in task_id for task_id in dag.get_task("after").upstream_task_ids)
+
+
+def test_a_group_without_a_name_is_called_as_in_cosmos(
+    shop: Path, manifest_path: Path, profile: ProfileConfig
+) -> None:
+    """``dbt_task_group`` is part of the ids of those who never named theirs."""
+    with DAG("one", schedule=None):
+        DbtTaskGroup(project_config=ProjectConfig(shop, manifest_path=manifest_path), profile_config=profile)
+
+    with DAG("one", schedule=None) as dag:
+        DbtTaskGroup(project_config=ProjectConfig(shop, manifest_path=manifest_path), profile_config=profile)
+    assert "dbt_task_group.dbt_setup_async" in dag.task_ids
+
+
+def test_nodes_may_be_grouped_by_folder(make_dag: MakeDag, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cosmos' ids: a group per folder name."""
+    dag = make_dag(RenderConfig(group_nodes_by_folder=True, test_behavior=TestBehavior.NONE))
+
+    assert "models.marts.orders_run" in dag.task_ids
+    assert "seeds.raw_orders_seed" in dag.task_ids
+    assert "dbt_setup_async" in dag.task_ids
+
+
+def test_ids_may_be_chosen_by_the_author(make_dag: MakeDag) -> None:
+    """The usual one is then shown in its place."""
+    render = RenderConfig(test_behavior=TestBehavior.NONE, normalize_task_id=lambda node: f"do_{node.name}")
+
+    task = make_dag(render).get_task("do_orders")
+
+    assert task.task_display_name == "orders_run"
+
+
+def test_names_may_be_chosen_by_the_author(make_dag: MakeDag) -> None:
+    """The id stays."""
+    render = RenderConfig(
+        test_behavior=TestBehavior.NONE, normalize_task_display_name=lambda node: f"🛒 {node.name}"
+    )
+
+    assert make_dag(render).get_task("orders_run").task_display_name == "🛒 orders"
+
+
+def test_a_converter_makes_the_tasks_of_its_kind(make_dag: MakeDag) -> None:
+    """Someone else loads the seeds, and their tests are that one's business, too."""
+    from airflow.providers.standard.operators.empty import EmptyOperator
+
+    def convert(dag: DAG, task_group: Any, node: Any, **kwargs: Any) -> Any:
+        return EmptyOperator(task_id=f"{node.name}_from_elsewhere", dag=dag, task_group=task_group)
+
+    dag = make_dag(RenderConfig(node_converters={DbtResourceType.SEED: convert}))
+
+    assert dag.get_task("raw_orders_from_elsewhere").upstream_task_ids == {"dbt_setup_async"}
+    assert "raw_orders_from_elsewhere" in dag.get_task("stg_orders.run").upstream_task_ids
+    assert not any("seed" in task_id for task_id in dag.task_ids)
+
+
+@pytest.mark.parametrize("extra", ["seed.corner_shop.orders", "model.other_package.orders"])
+def test_two_nodes_with_one_name_are_an_error_that_names_both(
+    shop: Path, manifest: dict[str, Any], profile: ProfileConfig, tmp_path: Path, extra: str
+) -> None:
+    """Airflow would only speak of a duplicate task id."""
+    kind, package, _ = extra.split(".")
+    manifest["nodes"][extra] = {
+        **manifest["nodes"]["model.corner_shop.orders"],
+        "resource_type": kind,
+        "package_name": package,
+    }
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest))
+
+    with pytest.raises(ProjectError, match=f"{extra}.*both are named 'orders'") as caught:
+        DbtDag(dag_id="d", project_config=ProjectConfig(shop, manifest_path=path), profile_config=profile)
+    assert "model.corner_shop.orders" in str(caught.value)
+
+
+def test_a_node_whose_name_airflow_does_not_allow_is_an_error_that_names_its_file(
+    shop: Path, manifest: dict[str, Any], profile: ProfileConfig, tmp_path: Path
+) -> None:
+    """dbt names models after their files, where blanks are possible."""
+    node = {**manifest["nodes"]["model.corner_shop.orders"], "original_file_path": "models/my orders.sql"}
+    manifest["nodes"]["model.corner_shop.my orders"] = node
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest))
+
+    with pytest.raises(ProjectError, match=r"models/my orders\.sql.*'my orders_run'"):
+        DbtDag(dag_id="d", project_config=ProjectConfig(shop, manifest_path=path), profile_config=profile)
+
+
+def test_the_run_deletes_nothing_where_teardown_is_switched_off(
+    make_dag: MakeDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cosmos' setting is honoured."""
+    monkeypatch.setenv("AIRFLOW__COSMOS__ENABLE_TEARDOWN_ASYNC_TASK", "False")
+
+    assert "dbt_teardown_async" not in make_dag().task_ids
+
+
+def test_a_dag_survives_airflows_serialization(make_dag: MakeDag) -> None:
+    """The scheduler and the triggerer see nothing else of it."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    dag = make_dag()
+
+    document = DagSerialization.to_dict(dag)
+
+    assert {task["__var"]["task_id"] for task in document["dag"]["tasks"]} == set(dag.task_ids)
+
+
+def test_the_authors_configuration_is_not_changed(make_dag: MakeDag, shop: Path, manifest_path: Path) -> None:
+    """Several DAGs share these objects."""
+    render, execution = RenderConfig(select=[]), ExecutionConfig()
+    project = ProjectConfig(shop, manifest_path=manifest_path)
+    before = [dict(vars(item)) for item in (render, execution, project)]
+
+    make_dag(
+        render, execution_config=execution, project_config=project, operator_args={"virtualenv_dir": "v"}
+    )
+
+    assert [vars(item) for item in (render, execution, project)] == before
