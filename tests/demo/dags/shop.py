@@ -10,7 +10,7 @@ from pathlib import Path
 from cosmos_async import DbtDag, ExecutionConfig, ExecutionMode, ProfileConfig, ProjectConfig
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 shop = DbtDag(
     dag_id="shop",

@@ -1,0 +1,36 @@
+"""
+The whole way on a real Airflow 2.11.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.airflow.shop import explain
+
+if TYPE_CHECKING:
+    from tests.airflow.shop import ShopRuns
+
+pytestmark = [pytest.mark.airflow, pytest.mark.warehouse]
+
+
+def test_the_shop_runs_on_airflow_211(shop_211: ShopRuns) -> None:
+    """Every task of the demo's DAG succeeds."""
+    (end,) = shop_211.ends
+
+    assert end.state == "success", explain(shop_211.stage, "shop", end)
+    assert set(end.states().values()) == {"success"}
+
+
+def test_no_node_uses_a_worker_on_airflow_211(shop_211: ShopRuns) -> None:
+    """Airflow 2.11 starts a trigger without a worker too, and lets it end its task."""
+    assert [task.task_id for task in shop_211.nodes() if task.operator.startswith("Dbt") and task.pid] == []
+
+
+def test_what_the_shop_built_on_airflow_211_is_there(shop_211: ShopRuns) -> None:
+    """Success means tables."""
+    query = "select count(*) as orders, sum(amount) as amount from `shop-project`.shop_marts.orders"
+
+    assert shop_211.stage.warehouse.query(query) == [{"orders": "10", "amount": "413.75"}]

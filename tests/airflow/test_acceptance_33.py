@@ -1,0 +1,163 @@
+"""
+The whole way on a real Airflow 3.3: the demo's DAG, a failing test, a killed task, a cleared model, Cosmos' guide.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.airflow.shop import explain
+from tests.airflow.tasklog import worker_log_files
+
+if TYPE_CHECKING:
+    from tests.airflow.shop import ShopRuns
+    from tests.airflow.stage import Stage
+
+pytestmark = [pytest.mark.airflow, pytest.mark.warehouse]
+
+
+def test_the_shop_runs_twice(shop_33: ShopRuns) -> None:
+    """Every task of the demo's DAG succeeds, on the first day and, incrementally, on the second."""
+    for end in shop_33.ends:
+        assert end.state == "success", explain(shop_33.stage, "shop", end)
+        assert set(end.states().values()) == {"success"}
+
+
+def test_no_node_uses_a_worker(shop_33: ShopRuns) -> None:
+    """Nodes begin and end in the triggerer: Airflow never had a worker process for one of them, nor a log of one."""
+    logs = shop_33.stage.airflow.home / "logs"
+    written = [
+        file for task in shop_33.nodes() for file in worker_log_files(logs, "shop", "day-1", task.task_id)
+    ]
+
+    assert [task.task_id for task in shop_33.nodes() if task.operator.startswith("Dbt") and task.pid] == []
+    assert sum(task.worker_seconds for task in shop_33.nodes()) == 0
+    assert written == []
+
+
+def test_a_model_s_log_says_what_dbt_says_and_names_its_job(shop_33: ShopRuns) -> None:
+    """Who looks into the log finds the SQL, the job, the link to it and dbt's own message."""
+    log = shop_33.log("orders.run")
+    job_ids = [job["jobReference"]["jobId"] for job in shop_33.stage.jobs()]
+
+    assert "create or replace table `shop-project`.`shop_marts`.`orders`" in log
+    assert "CREATE TABLE (10.0 rows, " in log
+    assert "console.cloud.google.com/bigquery" in log
+    assert any(job_id in log for job_id in job_ids if job_id.startswith("cosmos_orders"))
+
+
+def test_a_warning_is_in_the_log_and_stops_nothing(shop_33: ShopRuns) -> None:
+    """A test with severity warn says WARN and how many rows it found; its children run."""
+    assert "WARN 1" in shop_33.log("stg_customers.test")
+
+
+def test_the_second_run_is_incremental(shop_33: ShopRuns) -> None:
+    """On the second day dbt's later-run statements are sent, and what they wrote is what the data says."""
+    count = "select count(*) as n from `shop-project`.{}"
+
+    assert "MERGE (7.0 rows" in shop_33.log("order_status.run", day=2)
+    assert "SCRIPT" in shop_33.log("revenue_by_day.run", day=2)
+    assert shop_33.stage.warehouse.query(count.format("shop_sales.order_events")) == [{"n": "17"}]
+    assert shop_33.stage.warehouse.query(count.format("shop_history.customers_history")) == [{"n": "9"}]
+
+
+def test_the_run_leaves_dbt_s_artifacts_and_nothing_else(shop_33: ShopRuns) -> None:
+    """Teardown deletes the run's folder; run_results.json, the manifest and the outcomes stay."""
+    kept = shop_33.stage.stored_names("dbt/shop/")
+    results = next(name for name in kept if name.endswith("day-1/run_results.json"))
+    statuses = {
+        each["unique_id"]: each["status"] for each in json.loads(shop_33.stage.stored(results))["results"]
+    }
+
+    assert [name for name in kept if "/artifacts/" not in name] == []
+    assert statuses["model.shop.orders"] == "success"
+    assert statuses["test.shop.nobody_orders_for_a_fortune"] == "warn"
+    assert {name.rsplit("/", 1)[1] for name in kept} == {"manifest.json", "outcomes.json", "run_results.json"}
+
+
+def test_a_failed_test_skips_its_children_only(stage_33: Stage) -> None:
+    """As in dbt build: behind a failed test nothing is built, beside it everything is, and the run is red."""
+    airflow = stage_33.airflow
+    airflow.wait_for_dag("corner")
+    airflow.trigger("corner", "broken", {"broken": True})
+    end = airflow.wait_for_run("corner", "broken")
+    states = end.states()
+    log = airflow.log("corner", "broken", "items.test")
+
+    assert end.state == "failed"
+    assert end.failed() == ["items.test"], explain(stage_33, "corner", end)
+    assert states["totals.run"] == states["totals.test"] == "upstream_failed"
+    assert states["beside_run"] == states["dbt_results_async"] == states["dbt_teardown_async"] == "success"
+    assert "FAIL 2" in log
+    assert "no_tea" in log
+
+
+def test_killing_a_task_cancels_its_job(stage_33: Stage) -> None:
+    """A task that is marked failed while BigQuery works on it takes its job along, and leaves no other running."""
+    airflow = stage_33.airflow
+    airflow.wait_for_dag("corner")
+    airflow.trigger("corner", "killed", {"slow_ms": 600_000})
+
+    def running() -> list[str]:
+        return [
+            job["jobReference"]["jobId"]
+            for job in stage_33.jobs()
+            if job["status"]["state"] != "DONE" and job["jobReference"]["jobId"].startswith("cosmos_slow")
+        ]
+
+    (job_id,) = airflow.processes.wait_until("the slow job runs", running, 90)
+    airflow.mark("corner", "killed", "slow_run", "failed")
+    airflow.processes.wait_until("the job has ended", lambda: not running(), 30)
+    job = next(job for job in stage_33.jobs() if job["jobReference"]["jobId"] == job_id)
+    end = airflow.wait_for_run("corner", "killed")
+
+    assert job["status"]["errorResult"]["reason"] == "stopped"
+    assert end.failed() == ["slow_run"], explain(stage_33, "corner", end)
+    assert job_id in airflow.log("corner", "killed", "slow_run")
+
+
+def test_clearing_one_model_after_the_teardown_runs_just_that_model_again(stage_33: Stage) -> None:
+    """Its plan is gone with the teardown; Airflow clears the setup along, which plans it anew. Others stay untouched."""
+    airflow = stage_33.airflow
+    airflow.wait_for_dag("corner")
+    airflow.trigger("corner", "cleared")
+    first = airflow.wait_for_run("corner", "cleared")
+    assert first.state == "success", explain(stage_33, "corner", first)
+    before = {job["jobReference"]["jobId"] for job in stage_33.jobs()}
+
+    airflow.clear("corner", "cleared", ["items.run"])
+    again = airflow.wait_for_run("corner", "cleared")
+    tries = {task.task_id: task.try_number for task in again.tasks}
+    new = {job["jobReference"]["jobId"] for job in stage_33.jobs()} - before
+
+    assert again.state == "success", explain(stage_33, "corner", again)
+    assert {task_id for task_id, number in tries.items() if number == 2} == {
+        "items.run",
+        "dbt_setup_async",
+        "dbt_results_async",
+        "dbt_teardown_async",
+    }
+    assert [job_id for job_id in new if job_id.startswith("cosmos_items_t2")] != []
+    assert [job_id for job_id in new if job_id.startswith("cosmos_") and "items" not in job_id] == []
+
+
+def test_the_guide_s_dag_runs_with_its_imports_changed(stage_33: Stage) -> None:
+    """The DAG of Cosmos' guide, dbt in an environment made from its requirements, full refresh and all."""
+    airflow = stage_33.airflow
+    airflow.wait_for_dag("simple_dag_async")
+    airflow.trigger("simple_dag_async", "guide")
+    end = airflow.wait_for_run("simple_dag_async", "guide", 240)
+
+    assert end.state == "success", explain(stage_33, "simple_dag_async", end)
+    assert set(end.states()) == {
+        "dbt_setup_async",
+        "items_run",
+        "totals_run",
+        "beside_run",
+        "slow_run",
+        "dbt_results_async",
+        "dbt_teardown_async",
+    }

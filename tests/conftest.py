@@ -1,0 +1,61 @@
+"""
+Fixtures of the whole suite: the stages, each started once and only if a test asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.airflow.shop import ShopRuns
+    from tests.airflow.stage import Stage
+
+TESTS = Path(__file__).parent
+
+
+def _dags(folder: Path) -> Path:
+    """Return a folder with links to the DAG files of the demo and of the acceptance tests."""
+    folder.mkdir()
+    for file in [*(TESTS / "demo/dags").glob("*.py"), *(TESTS / "airflow/dags").glob("*.py")]:
+        (folder / file.name).symlink_to(file)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stage_33(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Airflow 3.3 beside the local warehouse."""
+    from tests.airflow.stage import start_stage
+
+    folder = tmp_path_factory.mktemp("stage-3.3")
+    with start_stage("3.3", folder, _dags(folder / "dags")) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="session")
+def stage_211(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Airflow 2.11 beside the local warehouse."""
+    from tests.airflow.stage import start_stage
+
+    folder = tmp_path_factory.mktemp("stage-2.11")
+    with start_stage("2.11", folder, _dags(folder / "dags")) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="session")
+def shop_33(stage_33: Stage) -> ShopRuns:
+    """The demo's DAG, run for both days on Airflow 3.3."""
+    from tests.airflow.shop import run_shop
+
+    return run_shop(stage_33, days=(1, 2))
+
+
+@pytest.fixture(scope="session")
+def shop_211(stage_211: Stage) -> ShopRuns:
+    """The demo's DAG, run for the first day on Airflow 2.11."""
+    from tests.airflow.shop import run_shop
+
+    return run_shop(stage_211, days=(1,))
