@@ -241,7 +241,8 @@ class Renderer:
             profile_config=self.profile,
             execution_config=self.execution,
             test_behavior=self._behavior,
-            **kwargs,
+            detach_tests=self.config.should_detach_multiple_parents_tests,
+            **{**self.args.identity, **kwargs},
         )
         return setup.as_setup()
 
@@ -320,7 +321,8 @@ class Renderer:
         results = self._task(ResultsAsyncOperator, RESULTS_TASK_ID, self.task_group)
         for task in last:
             task >> results
-        results.as_teardown(setups=self.setup)
+        # Without the artifacts, or with a failed on-run-end hook, `dbt build` would not have succeeded either.
+        results.as_teardown(setups=self.setup, on_failure_fail_dagrun=True)
         if settings.enable_teardown_async_task():
             teardown = self._task(TeardownAsyncOperator, TEARDOWN_TASK_ID, self.task_group)
             results >> teardown

@@ -7,8 +7,11 @@ It reads the warehouse and changes nothing there. What it leaves behind is the r
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import socket
 from collections import Counter
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Union
 
 from cosmos_async import settings
@@ -17,8 +20,15 @@ from cosmos_async.constants import TestBehavior
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.health import require_triggerer
 from cosmos_async.invocation import DbtInvocation
-from cosmos_async.plan import Level
-from cosmos_async.store import ADDRESS_KEY, artifact_object, check_base, run_folder
+from cosmos_async.plan import Level, dump_index, dump_node
+from cosmos_async.store import (
+    ADDRESS_KEY,
+    artifact_object,
+    check_base,
+    node_object,
+    run_folder,
+    upload_object,
+)
 
 COMPILED_FILE = "compiled.json"  # beside the plan: every node's compiled code, for run_results.json
 
@@ -139,6 +149,9 @@ class SetupAsyncOperator(BaseOperator):
         ) as dbt:
             self._check_store(folder)
             plan = self._record(dbt, context)
+            if not plan.nodes:
+                raise ConfigError(
+                    "dbt selected no node, so there is nothing to run. Check select, exclude and selector of this DAG."
             address = self._upload(folder, dbt, plan)
         self._report(plan)
         context["ti"].xcom_push(key=ADDRESS_KEY, value=address.to_json())
@@ -188,23 +201,27 @@ class SetupAsyncOperator(BaseOperator):
         self.log.info(
             "Recording `dbt %s`: dbt reads the warehouse, and nothing is changed there.", " ".join(arguments)
         )
+        begun = datetime.now(timezone.utc).isoformat()
         finished = dbt.record(arguments, recording)
         if finished.exit_code != 0:
             raise dbt.failure(arguments, finished)
         instance = context["ti"]
         return make_plan(
             json.loads(recording.read_bytes()),
-            folder=recording.parent,
             dag_id=instance.dag_id,
             run_id=instance.run_id,
-            detach_tests=self.detach_tests,
-            build=self.test_behavior is TestBehavior.BUILD,
+            created_at=begun,
+            host=socket.gethostname(),
+            uploads=recording.parent / "uploads",
+            # Where a node and its tests are one task, ties between owners must fall the same way for every test.
+            attached=self.test_behavior is not TestBehavior.BUILD,
+            detach=self.detach_tests,
         )
 
     def _upload(self, folder: str, dbt: Dbt, plan: Plan) -> PlanAddress:
         from cosmos_async.triggers.storage import upload_plan
 
-        objects = dict(plan.objects())
+        objects, index = stored(plan)
         compiled = {unique_id: node.compiled_code for unique_id, node in plan.nodes.items()}
         objects[artifact_object(COMPILED_FILE)] = json.dumps(compiled).encode()
         manifest = dbt.workspace.target_path / "manifest.json"
@@ -215,26 +232,21 @@ class SetupAsyncOperator(BaseOperator):
             upload_plan(
                 folder,
                 objects=objects,
-                index=plan.index_bytes(),
+                index=index,
                 identity=self.identity,
                 conn_id=settings.remote_target_path_conn_id(),
             )
         )
 
     def _report(self, plan: Plan) -> None:
-        entries = plan.index.nodes
-        if not entries:
-            raise ConfigError(
-                "dbt selected no node, so there is nothing to run. Check select, exclude and selector of this DAG."
-            )
-        for unique_id, entry in sorted(entries.items(), key=lambda item: (item[1].level.value, item[0])):
+        for unique_id, node in sorted(plan.nodes.items(), key=lambda item: (item[1].level.value, item[0])):
             self.log.info(
-                "%s  %s%s", entry.level.value, unique_id, f"  ({entry.reason})" if entry.reason else ""
+                "%s  %s%s", node.level.value, unique_id, f"  ({node.reason})" if node.reason else ""
             )
-        counts = Counter(entry.level for entry in entries.values())
+        counts = Counter(node.level for node in plan.nodes.values())
         self.log.info(
             "Planned %d nodes: %s",
-            len(entries),
+            len(plan.nodes),
             ", ".join(f"{counts[level]} at level {level.value}" for level in Level if counts[level]),
         )
         if counts[Level.DBT]:
@@ -245,6 +257,19 @@ _README = (
     b"The plan and the outcomes of one run of a dbt project, written by cosmos-async.\n"
     b"The run's teardown task deletes this folder.\n"
 )
+
+
+def stored(plan: Plan) -> tuple[dict[str, bytes], bytes]:
+    """Return a plan's objects by their names in the store, and the bytes of its index."""
+    objects: dict[str, bytes] = {}
+    digests: dict[str, str] = {}
+    for unique_id, node in plan.nodes.items():
+        data = dump_node(node)
+        digests[unique_id] = hashlib.sha256(data).hexdigest()
+        objects[node_object(unique_id, digests[unique_id])] = data
+    for digest, path in plan.uploads.items():
+        objects[upload_object(digest)] = path.read_bytes()
+    return objects, dump_index(plan.index(digests))
 
 
 def airflow_context(context: Any) -> dict[str, str]:
