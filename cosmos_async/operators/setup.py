@@ -152,6 +152,7 @@ class SetupAsyncOperator(BaseOperator):
             if not plan.nodes:
                 raise ConfigError(
                     "dbt selected no node, so there is nothing to run. Check select, exclude and selector of this DAG."
+                )
             address = self._upload(folder, dbt, plan)
         self._report(plan)
         context["ti"].xcom_push(key=ADDRESS_KEY, value=address.to_json())
