@@ -72,6 +72,16 @@ def storage_endpoint() -> str | None:
     return _get_endpoint("storage_endpoint")
 
 
+def max_concurrent_jobs() -> int:
+    """Return how many BigQuery jobs a triggerer runs at once for one identity; 0 leaves it to BigQuery's own queue."""
+    value = _get("max_concurrent_jobs")
+    if value is None:
+        return 0
+    if not value.isdigit():
+        raise ConfigError(f"Setting [cosmos_async] max_concurrent_jobs is {value!r}. Set it to a number, 0 for no limit.")
+    return int(value)
+
+
 def cache_dir() -> Path:
     """
     Return the folder for what can be made again: compact graphs, dbt's partial parses, installed packages.

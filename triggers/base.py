@@ -1,0 +1,70 @@
+"""
+What our triggers have in common: their fields, their end, their kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from cosmos_async.compat import ENDS_IN_TRIGGERER
+from cosmos_async.triggers.task import ALIVE, FAILS_WITH_RETRIES, XCOMS_BY_EVENT, TaskFacts, task_state
+
+STATE_TIMEOUT = 5.0  # seconds; while a triggerer shuts down nobody answers at all
+
+
+class EndingTrigger(BaseTrigger):
+    """A trigger that ends its task itself where nothing needs a worker."""
+
+    #: The arguments, which are also the wire format: a field once written stays readable.
+    fields: tuple[str, ...] = ()
+
+    succeeds_in_triggerer: bool
+    fails_in_triggerer: bool
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        kind = type(self)
+        return f"{kind.__module__}.{kind.__qualname__}", {name: getattr(self, name) for name in self.fields}
+
+    def end(self, payload: Any, *, xcoms: dict[str, Any] | None = None) -> Iterator[TriggerEvent]:
+        """
+        Yield the event that ends the task here, or resumes it on a worker.
+
+        Args:
+            payload: What a worker would be told; its ``status`` decides.
+            xcoms: What to store with the end, where Airflow stores it right.
+        """
+        status = payload["status"]
+        if status == "success" and self.succeeds_in_triggerer and ENDS_IN_TRIGGERER:
+            from airflow.triggers.base import TaskSuccessEvent
+
+            yield TaskSuccessEvent(xcoms=xcoms if XCOMS_BY_EVENT else None)
+        elif status == "failed" and self.fails_in_triggerer and FAILS_WITH_RETRIES:
+            from airflow.triggers.base import TaskFailedEvent
+
+            yield TaskFailedEvent()
+        else:
+            # Before 3.3 a failure goes through a worker as well: the end event there would ignore the task's retries.
+            yield TriggerEvent(payload)
+
+    async def was_killed(self, facts: TaskFacts) -> bool:
+        """
+        Return whether somebody acted on the task, so that its jobs should end.
+
+        A triggerer that restarts or hands its work to another one looks almost the same from in here; in doubt the
+        answer is no.
+        """
+        try:
+            state = await asyncio.wait_for(task_state(facts.key), STATE_TIMEOUT)
+        except asyncio.TimeoutError:
+            return False
+        except Exception as error:
+            self.log.warning(
+                f"Airflow does not tell the state of this task ({error}); its jobs are left alone"
+            )
+            return False
+        return state not in ALIVE

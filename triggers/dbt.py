@@ -1,0 +1,239 @@
+"""
+The trigger of a node's task: fetch the plan, carry it out, leave the outcome, end the task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from airflow.triggers.base import TriggerEvent
+
+from cosmos_async.exceptions import CosmosAsyncError
+from cosmos_async.outcome import dump_outcome
+from cosmos_async.plan import Index
+from cosmos_async.store import outcome_object
+from cosmos_async.triggers.base import EndingTrigger
+from cosmos_async.triggers.bigquery import JobRef
+from cosmos_async.triggers.executor import End, Run, cancel_jobs, execute, execute_prelude
+from cosmos_async.triggers.gather import gather_bounded
+from cosmos_async.triggers.session import Session, shared_session
+from cosmos_async.triggers.storage import folder_of, read_index, read_node, store_identity
+from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts, leave_xcoms, plan_address
+from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
+from cosmos_async.triggers.works import Result, nodes_of
+
+JOBS_XCOM = "dbt_jobs"
+LINK_XCOM = "_link_BigQueryJobLink"  # cosmos_async.links.LINK_XCOM_KEY
+
+#: Before Airflow ends the trigger: time to cancel the jobs and to say so.
+DEADLINE_MARGIN = 10.0  # seconds
+KILL_TIMEOUT = 20.0  # seconds; Airflow's own bound is 30
+#: Tests of one task that are under way at once; more would only queue in BigQuery.
+TESTS_AT_ONCE = 32
+
+
+class BigQueryDbtTrigger(EndingTrigger):
+    """
+    Execute what setup planned for one task.
+
+    Args:
+        work: ``node``, ``tests`` (those the node owns), ``build`` (both) or ``all_tests``.
+        unique_id: dbt's id of the node; None for ``all_tests``.
+        setup_task_id: The setup task's full id.
+        identity: Names of the credentials; no secrets.
+        succeeds_in_triggerer: Whether the trigger ends the task when all went well.
+        fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
+    """
+
+    fields = (
+        "work",
+        "unique_id",
+        "setup_task_id",
+        "identity",
+        "succeeds_in_triggerer",
+        "fails_in_triggerer",
+    )
+
+    def __init__(
+        self,
+        work: str,
+        unique_id: str | None,
+        setup_task_id: str,
+        identity: dict[str, Any],
+        succeeds_in_triggerer: bool = True,
+        fails_in_triggerer: bool = True,
+    ) -> None:
+        super().__init__()
+        self.work = work
+        self.unique_id = unique_id
+        self.setup_task_id = setup_task_id
+        self.identity = identity
+        self.succeeds_in_triggerer = succeeds_in_triggerer
+        self.fails_in_triggerer = fails_in_triggerer
+        self._runs: list[Run] = []
+        self._killable: tuple[list[JobRef], str | None] = ([], None)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Carry out the work; yield one event."""
+        facts = TaskFacts.of(self)
+        result = await self._result(facts)
+        xcoms = _xcoms(result)
+        if xcoms:
+            await leave_xcoms(facts.key, xcoms)
+        for event in self.end(result.payload(), xcoms=xcoms):
+            yield event
+
+    async def on_kill(self) -> None:
+        """
+        Cancel the jobs, if the task was really killed.
+
+        Airflow calls this also where another triggerer has taken over; so it asks first.
+        """
+        refs, endpoint = self._killable
+        if not refs or not await self.was_killed(TaskFacts.of(self)):
+            return
+
+        async def cancel() -> None:
+            async with shared_session(self.identity) as session:
+                await cancel_jobs(refs, warehouse_of(session, endpoint), self.log)
+
+        try:
+            await asyncio.wait_for(cancel(), KILL_TIMEOUT)
+        except asyncio.TimeoutError:
+            self.log.warning(
+                "BigQuery did not answer in time; these jobs may still be running: " + _listed(refs)
+            )
+
+    # -- the work -----------------------------------------------------------------------------------------------------
+
+    async def _result(self, facts: TaskFacts) -> Result:
+        try:
+            async with shared_session(self.identity) as session:
+                return await self._within_deadline(facts, session)
+        except CosmosAsyncError as error:
+            # Understood, and told in full; everything else is a bug and fails the task with its traceback.
+            self.log.error(str(error))
+            return Result(error=str(error))
+
+    async def _within_deadline(self, facts: TaskFacts, session: Session) -> Result:
+        left = _seconds_left(facts, session)
+        deadline = None if left is None else session.clock.now() + left
+        result = Result()
+        try:
+            await asyncio.wait_for(self._work(facts, session, deadline, result), left)
+        except asyncio.TimeoutError:
+            refs, endpoint = self._remember_jobs()
+            message = f"the task's execution_timeout is reached; cancelling {_listed(refs) or 'nothing: no job was running'}"
+            self.log.error(message)
+            await self._cancel_now(refs, warehouse_of(session, endpoint))
+            result.error = message
+        except asyncio.CancelledError:
+            refs, endpoint = self._remember_jobs()
+            if not HAS_ON_KILL and refs:  # removable when Airflow 3.2 is dropped
+                await asyncio.shield(self._cancel_if_killed(facts, refs, warehouse_of(session, endpoint)))
+            raise
+        return result
+
+    async def _work(self, facts: TaskFacts, session: Session, deadline: float | None, result: Result) -> None:
+        address = await plan_address(facts.key, self.setup_task_id)
+        async with shared_session(store_identity(address, self.identity), clock=session.clock) as store:
+            folder = folder_of(store, address.folder, written_by=address.host)
+            index = await store.once(("index", address), lambda: read_index(folder, address))
+            groups = nodes_of(index, self.work, self.unique_id)
+            total = sum(len(group) for group in groups)
+            if not total:
+                self.log.info(f"{self.unique_id or 'This run'} has no tests to execute here.")
+                return
+            run = Run(
+                key=facts.key,
+                index=address.index,
+                warehouse=warehouse_of(session, index.run.endpoint),
+                folder=folder,
+                log=self.log,
+                deadline=deadline,
+            )
+            self._runs.append(run)
+            self._killable = ([], index.run.endpoint)
+            await self._execute_groups(run, index, groups, total=total, result=result)
+        if total > 1:
+            self.log.info(result.summary())
+
+    async def _execute_groups(
+        self, run: Run, index: Index, groups: Sequence[Sequence[str]], *, total: int, result: Result
+    ) -> None:
+        prepared, number = False, 1
+        for position, group in enumerate(groups):
+            plans = await gather_bounded(
+                read_node(run.folder, unique_id, index.nodes[unique_id].digest) for unique_id in group
+            )
+            if not prepared and any(plan.steps for plan in plans):
+                await execute_prelude(index.prelude, run)
+                prepared = True
+            ends: list[End] = await gather_bounded(
+                (self._execute_one(plan, run, number + offset, total) for offset, plan in enumerate(plans)),
+                most=TESTS_AT_ONCE,
+            )
+            number += len(group)
+            result.add(ends, index)
+            rest = groups[position + 1 :]
+            if result.status == "failed":
+                result.add_skipped(rest)
+                return
+            if result.dbt and rest:
+                reason = f"it follows {result.dbt[0]['unique_id']}, which needs real dbt"
+                result.add_waiting(rest, index, reason)
+                return
+
+    async def _execute_one(self, plan: Any, run: Run, number: int, total: int) -> End:
+        end = await execute(plan, run, number=number, total=total)
+        outcome = getattr(end, "outcome", None)
+        if outcome is not None:
+            await run.folder.write(outcome_object(outcome.unique_id), dump_outcome(outcome))
+        else:
+            self.log.info(f"{plan.unique_id} needs real dbt on a worker: {getattr(end, 'reason', '')}")
+        return end
+
+    # -- killed or out of time ----------------------------------------------------------------------------------------
+
+    def _remember_jobs(self) -> tuple[list[JobRef], str | None]:
+        """Return the jobs that may be running; Airflow asks for them when the coroutine is gone."""
+        refs = [ref for run in self._runs for ref in run.under_way.values()]
+        self._killable = (refs, self._killable[1])
+        return self._killable
+
+    async def _cancel_now(self, refs: Sequence[JobRef], warehouse: Warehouse) -> None:
+        try:
+            await asyncio.wait_for(cancel_jobs(refs, warehouse, self.log), KILL_TIMEOUT)
+        except asyncio.TimeoutError:
+            self.log.warning(
+                "BigQuery did not answer in time; these jobs may still be running: " + _listed(refs)
+            )
+
+    async def _cancel_if_killed(self, facts: TaskFacts, refs: Sequence[JobRef], warehouse: Warehouse) -> None:
+        if await self.was_killed(facts):
+            await self._cancel_now(refs, warehouse)
+
+
+def _seconds_left(facts: TaskFacts, session: Session) -> float | None:
+    if facts.timeout_after is None:
+        return None
+    left = (facts.timeout_after - session.clock.utc()).total_seconds()
+    return max(0.1, left - min(DEADLINE_MARGIN, left / 5))
+
+
+def _listed(refs: Sequence[JobRef]) -> str:
+    return ", ".join(f"BigQuery job {ref}" for ref in refs)
+
+
+def _xcoms(result: Result) -> dict[str, Any]:
+    facts = result.job_facts()
+    if not facts:
+        return {}
+    values: dict[str, Any] = {JOBS_XCOM: facts}
+    # The last job of a single node is its main one; of many tests none stands for all.
+    if len(result.outcomes) == 1:
+        last = facts[-1]
+        values[LINK_XCOM] = JobRef(last["project"], last["job_id"], last["location"] or None).console
+    return values

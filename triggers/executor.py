@@ -1,0 +1,465 @@
+"""
+Carry out the plan of one node: guards, jobs, calls, in their order, then the verdict.
+
+It knows nothing of Airflow: who calls it may be a task's trigger or anything else with a key of its own. Everything
+it submits has a computed id, so it may be stopped anywhere and started again from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Union
+
+from cosmos_async.exceptions import ApiError, CosmosAsyncError, GuardDiffered, JobFailed
+from cosmos_async.names import TaskKey
+from cosmos_async.outcome import (
+    JobRecord,
+    Outcome,
+    Status,
+    Verdict,
+    counted_table,
+    database_error,
+    job_record,
+    judge_build,
+    judge_test,
+    read_test_row,
+)
+from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, NodePlan, Step
+from cosmos_async.triggers import jobs, report, steps
+from cosmos_async.triggers.bigquery import JobRef
+from cosmos_async.triggers.gather import gather_bounded
+from cosmos_async.triggers.storage import Folder, read_upload
+from cosmos_async.triggers.warehouse import Warehouse
+
+Json = dict[str, Any]
+
+
+class Log(Protocol):
+    """Where a node's story is told."""
+
+    def info(self, message: str) -> Any: ...
+    def warning(self, message: str) -> Any: ...
+    def error(self, message: str) -> Any: ...
+
+
+@dataclass
+class Run:
+    """What all nodes have in common that are executed for one task."""
+
+    key: TaskKey
+    index: str  #: the digest of the run's index; part of the ids of shared jobs
+    warehouse: Warehouse
+    folder: Folder
+    log: Log
+    deadline: float | None = None  #: when to give up, on the session's clock
+    under_way: dict[str, JobRef] = field(
+        default_factory=dict
+    )  #: our own jobs that may be running; for a kill
+
+    @property
+    def clock(self) -> Any:
+        """Time and chance."""
+        return self.warehouse.bigquery.session.clock
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The node has an outcome, good or bad."""
+
+    plan: NodePlan
+    outcome: Outcome
+    report: str | None = None  #: what went wrong, in full
+
+
+@dataclass(frozen=True)
+class NeedsDbt:
+    """The node has to be run by real dbt; nothing (more) was written for it."""
+
+    plan: NodePlan
+    reason: str
+
+
+End = Union[Finished, NeedsDbt]
+
+
+async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) -> End:
+    """
+    Carry out *plan* and return how it ended.
+
+    Args:
+        plan: The node's plan.
+        run: What it shares with its task's other nodes.
+        number: Its place among them, for the log.
+        total: How many they are.
+    """
+    reason = steps.why_dbt(plan)
+    if reason is not None:
+        return NeedsDbt(plan, reason)
+    run.log.info(report.start_line(plan, number=number, total=total))
+    sql = report.sql_block(plan)
+    if sql is not None:
+        run.log.info(sql)
+    node = _Node(plan, run)
+    started = run.clock.utc()
+    error: CosmosAsyncError | None = None
+    try:
+        await cancel_earlier_tries(plan, run)
+        await node.carry_out()
+        verdict = await node.judge()
+    except GuardDiffered as differed:
+        run.log.warning(f"{differed}. Nothing more of its plan is written; real dbt takes over on a worker.")
+        return NeedsDbt(plan, str(differed))
+    except JobFailed as failed:
+        error, verdict = failed, Verdict(Status.ERROR, database_error(plan, str(failed)))
+    except CosmosAsyncError as failed:
+        error, verdict = failed, Verdict(Status.ERROR, str(failed))
+    outcome = Outcome(
+        unique_id=plan.unique_id,
+        status=verdict.status,
+        message=verdict.message,
+        level=plan.level,
+        started_at=started.isoformat(),
+        completed_at=run.clock.utc().isoformat(),
+        try_number=run.key.try_number,
+        reason=plan.reason,
+        failures=verdict.failures,
+        adapter_response=verdict.adapter_response,
+        jobs=tuple(node.records),
+    )
+    return _told(plan, outcome, error, run, number=number, total=total)
+
+
+def _told(
+    plan: NodePlan, outcome: Outcome, error: CosmosAsyncError | None, run: Run, *, number: int, total: int
+) -> Finished:
+    cost = report.cost_line(outcome)
+    if cost is not None:
+        run.log.info(cost)
+    line = report.end_line(plan, outcome, number=number, total=total)
+    story = None
+    if error is not None:
+        story = report.failure(plan, error)
+    elif outcome.status in (Status.FAIL, Status.WARN):
+        story = report.test_failure(plan, outcome)
+    if outcome.status.failed:
+        run.log.error(line)
+        run.log.error(story or "")
+    elif outcome.status is Status.WARN:
+        run.log.warning(line)
+        run.log.warning(story or "")
+    else:
+        run.log.info(line)
+    return Finished(plan, outcome, story)
+
+
+async def execute_prelude(prelude: Sequence[Step], run: Run) -> None:
+    """
+    Carry out what the run needs once before any node (on-run-start hooks); whoever comes first does it.
+
+    Raises:
+        JobFailed: One of its jobs failed.
+        ApiError: Google refused.
+        GuardDiffered: The warehouse is not what it was made for.
+    """
+    if not prelude:
+        return
+    plan = NodePlan(
+        unique_id="on-run-start",
+        name="on-run-start",
+        resource_type="operation",
+        level=steps.Level.STATIC,
+        steps=tuple(_shared(step, position) for position, step in enumerate(prelude)),
+    )
+    await run.warehouse.bigquery.session.once(("prelude", run.index), lambda: _Node(plan, run).carry_out())
+
+
+def _shared(step: Step, position: int) -> Step:
+    if isinstance(step, JobOperation) and step.shared is None:
+        return JobOperation(**{**vars(step), "shared": f"on_run_start:{position}"})
+    return step
+
+
+class _Node:
+    """One node under way."""
+
+    def __init__(self, plan: NodePlan, run: Run) -> None:
+        self._plan = plan
+        self._run = run
+        self._warehouse = run.warehouse
+        self._bigquery = run.warehouse.bigquery
+        self._jobs: dict[int, Json] = {}  # finished ones, by position
+        self.records: list[JobRecord] = []
+
+    async def carry_out(self) -> None:
+        """Perform every step, from the first."""
+        position = 0
+        while True:
+            action = steps.next_action(self._plan.steps, position)
+            if isinstance(action, steps.Finish):
+                return
+            if isinstance(action, steps.Check):
+                position = await self._check(action)
+            elif isinstance(action, steps.Submit):
+                await self._submit(action)
+                position += 1
+            elif isinstance(action, steps.Send):
+                position = await self._send(action)
+
+    async def judge(self) -> Verdict:
+        """Return the verdict on a node whose every step succeeded."""
+        plan = self._plan
+        result = self._last(lambda operation: operation.rows)
+        if plan.test is not None:
+            if result is None:
+                raise CosmosAsyncError(f"{plan.unique_id}: its plan has no query whose rows would judge it.")
+            return await self._judge_test(plan, result)
+        main = self._last(lambda operation: operation.main)
+        if main is None:
+            return judge_build(plan, None)
+        job = await self._finished(main)
+        return judge_build(plan, job, table_rows=await self._table_rows(job))
+
+    async def _judge_test(self, plan: NodePlan, position: int) -> Verdict:
+        assert plan.test is not None
+        job = await self._finished(position)
+        answer = await self._bigquery.rows(JobRef.of(job), deadline=self._run.deadline)
+        try:
+            verdict = judge_test(plan.test, read_test_row(answer))
+        except ValueError as error:
+            raise CosmosAsyncError(f"{plan.unique_id}: {error}.") from error
+        rows = int(answer.get("totalRows") or len(answer["rows"]))
+        response = judge_build(plan, job, table_rows=rows).adapter_response if plan.message is None else {}
+        return Verdict(verdict.status, verdict.message, verdict.failures, response)
+
+    def _last(self, wanted: Any) -> int | None:
+        found = [
+            position
+            for position, step in enumerate(self._plan.steps)
+            if isinstance(step, JobOperation) and wanted(step)
+        ]
+        return found[-1] if found else None
+
+    async def _finished(self, position: int) -> Json:
+        """Return the finished job at *position*; it may be of an earlier life of this task."""
+        if position not in self._jobs:
+            await self._submit(steps.Submit(self._plan.steps[position], position))  # type: ignore[arg-type]
+        return self._jobs[position]
+
+    async def _table_rows(self, job: Json) -> int | None:
+        reference = counted_table(job)
+        if reference is None:
+            return None
+        table = await self._bigquery.get_table(
+            reference["projectId"], reference["datasetId"], reference["tableId"], deadline=self._run.deadline
+        )
+        return int(table["numRows"]) if table and table.get("numRows") is not None else None
+
+    # -- guards -------------------------------------------------------------------------------------------------------
+
+    async def _check(self, action: steps.Check) -> int:
+        """Return where to go on; raise GuardDiffered where the plan no longer fits."""
+        answers = await gather_bounded(
+            self._read(guard, action.position + offset) for offset, guard in enumerate(action.guards)
+        )
+        for offset, (guard, answer) in enumerate(zip(action.guards, answers)):
+            found = steps.project(guard, answer)
+            if found == guard.expected:
+                continue
+            earlier = await self._earlier_life(action.position + offset)
+            if earlier is not None:
+                return earlier
+            raise GuardDiffered(self._plan.unique_id, guard.subject, guard.expected, found)
+        return action.position + len(action.guards)
+
+    async def _read(self, guard: Guard, position: int) -> Any:
+        request, deadline = guard.request, self._run.deadline
+        if guard.kind in (GuardKind.TABLE, GuardKind.TARGET_STATE):
+            return await self._bigquery.get_table(
+                request["project"], request["dataset"], request["table"], deadline=deadline
+            )
+        if guard.kind is GuardKind.DATASET:
+            return await self._bigquery.get_dataset(request["project"], request["dataset"], deadline=deadline)
+        if guard.kind is GuardKind.SCHEMA:
+            body: Json = {
+                "configuration": {**request["configuration"], "dryRun": True},
+                "jobReference": {"projectId": request["project"]},
+            }
+            if request.get("location"):
+                body["jobReference"]["location"] = request["location"]
+            dry = await self._bigquery.insert_job(request["project"], body, deadline=deadline)
+            return ((dry["statistics"].get("query") or {}).get("schema") or {}).get("fields")
+        operation = steps.as_job(guard)
+        job = await self._job(operation, steps.id_of(self._run.key, self._plan, position))
+        return await self._bigquery.rows(JobRef.of(job), deadline=deadline)
+
+    async def _earlier_life(self, position: int) -> int | None:
+        """
+        Return the position to go on at, where an earlier life of this task has already been past *position*.
+
+        What differs from the plan then is what we wrote ourselves; and a call sent again could undo it.
+        """
+        later = steps.own_job_after(self._plan.steps, position)
+        if later is None:
+            return None
+        operation = steps.as_job(self._plan.steps[later])
+        job_id = steps.id_of(self._run.key, self._plan, later)
+        found = await jobs.find(self._bigquery, operation, job_id, deadline=self._run.deadline)
+        return None if found is None else later
+
+    # -- operations ---------------------------------------------------------------------------------------------------
+
+    async def _submit(self, action: steps.Submit) -> None:
+        operation = action.operation
+        if operation.shared is not None:
+            job = await self._shared_job(operation)
+        else:
+            job = await self._job(operation, steps.id_of(self._run.key, self._plan, action.position))
+        self._jobs[action.position] = job
+
+    async def _job(self, operation: JobOperation, job_id: str) -> Json:
+        run = self._run
+        data = None
+        if operation.upload is not None:
+            data = await read_upload(run.folder, operation.upload, operation.upload_digest)
+        async with self._place():
+            # Known before it is sent: a kill in between must find it.
+            run.under_way[job_id] = JobRef(operation.project, job_id, operation.location)
+            submitted = await jobs.submit(self._bigquery, operation, job_id, data=data, deadline=run.deadline)
+            run.under_way[job_id] = submitted.ref
+            run.log.info(
+                report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
+            )
+            job = await self._warehouse.waiter.wait(submitted.resource, deadline=run.deadline)
+            del run.under_way[job_id]
+        self._record(operation, job)
+        return job
+
+    def _place(self) -> Any:
+        limit = self._warehouse.limit
+        if limit.full:
+            self._run.log.info(
+                f"{self._plan.unique_id}: waiting, {limit.most} jobs are running (setting max_concurrent_jobs)"
+            )
+        return limit
+
+    def _record(self, operation: JobOperation, job: Json) -> None:
+        self.records.append(job_record(job, purpose=operation.purpose))
+        raise_for_error(job)
+
+    async def _shared_job(self, operation: JobOperation) -> Json:
+        assert operation.shared is not None
+        key = ("shared", self._run.index, operation.shared)
+        return await self._bigquery.session.once(key, lambda: self._shared_job_once(operation))
+
+    async def _shared_job_once(self, operation: JobOperation) -> Json:
+        # Not under_way: other tasks need it as well, so a kill of this one leaves it alone.
+        attempt = 1
+        while True:
+            job_id = steps.id_of_shared(self._run.index, operation.shared or "", attempt)
+            submitted = await jobs.submit(self._bigquery, operation, job_id, deadline=self._run.deadline)
+            job = await self._warehouse.waiter.wait(submitted.resource, deadline=self._run.deadline)
+            failed = jobs.error_of(job) is not None
+            # Somebody else's failure must not stand for ever: each try of a task may ask once more.
+            if failed and submitted.adopted and attempt < self._run.key.try_number:
+                attempt += 1
+                continue
+            raise_for_error(job)
+            return job
+
+    async def _send(self, action: steps.Send) -> int:
+        earlier = await self._earlier_life(action.position)
+        if earlier is not None:
+            return earlier
+        operation = action.operation
+        try:
+            await self._bigquery.send(
+                f"{operation.purpose} ({operation.method} {operation.path})",
+                operation.method,
+                operation.path,
+                operation.body,
+                deadline=self._run.deadline,
+            )
+        except ApiError as error:
+            if not _is_fine(operation, error):
+                raise
+        self._run.log.info(f"{self._plan.unique_id}: {operation.purpose}")
+        return action.position + 1
+
+
+def _is_fine(operation: CallOperation, error: ApiError) -> bool:
+    if error.status == 404:
+        return operation.missing_ok
+    # dbt creates datasets with exists_ok; a lost answer looks the same.
+    return error.status == 409 and operation.method == "POST"
+
+
+def raise_for_error(job: Json) -> None:
+    """
+    Raise what a finished job failed with.
+
+    Raises:
+        JobFailed: The job ended with an error.
+    """
+    error = jobs.error_of(job)
+    if error is not None:
+        message = error.get("message") or "BigQuery gave no message."
+        raise JobFailed(message, reason=error.get("reason"), job=job)
+
+
+async def cancel_earlier_tries(plan: NodePlan, run: Run, *, most: int = 5) -> None:
+    """
+    End what earlier tries of this task left running for this node.
+
+    Their ids are computable. Only the last *most* tries are looked at; nothing of an older one can still run unless
+    all of those between failed at once.
+    """
+    tries = range(max(1, run.key.try_number - most), run.key.try_number)
+    found = await gather_bounded(
+        _running(step, steps.id_of(run.key.with_try(number), plan, position), run)
+        for number in tries
+        for position, step in enumerate(plan.steps)
+        if isinstance(step, JobOperation) and step.shared is None
+    )
+    left = [job for job in found if job is not None]
+    if not left:
+        return
+    for job in left:
+        run.log.warning(f"{plan.unique_id}: cancelling BigQuery job {JobRef.of(job)}, left by an earlier try")
+    await gather_bounded(_end(job, run) for job in left)
+
+
+async def _running(operation: JobOperation, job_id: str, run: Run) -> Json | None:
+    found = await jobs.find(run.warehouse.bigquery, operation, job_id, deadline=run.deadline)
+    return None if found is None or jobs.is_done(found.resource) else found.resource
+
+
+async def _end(job: Json, run: Run) -> None:
+    await run.warehouse.bigquery.cancel_job(JobRef.of(job), deadline=run.deadline)
+    # Until it has really ended it may still write.
+    await run.warehouse.waiter.wait(job, deadline=run.deadline)
+
+
+async def cancel_jobs(refs: Sequence[JobRef], warehouse: Warehouse, log: Log, *, grace: float = 2.0) -> None:
+    """
+    Ask these jobs to stop.
+
+    Args:
+        refs: Which.
+        warehouse: Where.
+        log: Told about each.
+        grace: Seconds after which to ask once more; a job whose insertion is under way is not there at first.
+    """
+
+    async def cancel(ref: JobRef) -> None:
+        try:
+            await warehouse.bigquery.cancel_job(ref)
+            log.info(f"asked BigQuery to cancel job {ref}")
+        except ApiError as error:
+            log.warning(f"BigQuery job {ref} may still be running: {error}")
+
+    await gather_bounded(cancel(ref) for ref in refs)
+    unconfirmed = [ref for ref in refs if ref.location is None]
+    if unconfirmed:
+        await warehouse.bigquery.session.clock.sleep(grace)
+        await gather_bounded(cancel(ref) for ref in unconfirmed)

@@ -1,0 +1,145 @@
+"""
+What a trigger learns from Airflow about its own task, the same for all versions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from cosmos_async.compat import AIRFLOW_VERSION
+from cosmos_async.exceptions import PlanNotFound
+from cosmos_async.names import TaskKey
+from cosmos_async.store import ADDRESS_KEY, PlanAddress
+from cosmos_async.triggers.threads import in_thread
+
+#: TaskFailedEvent obeys ``retries``; before it ends the task for good.
+FAILS_WITH_RETRIES = AIRFLOW_VERSION >= (3, 3)
+#: Airflow itself tells a kill from a restart, through ``on_kill``.
+HAS_ON_KILL = AIRFLOW_VERSION >= (3, 3)
+#: The end events' ``xcoms`` are stored right; in Airflow 3 they come out encoded twice.
+XCOMS_BY_EVENT = (2, 10) <= AIRFLOW_VERSION < (3, 0)
+
+#: A task in one of these states is still ours, or will be again: nobody killed it.
+ALIVE = frozenset({"deferred", "running", "queued", "scheduled"})
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """One task instance, as its trigger needs to know it."""
+
+    key: TaskKey
+    timeout_after: datetime | None = None  #: when Airflow ends the trigger, aware
+
+    @classmethod
+    def of(cls, trigger: Any) -> TaskFacts:
+        """Read what Airflow has set on *trigger*."""
+        ti = trigger.task_instance
+        map_index = getattr(ti, "map_index", None)
+        key = TaskKey(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=-1 if map_index is None else map_index,
+            try_number=max(1, ti.try_number or 1),
+        )
+        after = getattr(trigger, "timeout_after", None) or getattr(ti, "trigger_timeout", None)
+        if after is not None and after.tzinfo is None:
+            after = after.replace(tzinfo=timezone.utc)
+        return cls(key, after)
+
+
+async def plan_address(key: TaskKey, setup_task_id: str) -> PlanAddress:
+    """
+    Return where the setup task of this run has put the plan.
+
+    Raises:
+        PlanNotFound: It has not said so.
+        PlanDamaged: What it said is no address.
+    """
+    value = await in_thread(_get_xcom, key, setup_task_id)
+    if value is None:
+        raise PlanNotFound(
+            f"The setup task {key.dag_id}.{setup_task_id} has left no plan in run {key.run_id}. "
+            f"Clear {setup_task_id} together with this task, so that the run is planned first."
+        )
+    return PlanAddress.from_json(value)
+
+
+def _get_xcom(key: TaskKey, task_id: str) -> Any:
+    where: dict[str, Any] = {
+        "key": ADDRESS_KEY,
+        "dag_id": key.dag_id,
+        "task_id": task_id,
+        "run_id": key.run_id,
+    }
+    if AIRFLOW_VERSION >= (3, 0):
+        # Not ti.xcom_pull: without map_indexes it asks for a sequence, which no triggerer can answer, and hangs.
+        from airflow.sdk.execution_time.xcom import XCom
+
+        return XCom.get_one(map_index=-1, **where)
+    from airflow.models.xcom import XCom as ModelXCom  # removable when Airflow 2.11 is dropped
+
+    return ModelXCom.get_one(**where)
+
+
+async def leave_xcoms(key: TaskKey, values: dict[str, Any]) -> None:
+    """Store XComs of this task; where the end event can carry them (see :data:`XCOMS_BY_EVENT`), leave it to that."""
+    if AIRFLOW_VERSION >= (3, 0):
+        await in_thread(_set_xcoms, key, values)
+
+
+def _set_xcoms(key: TaskKey, values: dict[str, Any]) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    for name, value in values.items():
+        XCom.set(
+            key=name,
+            value=value,
+            dag_id=key.dag_id,
+            task_id=key.task_id,
+            run_id=key.run_id,
+            map_index=key.map_index,
+        )
+
+
+async def task_state(key: TaskKey) -> str | None:
+    """
+    Return the state of this task instance now, None where it has none (just cleared).
+
+    It may never answer while the triggerer shuts down: the caller bounds it.
+    """
+    return await in_thread(_state_by_api if AIRFLOW_VERSION >= (3, 0) else _state_by_orm, key)
+
+
+def _state_by_api(key: TaskKey) -> str | None:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(
+        dag_id=key.dag_id,
+        task_ids=[key.task_id],
+        run_ids=[key.run_id],
+        map_index=key.map_index if key.map_index >= 0 else None,
+    ).get(key.run_id, {})
+    mapped = f"{key.task_id}_{key.map_index}"
+    found = states.get(mapped, states.get(key.task_id))
+    return None if found is None else str(getattr(found, "value", found))
+
+
+def _state_by_orm(key: TaskKey) -> str | None:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = (
+            session.query(TaskInstance.state)
+            .filter(
+                TaskInstance.dag_id == key.dag_id,
+                TaskInstance.run_id == key.run_id,
+                TaskInstance.task_id == key.task_id,
+                TaskInstance.map_index == key.map_index,
+            )
+            .scalar()
+        )
+    return None if found is None else str(getattr(found, "value", found))

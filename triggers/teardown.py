@@ -1,0 +1,62 @@
+"""
+The trigger of the teardown task: delete the run's folder in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import TriggerEvent
+
+from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
+from cosmos_async.triggers.base import EndingTrigger
+from cosmos_async.triggers.storage import delete_folder
+from cosmos_async.triggers.task import TaskFacts, plan_address
+
+
+class TeardownTrigger(EndingTrigger):
+    """
+    Delete the plans and outcomes of a run; nothing to delete is as good.
+
+    Args:
+        setup_task_id: The setup task whose folder is deleted.
+        identity: Names of the credentials, unless the plan's address names a connection of its own.
+        succeeds_in_triggerer: Whether the trigger ends the task when all went well.
+        fails_in_triggerer: Likewise when something failed.
+    """
+
+    fields = ("setup_task_id", "identity", "succeeds_in_triggerer", "fails_in_triggerer")
+
+    def __init__(
+        self,
+        setup_task_id: str,
+        identity: dict[str, Any],
+        succeeds_in_triggerer: bool = True,
+        fails_in_triggerer: bool = True,
+    ) -> None:
+        super().__init__()
+        self.setup_task_id = setup_task_id
+        self.identity = identity
+        self.succeeds_in_triggerer = succeeds_in_triggerer
+        self.fails_in_triggerer = fails_in_triggerer
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Delete the folder; yield one event."""
+        payload = await self._delete()
+        for event in self.end(payload):
+            yield event
+
+    async def _delete(self) -> dict[str, Any]:
+        try:
+            address = await plan_address(TaskFacts.of(self).key, self.setup_task_id)
+            count = await delete_folder(address, identity=self.identity)
+        except PlanNotFound as error:
+            self.log.info(f"There is nothing to delete: {error}")
+            return {"status": "success", "message": ""}
+        except CosmosAsyncError as error:
+            self.log.error(str(error))
+            return {"status": "failed", "message": str(error)}
+        things = "1 object" if count == 1 else f"{count} objects"
+        self.log.info(f"Deleted {things} below {address.folder}.")
+        return {"status": "success", "message": ""}

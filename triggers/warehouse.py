@@ -1,0 +1,41 @@
+"""
+What everybody who works on one BigQuery with one identity shares: the API, the waiter, the limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cosmos_async import settings
+from cosmos_async.triggers.bigquery import BigQuery
+from cosmos_async.triggers.limit import JobLimit
+from cosmos_async.triggers.session import Session
+from cosmos_async.triggers.waiter import Waiter
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """One BigQuery as one identity sees it."""
+
+    bigquery: BigQuery
+    waiter: Waiter
+    limit: JobLimit
+
+
+def warehouse_of(session: Session, endpoint: str | None = None) -> Warehouse:
+    """
+    Return the warehouse of *session*, the same one for everybody.
+
+    Args:
+        session: Whose.
+        endpoint: The endpoint of the run's dbt profile; the setting ``bigquery_endpoint`` wins over it.
+    """
+    endpoint = settings.bigquery_endpoint() or endpoint
+    key = ("warehouse", endpoint)
+    found: Warehouse | None = session.shared.get(key)
+    if found is None:
+        bigquery = BigQuery(session, endpoint)
+        found = Warehouse(bigquery, Waiter(bigquery), JobLimit(settings.max_concurrent_jobs()))
+        session.shared[key] = found
+        session.on_close(found.waiter.aclose)
+    return found

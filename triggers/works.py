@@ -1,0 +1,172 @@
+"""
+Which nodes a task executes, and what comes of them: pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional, TypedDict, Union
+
+from cosmos_async.exceptions import PlanNotFound
+from cosmos_async.outcome import Outcome, Status
+from cosmos_async.plan import Index
+from cosmos_async.triggers.executor import End, Finished, NeedsDbt
+
+Json = dict[str, Any]
+
+
+class DbtNode(TypedDict):
+    """A node that has to be run by real dbt."""
+
+    unique_id: str
+    name: str
+    level: str
+    reason: str
+
+
+class Payload(TypedDict):
+    """What the trigger tells the operator's ``execute_complete``."""
+
+    status: str  #: ``success``, ``failed`` or ``dbt``
+    message: str  #: for ``failed``: the whole story; for ``dbt``: what has failed already, if anything
+    dbt: list[DbtNode]  #: in the order in which to run them; with status ``dbt`` only
+    results: dict[str, Any]  #: what was executed here: unique id → status and message
+
+
+def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
+    """
+    Return the nodes of a task in groups: one group after the other, the nodes of a group at once.
+
+    Args:
+        index: The run's table of contents.
+        work: ``node``, ``tests``, ``build`` or ``all_tests``.
+        unique_id: The node, for all but the last.
+
+    Raises:
+        PlanNotFound: Setup did not plan the node.
+    """
+    if work == "all_tests":
+        return [index.all_tests()]
+    if unique_id is None:
+        raise PlanNotFound(f"work {work!r} needs the unique id of a node")
+    if work == "tests":
+        return [index.tests_of(unique_id)]
+    if unique_id not in index.nodes:
+        raise PlanNotFound(
+            f"no plan for {unique_id} in run {index.run.run_id}. The setup task recorded {len(index.nodes)} nodes of "
+            f"{index.run.project_name} (target {index.run.target_name}); this one was not among them. Add it to "
+            "`select`, or clear the setup task together with this one."
+        )
+    if work == "node":
+        return [[unique_id]]
+    tests = index.tests_of(unique_id)
+    # As in dbt build: unit tests decide whether the model is built at all.
+    units = [test for test in tests if index.nodes[test].resource_type == "unit_test"]
+    others = [test for test in tests if test not in set(units)]
+    return [group for group in (units, [unique_id], others) if group]
+
+
+def dbt_node(index: Index, unique_id: str, reason: str) -> DbtNode:
+    """Return the entry of a node for the worker."""
+    entry = index.nodes[unique_id]
+    return {"unique_id": unique_id, "name": entry.name, "level": entry.level.value, "reason": reason}
+
+
+@dataclass
+class Result:
+    """What came of a task's nodes so far."""
+
+    ends: list[Union[Finished, NeedsDbt]] = field(default_factory=list)
+    dbt: list[DbtNode] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    error: Optional[str] = None  #: what failed apart from the nodes
+
+    def add(self, ends: Sequence[End], index: Index) -> None:
+        """Take in how a group of nodes ended."""
+        for end in ends:
+            self.ends.append(end)
+            if isinstance(end, NeedsDbt):
+                self.dbt.append(dbt_node(index, end.plan.unique_id, end.reason))
+
+    def add_waiting(self, groups: Sequence[Sequence[str]], index: Index, reason: str) -> None:
+        """Take in nodes that must follow others to the worker."""
+        for group in groups:
+            self.dbt += [dbt_node(index, unique_id, reason) for unique_id in group]
+
+    def add_skipped(self, groups: Sequence[Sequence[str]]) -> None:
+        """Take in nodes that ``dbt build`` would skip."""
+        for group in groups:
+            self.skipped += group
+
+    @property
+    def finished(self) -> list[Finished]:
+        """The nodes that were executed."""
+        return [end for end in self.ends if isinstance(end, Finished)]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Their outcomes."""
+        return [end.outcome for end in self.finished]
+
+    @property
+    def status(self) -> str:
+        """``dbt``, ``failed`` or ``success``."""
+        if self.error is not None:
+            return "failed"
+        if self.dbt:
+            return "dbt"
+        return "failed" if any(outcome.status.failed for outcome in self.outcomes) else "success"
+
+    @property
+    def message(self) -> str:
+        """What failed, in full."""
+        stories = [
+            end.report or f"{end.outcome.unique_id}: {end.outcome.message}"
+            for end in self.finished
+            if end.outcome.status.failed
+        ]
+        if self.error is not None:
+            stories.append(self.error)
+        return "\n\n".join(stories)
+
+    def payload(self) -> Payload:
+        """Return what the operator is told."""
+        return {
+            "status": self.status,
+            "message": self.message,
+            "dbt": self.dbt,
+            "results": {
+                outcome.unique_id: {"status": outcome.status.value, "message": outcome.message}
+                for outcome in self.outcomes
+            },
+        }
+
+    def summary(self) -> str:
+        """Return dbt's last line of a task with several nodes."""
+        counts = {status: 0 for status in Status}
+        for outcome in self.outcomes:
+            counts[outcome.status] += 1
+        passed = counts[Status.PASS] + counts[Status.SUCCESS]
+        failed = counts[Status.FAIL] + counts[Status.ERROR]
+        return (
+            f"Done. PASS={passed} WARN={counts[Status.WARN]} ERROR={failed} SKIP={len(self.skipped)} "
+            f"DBT={len(self.dbt)} TOTAL={len(self.outcomes) + len(self.skipped) + len(self.dbt)}"
+        )
+
+    def job_facts(self) -> list[Json]:
+        """Return the jobs for the XCom ``dbt_jobs``."""
+        return [
+            {
+                "unique_id": outcome.unique_id,
+                "status": outcome.status.value,
+                "job_id": job.job_id,
+                "project": job.project,
+                "location": job.location,
+                "bytes_processed": job.bytes_processed,
+                "slot_ms": job.slot_ms,
+                "rows": job.rows,
+            }
+            for outcome in self.outcomes
+            for job in outcome.jobs
+        ]
