@@ -2,7 +2,17 @@
 Public fakes: Google's side of the wire, for tests and demonstrations without an account.
 
 `FakeGoogle` serves BigQuery's job API, Cloud Storage's JSON API and an OAuth token endpoint on a loopback port.
-Nothing in the package imports this room; it may import aiohttp, which the rest of `cosmos_async` must not.
+
+    async with FakeGoogle() as google:
+        google.add_dataset("p", "shop")
+        google.on_query("create or replace table .*orders", seconds=2, bytes_processed=4096)
+        google.lose_reply("jobs.insert")
+        ...  # drive the code under test with google.key_file, google.bigquery_endpoint, google.storage_endpoint
+        assert [job.job_id for job in google.inserted_jobs] == ["cosmos_orders_8f3a_1"]
+
+It takes real requests: tokens are checked, connections break, long polls wait. There is no SQL behind it unless an
+`Engine` brings one along. Nothing in the package imports this room; it may import aiohttp, which the rest of
+`cosmos_async` must not.
 """
 
 from __future__ import annotations

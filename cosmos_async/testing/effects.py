@@ -10,10 +10,12 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cosmos_async.testing import ddl
 from cosmos_async.testing.answers import merged
 from cosmos_async.testing.catalog import MemoryCatalog
 from cosmos_async.testing.engine import ApiError, EngineJob, JobResult, Json
@@ -131,9 +133,9 @@ def _create(
         raise ApiError(409, "duplicate", f"Already Exists: Table {_colon(path)}")
     if before and before["type"] != kind:
         raise _wrong_kind(path, before["type"])
-    properties: Json = {"type": kind}
+    properties: Json = {"type": kind, **ddl.properties(statement.sql)}
     if kind in ("VIEW", "MATERIALIZED_VIEW"):
-        query = statement.sql.partition(" as ")[2] or statement.sql
+        query = re.split(r"\bas\b", statement.sql, maxsplit=1, flags=re.IGNORECASE)[-1]
         field = "view" if kind == "VIEW" else "materializedView"
         properties[field] = {"query": query.strip()}
         if kind == "VIEW":
@@ -213,7 +215,9 @@ def _write(
         raise _wrong_kind(path, before["type"])
     if before and disposition == "WRITE_EMPTY" and before.get("numRows", "0") != "0":
         raise ApiError(409, "duplicate", f"Already Exists: Table {_colon(path)}")
-    kept = catalog.stored_rows(*path) if before and disposition == "WRITE_APPEND" else []
+    # Which rows lie in a partition is not known here: writing to one replaces none of the others.
+    keeps = disposition == "WRITE_APPEND" or "$" in reference["tableId"]
+    kept = catalog.stored_rows(*path) if before and keeps else []
     properties: Json = {
         "schema": {"fields": list(fields or (before or {}).get("schema", {}).get("fields", []))}
     }
@@ -272,7 +276,7 @@ def _wrong_kind(path: tuple[str, str, str], kind: str) -> ApiError:
 
 
 def _path(reference: Json) -> tuple[str, str, str]:
-    return reference["projectId"], reference["datasetId"], reference["tableId"]
+    return reference["projectId"], reference["datasetId"], reference["tableId"].partition("$")[0]
 
 
 def _reference(path: tuple[str, str, str]) -> Json:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.testing import FakeGoogle
+from cosmos_async.testing import FakeGoogle, JobError
 
 from .conftest import Api
 
@@ -127,7 +127,9 @@ async def test_routines_are_listed(google: FakeGoogle, api: Api) -> None:
 
 async def test_ddl_makes_replaces_and_drops_tables(google: FakeGoogle, api: Api) -> None:
     google.on_query("create or replace table", schema=FIELDS, rows=[[1], [2], [3]])
-    sql = '/* {"app": "dbt"} */ create or replace table `p`.`shop`.`orders` as (select 1 as id);'
+    sql = (
+        '/* {"app": "dbt"} */ create or replace table `p`.`shop`.`orders` cluster by id as (select 1 as id);'
+    )
 
     made = await run(google, api, sql)
     replaced = await run(google, api, sql)
@@ -144,6 +146,7 @@ async def test_ddl_makes_replaces_and_drops_tables(google: FakeGoogle, api: Api)
     assert made.statistics()["query"]["ddlTargetTable"] == destination
     assert made.statistics()["query"]["statementType"] == "CREATE_TABLE_AS_SELECT"
     assert (table["numRows"], table["schema"]) == ("3", {"fields": FIELDS})
+    assert table["clustering"] == {"fields": ["id"]}
     assert google.catalog.tables() == []
 
 
@@ -201,3 +204,35 @@ async def test_a_result_lies_in_an_anonymous_table_that_lists_hide(google: FakeG
 
     assert table["numRows"] == "1"
     assert [entry["datasetReference"]["datasetId"] for entry in datasets["datasets"]] == ["shop"]
+
+
+async def test_a_partition_is_copied_into_its_table(google: FakeGoogle, api: Api) -> None:
+    google.add_table("p", "shop", "orders", schema=FIELDS, rows=[[1]])
+    google.add_table("p", "shop", "orders__dbt_tmp", schema=FIELDS, rows=[[2]])
+    names = {"sourceTable": "orders__dbt_tmp$20260102", "destinationTable": "orders$20260102"}
+    copy: dict[str, Any] = {"writeDisposition": "WRITE_TRUNCATE"}
+    for key, name in names.items():
+        copy[key] = {"projectId": "p", "datasetId": "shop", "tableId": name}
+    body = {"jobReference": {"projectId": "p", "jobId": "c"}, "configuration": {"copy": copy}}
+
+    await api("POST", "/jobs", json=body)
+    await google.job("c").done.wait()
+
+    assert google.job("c").error is None
+    assert google.catalog.tables() == ["p.shop.orders", "p.shop.orders__dbt_tmp"]
+    assert google.job("c").statistics()["copy"]["copiedRows"] == "1"
+
+
+async def test_a_copy_needs_its_source(google: FakeGoogle, api: Api) -> None:
+    reference = {"projectId": "p", "datasetId": "shop"}
+    copy = {
+        "sourceTable": {**reference, "tableId": "absent"},
+        "destinationTable": {**reference, "tableId": "t"},
+    }
+    body = {"jobReference": {"projectId": "p", "jobId": "c"}, "configuration": {"copy": copy}}
+
+    await api("POST", "/jobs", json=body)
+    await google.job("c").done.wait()
+
+    assert google.job("c").error == JobError("notFound", "Not found: Table p:shop.absent")
+    assert google.catalog.tables() == []
