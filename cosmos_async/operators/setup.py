@@ -143,11 +143,11 @@ class SetupAsyncOperator(BaseOperator):
 
         folder = self.run_folder(context)
         require_triggerer()
+        self._check_store(folder)
         self.processes = Processes(self._show)
         with open_dbt(
             self.dbt.rendered(self, context), self.processes, context=airflow_context(context)
         ) as dbt:
-            self._check_store(folder)
             plan = self._record(dbt, context)
             if not plan.nodes:
                 raise ConfigError(
