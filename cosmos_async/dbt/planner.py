@@ -1,0 +1,241 @@
+"""
+From what the recorder saw to the plan of a run.
+
+Pure: a recording in, a plan out, nothing but the vocabulary of :mod:`cosmos_async.plan` in between. Nothing is left out
+silently: what cannot be expressed is real dbt's, with the reason, and a run that cannot be planned at all is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmos_async._version import __version__
+from cosmos_async.dbt.planner_steps import NotStatic, Steps, create_schemas, prelude_step
+from cosmos_async.exceptions import PlanError
+from cosmos_async.ownership import assign_owners
+from cosmos_async.plan import Index, IndexEntry, Json, Level, NodePlan, RunInfo, Step, TestRule
+
+RECORDING = 1  # the recorder's format that is read here
+RUN = ""  # whom the recorder calls the run itself
+
+# dbt's words for nodes that went well while they were recorded.
+_PLANNED = frozenset(("success", "pass", "warn", "fail"))
+_NO_OP = "no-op"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's plan before it is stored."""
+
+    run: RunInfo
+    nodes: dict[str, NodePlan]
+    owners: dict[str, str]  #: the node whose test task executes a test, by test
+    prelude: tuple[Step, ...]
+    uploads: dict[str, Path]  #: the bytes of load jobs: files by their SHA-256
+
+    def index(self, digests: Mapping[str, str]) -> Index:
+        """
+        Return the index, once the node plans are stored.
+
+        Args:
+            digests: SHA-256 of each node plan's stored bytes, by unique id.
+        """
+        entries = {
+            unique_id: IndexEntry(
+                name=plan.name,
+                resource_type=plan.resource_type,
+                level=plan.level,
+                reason=plan.reason,
+                digest=digests[unique_id],
+                owner=self.owners.get(unique_id),
+                fqn=plan.fqn,
+            )
+            for unique_id, plan in self.nodes.items()
+        }
+        return Index(run=self.run, nodes=entries, prelude=self.prelude)
+
+    def levels(self) -> dict[Level, int]:
+        """Return how many nodes are at which level."""
+        counts = dict.fromkeys(Level, 0)
+        for plan in self.nodes.values():
+            counts[plan.level] += 1
+        return counts
+
+
+def make_plan(
+    recording: Json,
+    *,
+    dag_id: str,
+    run_id: str,
+    created_at: str,
+    host: str,
+    uploads: Path,
+    attached: bool = True,
+    detach: bool = False,
+) -> Plan:
+    """
+    Return the plan of a run.
+
+    Args:
+        recording: What the recorder wrote.
+        dag_id: The DAG.
+        run_id: The DAG run.
+        created_at: UTC, ISO 8601.
+        host: This machine.
+        uploads: The folder the recorder kept the bytes of load jobs in: ``uploads`` beside the recording.
+        attached: As for :func:`cosmos_async.ownership.assign_owners`: False where a node and its tests are one task.
+        detach: As there.
+
+    Raises:
+        PlanError: The recording cannot be read, or the run does something before its nodes that cannot be planned.
+    """
+    if recording.get("format") != RECORDING:
+        raise PlanError(
+            f"dbt was recorded in format {recording.get('format')!r}, and format {RECORDING} is read here. The recorder "
+            "belongs to another version of cosmos-async than this worker runs: install one version only."
+        )
+    run = RunInfo(
+        dag_id=dag_id,
+        run_id=run_id,
+        created_at=created_at,
+        host=host,
+        project_name=recording["project_name"],
+        target_name=recording["target_name"],
+        invocation_id=recording["invocation_id"],
+        dbt_version=recording["dbt_version"],
+        adapter_version=recording["adapter_version"],
+        package_version=__version__,
+        endpoint=recording.get("endpoint"),
+    )
+    schemas = _schemas(recording)
+    prelude = _prelude(recording, schemas)
+    nodes = {
+        unique_id: _node(recording, node, schemas)
+        for unique_id, node in sorted(recording["nodes"].items())
+        if not node["ephemeral"]
+    }
+    digests = {
+        step.upload_digest for plan in nodes.values() for step in plan.steps if hasattr(step, "upload_digest")
+    }
+    return Plan(
+        run=run,
+        nodes=nodes,
+        owners=_owners(recording, attached=attached, detach=detach),
+        prelude=prelude,
+        uploads={digest: uploads / digest for digest in sorted(filter(None, digests))},
+    )
+
+
+def _schemas(recording: Json) -> dict[str, tuple[Step, ...]]:
+    if RUN in recording["flags"]:
+        raise PlanError(
+            f"Before its first node this run does something that cannot be planned: {recording['flags'][RUN]}"
+        )
+    try:
+        return create_schemas(recording["events"].get(RUN, []))
+    except NotStatic as error:
+        raise PlanError(f"The datasets this run creates cannot be planned: {error}") from error
+
+
+def _prelude(recording: Json, schemas: Mapping[str, tuple[Step, ...]]) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    for position, hook in enumerate(recording["run"]["on_run_start"]):
+        why = hook["error"] or recording["flags"].get(hook["unique_id"])
+        try:
+            if why:
+                raise NotStatic(why)
+            steps.extend(
+                prelude_step(event, f"on_run_start:{position}.{number}")
+                for number, event in enumerate(recording["events"].get(hook["unique_id"], []))
+            )
+        except NotStatic as error:
+            raise PlanError(
+                f"The on-run-start hook {hook['name']} ({hook['file']}) cannot be planned: {error} Let it only send "
+                "statements that do not depend on what BigQuery answers, or run it in a task of its own before this "
+                "DAG's setup (`dbt run-operation`)."
+            ) from error
+    # Hooks come after the datasets, in which they may write.
+    first = [step for created in schemas.values() for step in created] if steps else []
+    return (*first, *steps)
+
+
+def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) -> NodePlan:
+    unique_id = node["unique_id"]
+    steps: tuple[Step, ...] = ()
+    level, reason, message = Level.DBT, _why_dbt(recording, node), None
+    if not reason:
+        try:
+            made = Steps(recording, node, schemas).make()
+            steps, level, reason = made.steps, made.level, made.reason
+            # A seed's message, for one, does not come from its jobs.
+            message = None if node["main_job"] else node["message"]
+        except NotStatic as error:
+            reason = str(error)
+    return NodePlan(
+        unique_id=unique_id,
+        name=node["name"],
+        resource_type=node["resource_type"],
+        level=level,
+        reason=reason,
+        materialized=node["materialized"],
+        relation=".".join(node["relation"]) if node["relation"] else None,
+        fqn=tuple(node["fqn"]),
+        file=node["file"],
+        compiled_code=node["compiled_code"],
+        steps=steps,
+        test=_rule(recording, node),
+        message=message,
+    )
+
+
+def _why_dbt(recording: Json, node: Json) -> str:
+    """Return why a node is left to real dbt before its steps are looked at; empty if it is not."""
+    flag = recording["flags"].get(node["unique_id"])
+    if flag:
+        return str(flag)
+    status = node["status"]
+    if status in _PLANNED or status == _NO_OP:
+        return ""
+    said = (node["message"] or "").strip()
+    return f"dbt could not plan it (status {status})" + (f": {said}" if said else ".")
+
+
+def _rule(recording: Json, node: Json) -> TestRule | None:
+    config = node.get("test")
+    if config is None:
+        return None
+    return TestRule(
+        severity=config["severity"].upper(),
+        warn_if=config["warn_if"],
+        error_if=config["error_if"],
+        warn_error=recording["warn_error"],
+    )
+
+
+def _owners(recording: Json, *, attached: bool, detach: bool) -> dict[str, str]:
+    nodes = recording["nodes"]
+    tests = {unique_id: node for unique_id, node in nodes.items() if node["resource_type"] == "test"}
+    project = recording["run"]["parents"]  # of everything the project builds, selected or not
+    owners = assign_owners(
+        {
+            unique_id: [parent for parent in node["depends_on"] if parent in nodes and parent in project]
+            for unique_id, node in tests.items()
+        },
+        project,
+        {
+            unique_id: node["attached_node"] if node["attached_node"] in nodes else None
+            for unique_id, node in tests.items()
+        }
+        if attached
+        else None,
+        detach=detach,
+    )
+    for unique_id, node in nodes.items():
+        if node["resource_type"] == "unit_test":
+            # It names its model first, then what the model reads.
+            model = next((parent for parent in node["depends_on"] if parent in nodes), None)
+            if model is not None:
+                owners[unique_id] = model
+    return owners

@@ -1,0 +1,318 @@
+"""
+From a node's events to its steps: guards where dbt read, operations where it wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Json, Level, Step
+from cosmos_async.projection import (
+    project_dataset,
+    project_fields,
+    project_rows,
+    project_table,
+    project_target,
+)
+from cosmos_async.store import upload_object
+
+_READS = frozenset(("relation", "table", "dataset", "rows", "schema"))
+_LONGEST_SUBJECT = 80  # characters
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+
+
+class NotStatic(Exception):
+    """This cannot be expressed as steps; the message is a sentence for a person."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A node's steps and what they cost."""
+
+    steps: tuple[Step, ...]
+    level: Level
+    reason: str
+
+
+class Steps:
+    """
+    Makes the steps of one node.
+
+    Args:
+        recording: The whole recording.
+        node: The node's description.
+        schemas: The steps that create a dataset, by ``project.dataset``, for each the run creates.
+    """
+
+    def __init__(self, recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) -> None:
+        self._recording = recording
+        self._node = node
+        self._schemas = schemas
+        self._own: list[Json] = recording["events"].get(node["unique_id"], [])
+        self._reasons: list[str] = []
+
+    def make(self) -> Made:
+        """
+        Return the steps.
+
+        Raises:
+            NotStatic: Real dbt has to run this node.
+        """
+        events = [*self._inherited(self._node, set()), *self._own]
+        body = self._body(events)
+        if not body:
+            return Made((), Level.STATIC, "")
+        writes = any(not isinstance(step, Guard) for step in body)
+        if self._node["resource_type"] == "test" and not any(
+            isinstance(s, JobOperation) and s.rows for s in body
+        ):
+            raise NotStatic("Its result does not come from one query, as dbt's own tests' do.")
+        target = self._target() if writes else None
+        created = self._creates(events) if writes else []
+        steps = (*([target] if target else []), *created, *(step for step in body if step != target))
+        if not self._reasons:
+            return Made(steps, Level.STATIC, "")
+        return Made(steps, Level.GUARDED, "It " + "; it ".join(dict.fromkeys(self._reasons)) + ".")
+
+    def _inherited(self, node: Json, seen: set[str]) -> list[Json]:
+        # dbt compiles an ephemeral model once and puts it into each of its children: its reads are theirs.
+        found: list[Json] = []
+        for parent in node["depends_on"]:
+            above = self._recording["nodes"].get(parent)
+            if above is not None and above["ephemeral"] and parent not in seen:
+                seen.add(parent)
+                found.extend(self._inherited(above, seen))
+                found.extend(event for event in self._recording["events"].get(parent, []))
+        return found
+
+    # -- guards and operations in their order ---------------------------------------------------------------------
+
+    def _body(self, events: list[Json]) -> list[Step]:
+        steps: list[Step] = []
+        since: list[Guard] = []  # the guards since the last operation
+        states: set[str] = set()  # dbt asks for a relation's state once, at the beginning of a run
+        center = next((at for at, event in enumerate(events) if self._is_center(event)), len(events))
+        for at, event in enumerate(events):
+            if event["event"] not in _READS:
+                steps.append(self._operation(event, before=at < center))
+                since = []
+                continue
+            guard = self._guard(event)
+            if guard is None or guard in since:
+                continue
+            if guard.kind is GuardKind.TARGET_STATE:
+                if guard.subject in states:
+                    continue
+                states.add(guard.subject)
+            since.append(guard)
+            steps.append(guard)
+        while steps and isinstance(steps[-1], Guard):
+            steps.pop()  # nothing is written after it, so nothing depends on it
+        return steps
+
+    def _is_center(self, event: Json) -> bool:
+        if event["event"] != "job":
+            return False
+        return bool(event["job_id"] == self._node["main_job"] or event["kind"] in ("load", "copy"))
+
+    def _guard(self, event: Json) -> Guard | None:
+        kind, path = event["event"], event.get("path")
+        if kind == "relation":
+            if path != self._node["relation"]:
+                self._reasons.append(f"asks whether {'.'.join(path)} exists")
+            return _table_guard(GuardKind.TARGET_STATE, path, event["state"], predicted=event["predicted"])
+        if kind == "table":
+            self._reasons.append(f"reads the columns of {'.'.join(path)}")
+            if not event["predicted"] or event["answer"] is None:
+                return _table_guard(
+                    GuardKind.TABLE, path, project_table(event["answer"]), predicted=event["predicted"]
+                )
+            # What was foretold are its columns, and they are all that dbt looks at in a table it has just made.
+            query = {"query": f"select * from `{'.'.join(path)}`", "useLegacySql": False}
+            fields = (event["answer"].get("schema") or {}).get("fields")
+            return self._schema_guard(
+                {"project": self._recording["execution_project"], "location": self._recording["location"]},
+                query,
+                ".".join(path),
+                fields,
+                predicted=True,
+            )
+        if kind == "dataset":
+            self._reasons.append(f"reads the dataset {'.'.join(path)}")
+            request = {"project": path[0], "dataset": path[1]}
+            return Guard(GuardKind.DATASET, ".".join(path), request, project_dataset(event["answer"]))
+        if kind == "schema":
+            self._reasons.append("reads the columns of a query")
+            query = event["request"]["configuration"]["query"]
+            return self._schema_guard(
+                event["request"],
+                query,
+                _subject(query["query"]),
+                event["answer"],
+                predicted=event["predicted"],
+            )
+        self._reasons.append("reads the rows of a query")
+        return _rows_guard(event)
+
+    @staticmethod
+    def _schema_guard(
+        request: Json, query: Json, subject: str, fields: list[Json], *, predicted: bool
+    ) -> Guard:
+        asked = {
+            "project": request["project"],
+            "location": request["location"],
+            "configuration": {"dryRun": True, "query": query},
+        }
+        return Guard(GuardKind.SCHEMA, subject, asked, project_fields(fields), predicted)
+
+    def _operation(self, event: Json, *, before: bool) -> Step:
+        operation = _operation(event, _purpose(event, main=self._node["main_job"], before=before))
+        if isinstance(operation, JobOperation):
+            return replace(operation, main=event["job_id"] == self._node["main_job"], rows=event["rows"])
+        return operation
+
+    # -- what comes first -----------------------------------------------------------------------------------------
+
+    def _target(self) -> Guard | None:
+        """Return the guard for the state of the node's own relation when the run began."""
+        path = self._node["relation"]
+        if path is None or self._node["resource_type"] == "function":
+            return None
+        for event in self._own:
+            if event["event"] == "relation" and event["path"] == path:
+                return _table_guard(
+                    GuardKind.TARGET_STATE, path, event["state"], predicted=event["predicted"]
+                )
+            if event["event"] == "table" and event["path"] == path and not event["predicted"]:
+                return _table_guard(
+                    GuardKind.TARGET_STATE, path, project_target(event["answer"]), predicted=False
+                )
+        dataset = ".".join(path[:2])
+        listing = self._recording["run"]["listings"].get(dataset)
+        if listing is None and dataset not in self._schemas:
+            raise NotStatic(f"dbt did not look whether {'.'.join(path)} exists.")
+        return _table_guard(
+            GuardKind.TARGET_STATE, path, (listing or {}).get(path[2], "absent"), predicted=False
+        )
+
+    def _creates(self, events: list[Json]) -> list[Step]:
+        """Return the steps that create the datasets the node writes into, where the run has to create them."""
+        relation = self._node["relation"]
+        own = ".".join(relation[:2]) if relation else None
+        # A hook may write into another dataset than the node's own.
+        hooks = [_sql(event).replace("`", "") for event in events if "run_hooks" in event["macros"]]
+        return [
+            step
+            for dataset, steps in sorted(self._schemas.items())
+            if dataset == own or any(_mentions(text, dataset.split(".")[1]) for text in hooks)
+            for step in steps
+        ]
+
+
+def create_schemas(events: Iterable[Json]) -> dict[str, tuple[Step, ...]]:
+    """
+    Return the steps that create each dataset a run lacks, by ``project.dataset``.
+
+    Raises:
+        NotStatic: The run writes something else before its nodes.
+    """
+    found: dict[str, list[Step]] = {}
+    for event in events:
+        if event["event"] in _READS:
+            continue
+        dataset = event.get("dataset")
+        if dataset is None or event["event"] != "job":
+            raise NotStatic(
+                f"it sends {event.get('method') or _subject(_sql(event))} and belongs to no node."
+            )
+        steps = found.setdefault(dataset, [])
+        name = f"create_schema:{dataset}" + (f".{len(steps)}" if steps else "")
+        steps.append(_shared(event, "create schema", name))
+    return {dataset: tuple(steps) for dataset, steps in found.items()}
+
+
+def prelude_step(event: Json, name: str) -> Step:
+    """
+    Return the step for one event of an on-run-start hook.
+
+    Raises:
+        NotStatic: The hook depends on what BigQuery answers.
+    """
+    if event["event"] in _READS:
+        raise NotStatic("its Jinja asks BigQuery something.")
+    if event["event"] != "job":
+        raise NotStatic(f"it sends {event['method']} {event['path']}.")
+    return _shared(event, "on-run-start", name)
+
+
+def _shared(event: Json, purpose: str, name: str) -> Step:
+    operation = _operation(event, purpose)
+    assert isinstance(operation, JobOperation)
+    return replace(operation, shared=name)
+
+
+def _operation(event: Json, purpose: str) -> JobOperation | CallOperation:
+    if event["event"] == "call":
+        return CallOperation(purpose, event["method"], event["path"], event["body"], event["missing_ok"])
+    if event["event"] != "job":
+        raise NotStatic(f"It does something that is not known here: {event['event']}.")
+    upload = event.get("upload")
+    return JobOperation(
+        purpose=purpose,
+        project=event["project"],
+        location=event["location"],
+        configuration=event["configuration"],
+        upload=upload_object(upload) if upload else None,
+        upload_digest=upload,
+    )
+
+
+def _purpose(event: Json, *, main: str | None, before: bool) -> str:
+    if event["event"] == "call":
+        return {"DELETE": "drop", "PATCH": "describe"}.get(event["method"], event["method"].lower())
+    if event["rows"]:
+        return "test"
+    if event["job_id"] == main:
+        return "main"
+    if "run_hooks" in event["macros"]:
+        return "pre-hook" if before else "post-hook"
+    if "apply_grants" in event["macros"]:
+        return "grant"
+    kind = str(event["kind"])
+    if kind == "CREATE_TABLE_AS_SELECT":
+        return "create temporary table" if "__dbt_tmp" in _sql(event) else "create table"
+    return {"ALTER_TABLE": "set options"}.get(kind, kind.lower().replace("_", " "))
+
+
+def _table_guard(kind: GuardKind, path: list[str], expected: object, *, predicted: bool) -> Guard:
+    project, dataset, table = path
+    request = {"project": project, "dataset": dataset, "table": table}
+    return Guard(kind, ".".join(path), request, expected, predicted)
+
+
+def _rows_guard(event: Json) -> Guard:
+    query = event["request"]["configuration"]["query"]
+    rows = [row for page in event["pages"].values() for row in page]
+    if event["total"] is None or len(rows) != event["total"]:
+        raise NotStatic(f"It reads only a part of the rows of {_subject(query['query'])}.")
+    return Guard(
+        GuardKind.ROWS,
+        _subject(query["query"]),
+        {**event["request"], "ordered": event["ordered"]},
+        project_rows({"rows": rows}, ordered=event["ordered"]),
+    )
+
+
+def _mentions(text: str, dataset: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(dataset)}\.", text) is not None
+
+
+def _sql(event: Json) -> str:
+    return str(event.get("configuration", {}).get("query", {}).get("query", ""))
+
+
+def _subject(text: str) -> str:
+    words = " ".join(_COMMENT.sub(" ", text).split())
+    return words if len(words) <= _LONGEST_SUBJECT else words[: _LONGEST_SUBJECT - 1] + "…"

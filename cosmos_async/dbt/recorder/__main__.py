@@ -1,0 +1,26 @@
+"""The recorder's entry: leave this folder's names to nobody, then run."""
+
+import importlib.util
+import os
+import sys
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+NAME = "cosmos_async_recorder"  # not our package's: dbt's interpreter may have another version of that
+
+
+def _load(name: str, path: str, folder: "str | None" = None) -> None:
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folder and [folder])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+
+
+if __name__ == "__main__":
+    # A module of the user's must not meet ours under its name.
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != FOLDER]
+    _load(NAME, os.path.join(FOLDER, "__init__.py"), FOLDER)
+    _load(NAME + ".inside", os.path.join(os.path.dirname(FOLDER), "inside.py"))
+
+    from cosmos_async_recorder.main import main
+
+    main(sys.argv[1:])

@@ -1,0 +1,56 @@
+"""What was seen, in the order it was seen, by the node that caused it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+RUN = ""  # what belongs to no node: schemas, listings
+
+
+class Journal:
+    """Collects events and what this thread is doing while they happen."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[dict[str, Any]]] = {}
+        self.flags: dict[str, str] = {}  #: why a node is left to real dbt, by node
+        self.nodes: dict[str, dict[str, Any]] = {}
+        self.listings: dict[str, dict[str, str]] = {}  #: table types by name, by ``project.dataset``
+        self.run: dict[str, Any] = {"on_run_start": [], "on_run_end": 0}
+        self._lock = threading.Lock()
+        self._here = threading.local()
+
+    def add(self, unique_id: str, event: str, **values: Any) -> dict[str, Any]:
+        """Append one event of a node and return it."""
+        entry = {
+            "event": event,
+            "phase": self.doing("phase"),
+            "macros": list(self.doing("macros") or ()),
+            **values,
+        }
+        with self._lock:
+            self.events.setdefault(unique_id, []).append(entry)
+        return entry
+
+    def doing(self, what: str) -> Any:
+        """Return what this thread said of itself by :meth:`while_doing`."""
+        return getattr(self._here, what, None)
+
+    @contextmanager
+    def while_doing(self, **what: Any) -> Iterator[None]:
+        """Let this thread say of itself what it does, such as ``fetch=True``."""
+        before = {name: self.doing(name) for name in what}
+        for name, value in what.items():
+            setattr(self._here, name, value)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(self._here, name, value)
+
+    def flag(self, unique_id: str, reason: str) -> None:
+        """Leave a node to real dbt; its first reason counts."""
+        with self._lock:
+            self.flags.setdefault(unique_id, reason)

@@ -1,0 +1,281 @@
+"""
+As much of BigQuery's SQL as the recorder has to understand: where statements begin, what they are, what they name.
+
+Nothing here decides whether something is sent to BigQuery but :func:`is_read`, which errs on the side of a write.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+Path = tuple  # of names, outermost first
+
+_TOKEN = re.compile(
+    r"""
+    (?P<comment> /\*.*?\*/ | --[^\n]* | \#[^\n]* )
+  | (?P<string>  [rRbB]{0,2} (?: \"\"\"(?:\\.|.)*?\"\"\" | '''(?:\\.|.)*?''' | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' ) )
+  | (?P<path>    (?: `[^`]*` | [A-Za-z_][\w]*(?:-[\w]+)* (?=\s*\.) | [A-Za-z_@][\w$@]* )
+                 (?: \s*\.\s* (?: `[^`]*` | [A-Za-z_][\w$]* | \* ) )* )
+  | (?P<number>  \d[\w.]* )
+  | (?P<other>   \S )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_PART = re.compile(r"`([^`]*)`|([^\s.`]+)")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word, name, string or sign, and where it is."""
+
+    kind: str  #: path, string, number or other
+    text: str
+    start: int
+    end: int
+    depth: int  #: how many parentheses are open around it
+
+    @property
+    def word(self) -> str:
+        """The token as a keyword: lower case, empty for strings and quoted names."""
+        return self.text.lower() if self.kind in ("path", "other") else ""
+
+    @property
+    def path(self) -> Path:
+        """The names of a path; a quoted one may hold several."""
+        parts = []  # type: list
+        for quoted, plain in _PART.findall(self.text):
+            parts.extend(quoted.split(".") if quoted else [plain])
+        return tuple(parts)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a script."""
+
+    sql: str  #: the whole script
+    tokens: tuple
+
+    @property
+    def text(self) -> str:
+        """The statement's own text."""
+        return self.sql[self.tokens[0].start : self.tokens[-1].end]
+
+    @property
+    def words(self) -> list:
+        """Its tokens as keywords."""
+        return [token.word for token in self.tokens]
+
+
+def statements(sql: str) -> list:
+    """Return the statements of *sql*, comments left out. Blocks (BEGIN ... END) are not understood as one."""
+    found, current, depth = [], [], 0  # type: list, list, int
+    for match in _TOKEN.finditer(sql):
+        kind, text = match.lastgroup, match.group()
+        if kind == "comment":
+            continue
+        if text == ";" and depth == 0:
+            if current:
+                found.append(Statement(sql, tuple(current)))
+            current = []
+            continue
+        if text == ")":
+            depth = max(0, depth - 1)
+        current.append(Token(kind or "other", text, match.start(), match.end(), depth))
+        if text == "(":
+            depth += 1
+    if current:
+        found.append(Statement(sql, tuple(current)))
+    return found
+
+
+def is_read(sql: str) -> bool:
+    """Tell whether *sql* is one query that changes nothing."""
+    found = statements(sql)
+    if len(found) != 1:
+        return False
+    first = next((word for word in found[0].words if word != "("), "")
+    return first in ("select", "with", "from")
+
+
+_OBJECTS = {
+    ("table",): "TABLE",
+    ("view",): "VIEW",
+    ("materialized", "view"): "MATERIALIZED_VIEW",
+    ("external", "table"): "EXTERNAL",
+    ("snapshot", "table"): "SNAPSHOT",
+    ("table", "function"): "TABLE_FUNCTION",
+    ("aggregate", "function"): "FUNCTION",
+    ("function",): "FUNCTION",
+    ("procedure",): "PROCEDURE",
+    ("schema",): "SCHEMA",
+}
+
+
+_OPENS_BLOCK = frozenset(("begin", "then", "else", "do", "loop", "repeat"))
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one statement does to one object."""
+
+    verb: str  #: create, drop, alter, write, or other
+    kind: str = ""  #: TABLE, VIEW, SCHEMA, ...; empty where the statement does not say
+    path: Path = ()
+    body: str | None = None  #: the query that a created table or view is made of
+    if_not_exists: bool = False
+    temporary: bool = False
+    columns: bool = False  #: an alter that changes columns
+
+
+def effect(statement: Statement) -> Effect:
+    """Return what *statement* does."""
+    if statement.words[0] in _OPENS_BLOCK and len(statement.tokens) > 1:
+        statement = Statement(statement.sql, statement.tokens[1:])
+    verb = statement.words[0]
+    if verb in ("create", "drop", "alter"):
+        return _definition(statement, verb)
+    if verb in ("insert", "merge", "delete", "update", "truncate"):
+        for token in statement.tokens[1:]:
+            if token.kind == "path" and token.word not in ("into", "from", "table"):
+                return Effect("write", path=token.path)
+    return Effect("read" if verb in ("select", "with", "from", "(") else "other")
+
+
+def _definition(statement: Statement, verb: str) -> Effect:
+    at, temporary = 1, False
+    words = statement.words
+    while at < len(words) and words[at] in ("or", "replace", "temp", "temporary"):
+        temporary = temporary or words[at].startswith("temp")
+        at += 1
+    for size in (2, 1):
+        kind = _OBJECTS.get(tuple(words[at : at + size]))
+        if kind:
+            at += size
+            break
+    else:
+        return Effect("other")
+    if_not_exists = words[at : at + 3] == ["if", "not", "exists"]
+    at += 3 if if_not_exists else 2 if words[at : at + 2] == ["if", "exists"] else 0
+    if at >= len(words) or statement.tokens[at].kind != "path":
+        return Effect("other")
+    path = statement.tokens[at].path
+    rest = words[at + 1 :]
+    columns = verb == "alter" and any(word in ("column", "rename") for word in rest)
+    body = (
+        _body(statement, at + 1)
+        if verb == "create" and kind in ("TABLE", "VIEW", "MATERIALIZED_VIEW")
+        else None
+    )
+    return Effect(verb, kind, path, body, if_not_exists, temporary, columns)
+
+
+def _body(statement: Statement, begin: int) -> str | None:
+    for at in range(begin, len(statement.tokens) - 1):
+        token = statement.tokens[at]
+        if token.word == "as" and token.depth == 0:
+            return statement.sql[statement.tokens[at + 1].start : statement.tokens[-1].end]
+    return None
+
+
+def statement_type(sql: str) -> str:
+    """Return BigQuery's ``statementType`` of *sql*, as far as dbt looks at it."""
+    found = statements(sql)
+    if len(found) != 1:
+        return "SCRIPT"
+    words, what = found[0].words, effect(found[0])
+    if what.verb == "create":
+        if what.kind == "TABLE":
+            return "CREATE_TABLE_AS_SELECT" if what.body else "CREATE_TABLE"
+        return "CREATE_" + what.kind
+    if what.verb in ("drop", "alter"):
+        return what.verb.upper() + "_" + what.kind
+    if what.verb == "read":
+        return "SELECT"
+    return str(words[0]).upper()
+
+
+def paths(sql: str) -> set:
+    """Return every dotted or quoted name in *sql* that could be a table's."""
+    return {token.path for found in statements(sql) for token in found.tokens if token.kind == "path"}
+
+
+_EMPTY_SUBQUERY = re.compile(
+    r"^\s*select\s+\*\s+from\s*\(.*\)\s*as\s+__dbt_sbq\s+where\s+false(\s+limit\s+0)?\s*$", re.I | re.S
+)
+
+
+def asks_for_columns_only(sql: str) -> bool:
+    """Tell whether *sql* is dbt's ``get_empty_subquery_sql``: no rows, only names and types."""
+    found = statements(sql)
+    return len(found) == 1 and bool(_EMPTY_SUBQUERY.match(found[0].text))
+
+
+def has_order(sql: str) -> bool:
+    """Tell whether the rows of the query *sql* come in an order it asks for."""
+    tokens = statements(sql)[0].tokens
+    return any(
+        first.word == "order" and second.word == "by" and first.depth == 0
+        for first, second in zip(tokens, tokens[1:])
+    )
+
+
+# What may follow a table in a FROM clause without being its alias.
+_NOT_AN_ALIAS = frozenset(
+    {
+        *(
+            "where",
+            "join",
+            "left",
+            "right",
+            "inner",
+            "cross",
+            "full",
+            "natural",
+            "on",
+            "using",
+            "group",
+            "order",
+        ),
+        *(
+            "limit",
+            "having",
+            "qualify",
+            "window",
+            "union",
+            "intersect",
+            "except",
+            "for",
+            "tablesample",
+            "pivot",
+        ),
+        *("unpivot", "match_recognize", "set", "when", "values", "select"),
+    }
+)
+
+
+def substitute(sql: str, relations: dict) -> str:
+    """
+    Return *sql* with tables replaced by subqueries.
+
+    Args:
+        sql: One query.
+        relations: Subqueries, in parentheses, by the full path of the table each stands for.
+    """
+    pieces, position = [], 0
+    for found in statements(sql):
+        tokens = found.tokens
+        for at, token in enumerate(tokens):
+            if token.kind != "path" or token.path not in relations:
+                continue
+            if at == 0 or tokens[at - 1].word not in ("from", "join", ","):
+                continue  # a column that happens to be called so
+            pieces.append(sql[position : token.start])
+            pieces.append(relations[token.path])
+            following = tokens[at + 1] if at + 1 < len(tokens) else None
+            if following is None or following.kind != "path" or following.word in _NOT_AN_ALIAS:
+                # BigQuery calls a table by its last name where the query gives it none.
+                pieces.append(" as `" + token.path[-1] + "`")
+            position = token.end
+    pieces.append(sql[position:])
+    return "".join(pieces)
