@@ -11,7 +11,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from cosmos_async.compat import ENDS_IN_TRIGGERER
-from cosmos_async.triggers.task import ALIVE, FAILS_WITH_RETRIES, XCOMS_BY_EVENT, TaskFacts, task_state
+from cosmos_async.triggers.task import ALIVE, FAILS_WITH_RETRIES, XCOMS_BY_EVENT, Airflow, TaskFacts
 
 STATE_TIMEOUT = 5.0  # seconds; while a triggerer shuts down nobody answers at all
 
@@ -21,6 +21,9 @@ class EndingTrigger(BaseTrigger):
 
     #: The arguments, which are also the wire format: a field once written stays readable.
     fields: tuple[str, ...] = ()
+
+    #: What the trigger asks of Airflow.
+    airflow: Airflow = Airflow()
 
     succeeds_in_triggerer: bool
     fails_in_triggerer: bool
@@ -59,7 +62,7 @@ class EndingTrigger(BaseTrigger):
         answer is no.
         """
         try:
-            state = await asyncio.wait_for(task_state(facts.key), STATE_TIMEOUT)
+            state = await asyncio.wait_for(self.airflow.state(facts.key), STATE_TIMEOUT)
         except asyncio.TimeoutError:
             return False
         except Exception as error:

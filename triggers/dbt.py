@@ -20,7 +20,7 @@ from cosmos_async.triggers.executor import End, Run, cancel_jobs, execute, execu
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.session import Session, shared_session
 from cosmos_async.triggers.storage import folder_of, read_index, read_node, store_identity
-from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts, leave_xcoms, plan_address
+from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts, plan_address
 from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
 from cosmos_async.triggers.works import Result, nodes_of
 
@@ -73,7 +73,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         self.succeeds_in_triggerer = succeeds_in_triggerer
         self.fails_in_triggerer = fails_in_triggerer
         self._runs: list[Run] = []
-        self._killable: tuple[list[JobRef], str | None] = ([], None)
+        self._endpoint: str | None = None  # of the run's dbt profile, once it is known
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Carry out the work; yield one event."""
@@ -81,7 +81,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         result = await self._result(facts)
         xcoms = _xcoms(result)
         if xcoms:
-            await leave_xcoms(facts.key, xcoms)
+            await self.airflow.leave_xcoms(facts.key, xcoms)
         for event in self.end(result.payload(), xcoms=xcoms):
             yield event
 
@@ -91,13 +91,13 @@ class BigQueryDbtTrigger(EndingTrigger):
 
         Airflow calls this also where another triggerer has taken over; so it asks first.
         """
-        refs, endpoint = self._killable
+        refs = self._jobs_under_way()
         if not refs or not await self.was_killed(TaskFacts.of(self)):
             return
 
         async def cancel() -> None:
             async with shared_session(self.identity) as session:
-                await cancel_jobs(refs, warehouse_of(session, endpoint), self.log)
+                await cancel_jobs(refs, warehouse_of(session, self._endpoint), self.log)
 
         try:
             await asyncio.wait_for(cancel(), KILL_TIMEOUT)
@@ -124,20 +124,22 @@ class BigQueryDbtTrigger(EndingTrigger):
         try:
             await asyncio.wait_for(self._work(facts, session, deadline, result), left)
         except asyncio.TimeoutError:
-            refs, endpoint = self._remember_jobs()
+            refs = self._jobs_under_way()
             message = f"the task's execution_timeout is reached; cancelling {_listed(refs) or 'nothing: no job was running'}"
             self.log.error(message)
-            await self._cancel_now(refs, warehouse_of(session, endpoint))
+            await self._cancel_now(refs, warehouse_of(session, self._endpoint))
             result.error = message
         except asyncio.CancelledError:
-            refs, endpoint = self._remember_jobs()
+            refs = self._jobs_under_way()
             if not HAS_ON_KILL and refs:  # removable when Airflow 3.2 is dropped
-                await asyncio.shield(self._cancel_if_killed(facts, refs, warehouse_of(session, endpoint)))
+                await asyncio.shield(
+                    self._cancel_if_killed(facts, refs, warehouse_of(session, self._endpoint))
+                )
             raise
         return result
 
     async def _work(self, facts: TaskFacts, session: Session, deadline: float | None, result: Result) -> None:
-        address = await plan_address(facts.key, self.setup_task_id)
+        address = await plan_address(self.airflow, facts.key, self.setup_task_id)
         async with shared_session(store_identity(address, self.identity), clock=session.clock) as store:
             folder = folder_of(store, address.folder, written_by=address.host)
             index = await store.once(("index", address), lambda: read_index(folder, address))
@@ -155,7 +157,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                 deadline=deadline,
             )
             self._runs.append(run)
-            self._killable = ([], index.run.endpoint)
+            self._endpoint = index.run.endpoint
             await self._execute_groups(run, index, groups, total=total, result=result)
         if total > 1:
             self.log.info(result.summary())
@@ -197,11 +199,9 @@ class BigQueryDbtTrigger(EndingTrigger):
 
     # -- killed or out of time ----------------------------------------------------------------------------------------
 
-    def _remember_jobs(self) -> tuple[list[JobRef], str | None]:
-        """Return the jobs that may be running; Airflow asks for them when the coroutine is gone."""
-        refs = [ref for run in self._runs for ref in run.under_way.values()]
-        self._killable = (refs, self._killable[1])
-        return self._killable
+    def _jobs_under_way(self) -> list[JobRef]:
+        """Return the jobs that may be running; they are known beyond the end of the coroutine that submitted them."""
+        return [ref for run in self._runs for ref in run.under_way.values()]
 
     async def _cancel_now(self, refs: Sequence[JobRef], warehouse: Warehouse) -> None:
         try:

@@ -263,7 +263,7 @@ class _Node:
             self._read(guard, action.position + offset) for offset, guard in enumerate(action.guards)
         )
         for offset, (guard, answer) in enumerate(zip(action.guards, answers)):
-            found = steps.project(guard, answer)
+            found = f"refused: {answer}" if isinstance(answer, ApiError) else steps.project(guard, answer)
             if found == guard.expected:
                 continue
             earlier = await self._earlier_life(action.position + offset)
@@ -273,6 +273,7 @@ class _Node:
         return action.position + len(action.guards)
 
     async def _read(self, guard: Guard, position: int) -> Any:
+        """Return what BigQuery answers; an ApiError where it says that the query no longer works."""
         request, deadline = guard.request, self._run.deadline
         if guard.kind in (GuardKind.TABLE, GuardKind.TARGET_STATE):
             return await self._bigquery.get_table(
@@ -287,10 +288,16 @@ class _Node:
             }
             if request.get("location"):
                 body["jobReference"]["location"] = request["location"]
-            dry = await self._bigquery.insert_job(request["project"], body, deadline=deadline)
+            try:
+                dry = await self._bigquery.insert_job(request["project"], body, deadline=deadline)
+            except ApiError as error:
+                return _as_answer(error)
             return ((dry["statistics"].get("query") or {}).get("schema") or {}).get("fields")
         operation = steps.as_job(guard)
-        job = await self._job(operation, steps.id_of(self._run.key, self._plan, position))
+        try:
+            job = await self._job(operation, steps.id_of(self._run.key, self._plan, position))
+        except JobFailed as error:
+            return error
         return await self._bigquery.rows(JobRef.of(job), deadline=deadline)
 
     async def _earlier_life(self, position: int) -> int | None:
@@ -385,6 +392,13 @@ class _Node:
                 raise
         self._run.log.info(f"{self._plan.unique_id}: {operation.purpose}")
         return action.position + 1
+
+
+def _as_answer(error: ApiError) -> ApiError:
+    """Return *error* where it speaks of the query (dbt had an answer, so the plan no longer fits), else raise it."""
+    if error.status in (400, 404):
+        return error
+    raise error
 
 
 def _is_fine(operation: CallOperation, error: ApiError) -> bool:

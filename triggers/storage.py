@@ -221,7 +221,7 @@ class LocalFolder:
             return (self._root / name).read_bytes()
         except FileNotFoundError as error:
             here = socket.gethostname()
-            if self._written_by not in (None, here) and not self._root.exists():
+            if self._written_by and self._written_by != here and not self._root.exists():
                 raise StoreError(
                     f"{self._root} was written on {self._written_by}, and this is {here}, which does not see it. "
                     "Workers and triggerers on different machines need a shared place: set remote_target_path "

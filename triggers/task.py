@@ -50,7 +50,28 @@ class TaskFacts:
         return cls(key, after)
 
 
-async def plan_address(key: TaskKey, setup_task_id: str) -> PlanAddress:
+class Airflow:
+    """What a trigger asks of Airflow while it runs; tests put another one in its place."""
+
+    async def xcom(self, key: TaskKey, task_id: str, name: str) -> Any:
+        """Return an XCom of another task of the same run, None where there is none."""
+        return await in_thread(_get_xcom, key, task_id, name)
+
+    async def leave_xcoms(self, key: TaskKey, values: dict[str, Any]) -> None:
+        """Store XComs of this task; where the end event carries them (:data:`XCOMS_BY_EVENT`), leave it to that."""
+        if AIRFLOW_VERSION >= (3, 0):
+            await in_thread(_set_xcoms, key, values)
+
+    async def state(self, key: TaskKey) -> str | None:
+        """
+        Return the state of a task instance now, None where it has none (just cleared).
+
+        It may never answer while the triggerer shuts down: the caller bounds it.
+        """
+        return await in_thread(_state_by_api if AIRFLOW_VERSION >= (3, 0) else _state_by_orm, key)
+
+
+async def plan_address(airflow: Airflow, key: TaskKey, setup_task_id: str) -> PlanAddress:
     """
     Return where the setup task of this run has put the plan.
 
@@ -58,7 +79,7 @@ async def plan_address(key: TaskKey, setup_task_id: str) -> PlanAddress:
         PlanNotFound: It has not said so.
         PlanDamaged: What it said is no address.
     """
-    value = await in_thread(_get_xcom, key, setup_task_id)
+    value = await airflow.xcom(key, setup_task_id, ADDRESS_KEY)
     if value is None:
         raise PlanNotFound(
             f"The setup task {key.dag_id}.{setup_task_id} has left no plan in run {key.run_id}. "
@@ -67,9 +88,9 @@ async def plan_address(key: TaskKey, setup_task_id: str) -> PlanAddress:
     return PlanAddress.from_json(value)
 
 
-def _get_xcom(key: TaskKey, task_id: str) -> Any:
+def _get_xcom(key: TaskKey, task_id: str, name: str) -> Any:
     where: dict[str, Any] = {
-        "key": ADDRESS_KEY,
+        "key": name,
         "dag_id": key.dag_id,
         "task_id": task_id,
         "run_id": key.run_id,
@@ -84,12 +105,6 @@ def _get_xcom(key: TaskKey, task_id: str) -> Any:
     return ModelXCom.get_one(**where)
 
 
-async def leave_xcoms(key: TaskKey, values: dict[str, Any]) -> None:
-    """Store XComs of this task; where the end event can carry them (see :data:`XCOMS_BY_EVENT`), leave it to that."""
-    if AIRFLOW_VERSION >= (3, 0):
-        await in_thread(_set_xcoms, key, values)
-
-
 def _set_xcoms(key: TaskKey, values: dict[str, Any]) -> None:
     from airflow.sdk.execution_time.xcom import XCom
 
@@ -102,15 +117,6 @@ def _set_xcoms(key: TaskKey, values: dict[str, Any]) -> None:
             run_id=key.run_id,
             map_index=key.map_index,
         )
-
-
-async def task_state(key: TaskKey) -> str | None:
-    """
-    Return the state of this task instance now, None where it has none (just cleared).
-
-    It may never answer while the triggerer shuts down: the caller bounds it.
-    """
-    return await in_thread(_state_by_api if AIRFLOW_VERSION >= (3, 0) else _state_by_orm, key)
 
 
 def _state_by_api(key: TaskKey) -> str | None:

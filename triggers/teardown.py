@@ -49,7 +49,7 @@ class TeardownTrigger(EndingTrigger):
 
     async def _delete(self) -> dict[str, Any]:
         try:
-            address = await plan_address(TaskFacts.of(self).key, self.setup_task_id)
+            address = await plan_address(self.airflow, TaskFacts.of(self).key, self.setup_task_id)
             count = await delete_folder(address, identity=self.identity)
         except PlanNotFound as error:
             self.log.info(f"There is nothing to delete: {error}")

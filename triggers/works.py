@@ -144,7 +144,7 @@ class Result:
 
     def summary(self) -> str:
         """Return dbt's last line of a task with several nodes."""
-        counts = {status: 0 for status in Status}
+        counts = dict.fromkeys(Status, 0)
         for outcome in self.outcomes:
             counts[outcome.status] += 1
         passed = counts[Status.PASS] + counts[Status.SUCCESS]
