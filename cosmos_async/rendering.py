@@ -232,7 +232,8 @@ class Renderer:
         )
 
     def _setup(self) -> Any:
-        kwargs = {**self.args.task, **self.args.dbt, **(self.execution.setup_operator_args or {})}
+        own = self.execution.setup_operator_args or {}
+        kwargs = {**self.args.task, **self.args.dbt, **self.args.identity, **own}
         setup = SetupAsyncOperator(
             task_id=SETUP_TASK_ID,
             dag=self.dag,
@@ -242,7 +243,7 @@ class Renderer:
             execution_config=self.execution,
             test_behavior=self._behavior,
             detach_tests=self.config.should_detach_multiple_parents_tests,
-            **{**self.args.identity, **kwargs},
+            **kwargs,
         )
         return setup.as_setup()
 
@@ -321,8 +322,9 @@ class Renderer:
         results = self._task(ResultsAsyncOperator, RESULTS_TASK_ID, self.task_group)
         for task in last:
             task >> results
-        # Without the artifacts, or with a failed on-run-end hook, `dbt build` would not have succeeded either.
-        results.as_teardown(setups=self.setup, on_failure_fail_dagrun=True)
+        # Never with on_failure_fail_dagrun, tempting as it is for a failed on-run-end hook: Airflow would then look at
+        # this task instead of the nodes above it, and as it runs in any case, every failed run would end green.
+        results.as_teardown(setups=self.setup)
         if settings.enable_teardown_async_task():
             teardown = self._task(TeardownAsyncOperator, TEARDOWN_TASK_ID, self.task_group)
             results >> teardown

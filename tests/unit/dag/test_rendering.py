@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -54,14 +54,27 @@ def test_everything_runs_between_setup_and_results(make_dag: MakeDag, behavior: 
     assert above(dag, "dbt_teardown_async") == work | {"dbt_setup_async", "dbt_results_async"}
 
 
-def test_the_nodes_alone_decide_how_the_run_ends(make_dag: MakeDag) -> None:
-    """Results and teardown run in any case, so they must not turn a failed run green."""
-    dag = make_dag()
+class Ended(NamedTuple):
+    """What Airflow looks at of a task instance when a run is over."""
 
-    assert dag.get_task("dbt_setup_async").is_setup
-    for task_id in ("dbt_results_async", "dbt_teardown_async"):
-        assert dag.get_task(task_id).is_teardown
-        assert not dag.get_task(task_id).on_failure_fail_dagrun
+    task_id: str
+    state: str
+
+
+@pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
+def test_the_nodes_alone_decide_how_the_run_ends(make_dag: MakeDag, behavior: TestBehavior) -> None:
+    """Results and teardown run in any case; if Airflow looked at these, a failed run would end green."""
+    from airflow.models.dagrun import DagRun
+
+    dag = make_dag(RenderConfig(test_behavior=behavior))
+    ours = {"dbt_setup_async", "dbt_results_async", "dbt_teardown_async"}
+
+    instances = [Ended(task.task_id, "success") for task in dag.tasks]
+    decisive = {ended.task_id for ended in DagRun._tis_for_dagrun_state(DagRun(), dag=dag, tis=instances)}
+
+    assert not decisive & ours
+    # What fails further up reaches them as upstream_failed.
+    assert decisive.union(*(above(dag, task_id) for task_id in decisive)) - ours == set(dag.task_ids) - ours
 
 
 def test_a_nodes_children_wait_for_its_tests(make_dag: MakeDag) -> None:
