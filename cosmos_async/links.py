@@ -26,7 +26,7 @@ class BigQueryJobLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the address, or an empty string while no job is known."""
         if AIRFLOW_VERSION >= (3, 0):
-            from airflow.sdk import XCom
+            from airflow.sdk.execution_time.xcom import XCom
 
             found = XCom.get_value(ti_key=ti_key, key=LINK_XCOM_KEY)
         else:  # removable when Airflow 2.11 is dropped
