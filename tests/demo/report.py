@@ -23,11 +23,7 @@ MART = "select name, city, orders, spent, last_order from `{project}`.shop_marts
 
 def read_outcomes(stage: Stage, dag_id: str, run_id: str) -> list[Outcome]:
     """Return what became of each node of a run, from the artifacts that the run left in the store."""
-    names = [
-        name
-        for name in stage.stored_names(f"dbt/{dag_id}/artifacts/{run_id}/")
-        if name.endswith("outcomes.json")
-    ]
+    names = [name for name in stage.stored_names(f"dbt/{dag_id}/") if name.endswith(f"/{run_id}/outcomes.json")]
     found: list[Outcome] = []
     for name in names:
         found.extend(load_outcome(json.dumps(each).encode()) for each in json.loads(stage.stored(name)))
