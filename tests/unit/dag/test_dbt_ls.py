@@ -1,0 +1,261 @@
+"""Asking a real dbt, once, and living on its answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos_async.constants import DbtResourceType, LoadMode, TestIndirectSelection
+from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
+from cosmos_async.graph import Graph, load_graph
+from cosmos_async.graph.manifest import graph_of
+
+Load = Callable[..., Graph]
+
+
+@pytest.fixture
+def load(shop: Path, profile: ProfileConfig, dbt: Path) -> Load:
+    """Load the shop's graph through a real dbt."""
+
+    def do(
+        render: RenderConfig | None = None, *, project: ProjectConfig | None = None, **execution: Any
+    ) -> Graph:
+        execution.setdefault("dbt_executable_path", dbt)
+        return load_graph(
+            project or ProjectConfig(shop), profile, ExecutionConfig(**execution), render or RenderConfig()
+        )
+
+    return do
+
+
+@pytest.fixture
+def no_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on starting dbt is an error."""
+
+    def refuse(*_args: Any, **_kwargs: Any) -> None:
+        raise AssertionError("dbt was started")
+
+    monkeypatch.setattr("cosmos_async.graph.load.ask", refuse)
+
+
+def snapshot_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return what every file of *folder* looks like."""
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*"))}
+
+
+def names(graph: Graph) -> set[str]:
+    """Return the names of nodes and tests."""
+    return {node.name for node in graph.nodes.values()} | {test.name for test in graph.tests.values()}
+
+
+@pytest.mark.dbt
+def test_dbt_ls_and_the_manifest_say_the_same(load: Load, shop: Path, manifest: dict[str, Any]) -> None:
+    """Two ways to one graph; and the recorded manifest of these tests is a true one."""
+    before = snapshot_of(shop)
+
+    graph = load(RenderConfig(load_method=LoadMode.DBT_LS))
+
+    assert graph == graph_of(manifest)
+    assert snapshot_of(shop) == before, "the user's project was written to"
+
+
+@pytest.mark.dbt
+def test_selections_are_dbts_own(load: Load) -> None:
+    """Methods, graph operators, exclusions and YAML selectors, with the tests that dbt brings along."""
+    marts = load(RenderConfig(select=["tag:mart,config.materialized:table"], exclude=["prices"]))
+    yaml = load(RenderConfig(selector="customers_and_above"))
+    cautious = load(RenderConfig(select=["orders"]), test_indirect_selection=TestIndirectSelection.CAUTIOUS)
+
+    assert {node.name for node in marts.nodes.values()} == {"customers", "orders"}
+    assert names(yaml) == {
+        *("raw_customers", "stg_customers", "customers"),
+        *("unique_stg_customers_id", "not_null_stg_customers_id"),
+        "relationships_orders_customer_id__id__ref_customers_",
+    }
+    assert names(cautious) == {"orders"}
+
+
+@pytest.mark.dbt
+def test_a_manifest_with_a_selection_is_selected_from_by_dbt(
+    load: Load, shop: Path, manifest_path: Path, tmp_path: Path, manifest: dict[str, Any]
+) -> None:
+    """Cosmos imitates dbt there. What the manifest does not know cannot be rendered."""
+    project = ProjectConfig(shop, manifest_path=manifest_path)
+    assert names(
+        load(RenderConfig(select=["stg_orders+1"], exclude=["test_type:data"]), project=project)
+    ) == {
+        "stg_orders",
+        "int_orders",
+        "orders_over_time",
+    }
+
+    stale = tmp_path / "manifest.json"
+    del manifest["nodes"]["model.corner_shop.int_orders"]
+    stale.write_text(json.dumps(manifest))
+    with pytest.raises(ProjectError, match=r"does not know model\.corner_shop\.int_orders"):
+        load(RenderConfig(select=["stg_orders+1"]), project=ProjectConfig(shop, manifest_path=stale))
+
+
+@pytest.mark.dbt
+def test_an_answer_is_kept_until_something_changes(
+    load: Load, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second import starts no dbt; a changed model, another selection or other variables do."""
+    copy = tmp_path / "shop"
+    shutil.copytree(shop, copy)
+    project = ProjectConfig(copy)
+    first = load(project=project)
+    asked: list[tuple[str, ...]] = []
+
+    def count(invocation: Any, **_kwargs: Any) -> Any:
+        asked.append(tuple(invocation.select))
+        raise DbtError("not here")
+
+    monkeypatch.setattr("cosmos_async.graph.load.ask", count)
+    assert load(project=project) == first
+    assert asked == []
+
+    for changed in (
+        lambda: load(RenderConfig(select=["orders"]), project=project),
+        lambda: load(project=ProjectConfig(copy, dbt_vars={"a": 1})),
+        lambda: load(project=ProjectConfig(copy, env_vars={"DBT_A": "1"})),
+        lambda: (copy / "models" / "marts" / "new.sql").write_text("select 1") and load(project=project),
+    ):
+        with pytest.raises(DbtError, match="not here"):
+            changed()
+    assert len(asked) == 4
+
+
+@pytest.mark.dbt
+def test_dbts_own_words_are_in_the_error(load: Load, shop: Path, tmp_path: Path) -> None:
+    """They name the file; nobody needs our traceback."""
+    copy = tmp_path / "shop"
+    shutil.copytree(shop, copy)
+    (copy / "models" / "marts" / "broken.sql").write_text("select * from {{ ref('nowhere') }}")
+
+    with pytest.raises(
+        DbtError, match=r"broken.*depends on a node named 'nowhere' which was not found"
+    ) as caught:
+        load(project=ProjectConfig(copy))
+    assert str(copy) in str(caught.value)
+    with pytest.raises(DbtError, match="dbt ls"):
+        load(project=ProjectConfig(copy))
+
+
+@pytest.mark.dbt
+def test_packages_are_installed_beside_the_project(load: Load, shop: Path, tmp_path: Path) -> None:
+    """``dbt deps`` writes much; the project stays as it was, and a package's models are nodes like others."""
+    copy, package = tmp_path / "shop", tmp_path / "package"
+    shutil.copytree(shop, copy)
+    (package / "models").mkdir(parents=True)
+    (package / "dbt_project.yml").write_text('name: calendar\nversion: "1.0"\n')
+    (package / "models" / "days.sql").write_text("select 1 as day")
+    (copy / "packages.yml").write_text("packages:\n  - local: ../package\n")
+    before = snapshot_of(copy)
+
+    graph = load(RenderConfig(select=["package:calendar"]), project=ProjectConfig(copy))
+
+    assert list(graph.nodes) == ["model.calendar.days"]
+    assert snapshot_of(copy) == before
+    with pytest.raises(DbtError, match=r"install_dbt_deps=True"):
+        load(RenderConfig(select=["package:calendar"]), project=ProjectConfig(copy, install_dbt_deps=False))
+
+
+@pytest.mark.dbt
+def test_an_empty_selection_is_an_empty_graph(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    """As for dbt, with a warning that names the selection; the setup task refuses to plan nothing."""
+    assert names(load(RenderConfig(select=["tag:nothing_has_it"]))) == set()
+
+    assert "tag:nothing_has_it" in caplog.text
+
+
+@pytest.mark.dbt
+def test_without_a_cache_every_import_asks_dbt(
+    load: Load, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    """Slow, but what was asked for; nothing is left behind."""
+    monkeypatch.setenv("AIRFLOW__COSMOS_ASYNC__ENABLE_CACHE", "False")
+
+    assert "orders" in names(load())
+
+    assert not cache.exists()
+
+
+@pytest.mark.dbt
+def test_functions_of_dbt_1_11_are_nodes(load: Load, shop: Path, tmp_path: Path) -> None:
+    """``dbt build`` creates them, and models call them."""
+    copy = tmp_path / "shop"
+    shutil.copytree(shop, copy)
+    (copy / "functions").mkdir()
+    (copy / "functions" / "double.sql").write_text("x * 2")
+    (copy / "functions" / "f.yml").write_text(
+        "functions:\n  - name: double\n    arguments: [{name: x, data_type: int64}]\n    returns: {data_type: int64}\n"
+    )
+    (copy / "models" / "marts" / "doubled.sql").write_text("select {{ function('double') }}(1) as two")
+
+    graph = load(RenderConfig(select=["+doubled"]), project=ProjectConfig(copy))
+
+    assert {node.resource_type for node in graph.nodes.values()} == {
+        DbtResourceType.FUNCTION,
+        DbtResourceType.MODEL,
+    }
+    assert graph.nodes["model.corner_shop.doubled"].depends_on == ("function.corner_shop.double",)
+
+
+def test_a_manifest_alone_needs_no_dbt(manifest_path: Path, profile: ProfileConfig, no_dbt: None) -> None:
+    """Nor a project; and its second reading is not one."""
+    project = ProjectConfig(manifest_path=manifest_path, project_name="shop")
+
+    first = load_graph(project, profile, ExecutionConfig(), RenderConfig())
+
+    assert "orders" in names(first)
+    assert load_graph(project, profile, ExecutionConfig(), RenderConfig()) == first
+
+
+def test_a_project_that_selects_by_itself_is_asked_about(
+    manifest: dict[str, Any], tmp_path: Path, profile: ProfileConfig, shop: Path, no_dbt: None
+) -> None:
+    """``default: true`` in selectors.yml is a selection, though no argument says so. dbt alone can resolve it."""
+    manifest["selectors"]["customers_and_above"]["default"] = True
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest))
+
+    for _ in range(2):  # read, then kept
+        with pytest.raises(AssertionError, match="dbt was started"):
+            load_graph(
+                ProjectConfig(shop, manifest_path=path),
+                profile,
+                ExecutionConfig(dbt_executable_path=sys.executable),
+                RenderConfig(),
+            )
+
+
+def test_a_selection_needs_a_project(manifest_path: Path, profile: ProfileConfig) -> None:
+    """A manifest does not hold what a selection may ask about."""
+    project = ProjectConfig(manifest_path=manifest_path, project_name="shop")
+
+    with pytest.raises(ConfigError, match="dbt has to resolve the selection"):
+        load_graph(project, profile, ExecutionConfig(), RenderConfig(select=["orders"]))
+
+
+def test_a_manifest_mode_without_manifest_is_refused(shop: Path, profile: ProfileConfig) -> None:
+    """By the argument that is missing."""
+    with pytest.raises(ConfigError, match="DBT_MANIFEST, but ProjectConfig has no manifest_path"):
+        load_graph(
+            ProjectConfig(shop), profile, ExecutionConfig(), RenderConfig(load_method=LoadMode.DBT_MANIFEST)
+        )
+
+
+def test_a_missing_dbt_is_named(shop: Path, profile: ProfileConfig) -> None:
+    """By the argument that names it."""
+    with pytest.raises(ConfigError, match=r"dbt_executable_path '/nowhere/dbt'"):
+        load_graph(
+            ProjectConfig(shop), profile, ExecutionConfig(dbt_executable_path="/nowhere/dbt"), RenderConfig()
+        )

@@ -1,0 +1,53 @@
+"""What importing this package costs and brings along."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cosmos_async
+
+HERE = Path(cosmos_async.__file__).parents[1]
+HEAVY = ("dbt", "google.cloud", "google.auth", "aiohttp", "gcloud", "requests")
+
+
+def modules_after(code: str) -> set[str]:
+    """Return what a fresh interpreter has imported after *code*."""
+    script = f"import sys; before = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True, cwd=HERE
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def heavy(modules: set[str]) -> set[str]:
+    """Return those that a DAG file must not pay for."""
+    return {name for name in modules if any(name == root or name.startswith(f"{root}.") for root in HEAVY)}
+
+
+def test_importing_the_package_imports_hardly_anything() -> None:
+    """Not even Airflow: workers, triggerer and tools import it for its pure modules."""
+    loaded = modules_after("import cosmos_async")
+
+    roots = {name.split(".")[0] for name in loaded}
+    assert roots <= {"cosmos_async", "importlib", "collections", "typing", "_typing"}
+
+
+def test_a_dag_file_pays_for_no_client_and_no_dbt() -> None:
+    """Beyond what Airflow itself imports."""
+    airflow = modules_after("from cosmos_async.compat import DAG")
+    ours = modules_after(
+        "from cosmos_async import DbtDag, DbtTaskGroup, ProjectConfig, ProfileConfig, ExecutionConfig, RenderConfig\n"
+        "from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping\n"
+        "from cosmos_async.constants import TestBehavior"
+    )
+
+    assert heavy(ours - airflow) == set()
+
+
+def test_every_public_name_can_be_imported() -> None:
+    """Names are found when they are first used; none may be misspelt."""
+    for name in cosmos_async.__all__:
+        assert getattr(cosmos_async, name) is not None
+    assert set(cosmos_async.__all__) <= set(dir(cosmos_async))
