@@ -65,7 +65,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         succeeds_in_triggerer: bool = True,
         fails_in_triggerer: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.work = work
         self.unique_id = unique_id
         self.setup_task_id = setup_task_id

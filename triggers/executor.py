@@ -8,7 +8,7 @@ it submits has a computed id, so it may be stopped anywhere and started again fr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Union
 
 from cosmos_async.exceptions import ApiError, CosmosAsyncError, GuardDiffered, JobFailed
@@ -25,7 +25,7 @@ from cosmos_async.outcome import (
     judge_test,
     read_test_row,
 )
-from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, NodePlan, Step
+from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Level, NodePlan, Step
 from cosmos_async.triggers import jobs, report, steps
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.gather import gather_bounded
@@ -38,9 +38,9 @@ Json = dict[str, Any]
 class Log(Protocol):
     """Where a node's story is told."""
 
-    def info(self, message: str) -> Any: ...
-    def warning(self, message: str) -> Any: ...
-    def error(self, message: str) -> Any: ...
+    def info(self, message: str, /) -> Any: ...
+    def warning(self, message: str, /) -> Any: ...
+    def error(self, message: str, /) -> Any: ...
 
 
 @dataclass
@@ -168,7 +168,7 @@ async def execute_prelude(prelude: Sequence[Step], run: Run) -> None:
         unique_id="on-run-start",
         name="on-run-start",
         resource_type="operation",
-        level=steps.Level.STATIC,
+        level=Level.STATIC,
         steps=tuple(_shared(step, position) for position, step in enumerate(prelude)),
     )
     await run.warehouse.bigquery.session.once(("prelude", run.index), lambda: _Node(plan, run).carry_out())
@@ -218,7 +218,9 @@ class _Node:
         if main is None:
             return judge_build(plan, None)
         job = await self._finished(main)
-        return judge_build(plan, job, table_rows=await self._table_rows(job))
+        verdict = judge_build(plan, job, table_rows=await self._table_rows(job))
+        self._note_rows(job, verdict.adapter_response.get("rows_affected"))
+        return verdict
 
     async def _judge_test(self, plan: NodePlan, position: int) -> Verdict:
         assert plan.test is not None
@@ -231,6 +233,14 @@ class _Node:
         rows = int(answer.get("totalRows") or len(answer["rows"]))
         response = judge_build(plan, job, table_rows=rows).adapter_response if plan.message is None else {}
         return Verdict(verdict.status, verdict.message, verdict.failures, response)
+
+    def _note_rows(self, job: Json, rows: int | None) -> None:
+        """Keep what the table knows of a job's rows; its statistics are silent about CREATE TABLE AS SELECT."""
+        job_id = job["jobReference"]["jobId"]
+        self.records = [
+            replace(record, rows=rows) if record.job_id == job_id and record.rows is None else record
+            for record in self.records
+        ]
 
     def _last(self, wanted: Any) -> int | None:
         found = [

@@ -35,7 +35,7 @@ class TeardownTrigger(EndingTrigger):
         succeeds_in_triggerer: bool = True,
         fails_in_triggerer: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.setup_task_id = setup_task_id
         self.identity = identity
         self.succeeds_in_triggerer = succeeds_in_triggerer

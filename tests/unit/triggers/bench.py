@@ -1,0 +1,258 @@
+"""
+What the tests of the trigger are made of: plans with sane defaults, a run's plan in a bucket, fakes of Airflow and time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+from cosmos_async.names import TaskKey
+from cosmos_async.outcome import Outcome, load_outcome
+from cosmos_async.plan import (
+    Guard,
+    GuardKind,
+    Index,
+    IndexEntry,
+    JobOperation,
+    Level,
+    NodePlan,
+    RunInfo,
+    Step,
+    TestRule,
+    dump_index,
+    dump_node,
+)
+from cosmos_async.store import PlanAddress, node_object
+from cosmos_async.testing import FakeGoogle
+from cosmos_async.triggers.clock import Clock
+from cosmos_async.triggers.dbt import BigQueryDbtTrigger
+from cosmos_async.triggers.storage import upload_plan
+
+FOLDER = "gs://plans/shop/dag/run1"
+SETUP = "shop.dbt_setup_async"
+
+
+class FakeClock(Clock):
+    """Time that passes only when somebody waits."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def jitter(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+        await asyncio.sleep(0)
+
+
+@dataclass
+class FakeAirflow:
+    """What a trigger asks of Airflow."""
+
+    xcoms: dict[tuple[str, str], Any] = field(default_factory=dict)
+    left: dict[str, Any] = field(default_factory=dict)  #: the XComs the trigger left
+    task_state: str | None = "deferred"
+    silent: bool = False  #: as while a triggerer shuts down
+
+    async def xcom(self, key: TaskKey, task_id: str, name: str) -> Any:
+        return self.xcoms.get((task_id, name))
+
+    async def leave_xcoms(self, key: TaskKey, values: dict[str, Any]) -> None:
+        self.left.update(values)
+
+    async def state(self, key: TaskKey) -> str | None:
+        if self.silent:
+            await asyncio.Event().wait()
+        return self.task_state
+
+
+@dataclass
+class Log:
+    """A task's log."""
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def info(self, message: str) -> None:
+        self.lines.append(("info", message))
+
+    def warning(self, message: str) -> None:
+        self.lines.append(("warning", message))
+
+    def error(self, message: str) -> None:
+        self.lines.append(("error", message))
+
+    @property
+    def text(self) -> str:
+        return "\n".join(message for _, message in self.lines)
+
+
+def job(sql: str, **changes: Any) -> JobOperation:
+    """Return a query operation; the main one unless told otherwise."""
+    defaults: dict[str, Any] = {
+        "purpose": "main",
+        "project": "p",
+        "location": "US",
+        "configuration": {"query": {"query": sql, "useLegacySql": False}},
+        "main": True,
+    }
+    return JobOperation(**{**defaults, **changes})
+
+
+def target_state(table: str, expected: str = "absent") -> Guard:
+    """Return the guard every node has."""
+    request = {"project": "p", "dataset": "shop", "table": table}
+    return Guard(GuardKind.TARGET_STATE, f"p.shop.{table}", request, expected)
+
+
+def model(name: str, *steps: Step, **changes: Any) -> NodePlan:
+    """Return a model's plan; a table model unless told otherwise."""
+    sql = f"create or replace table `p`.`shop`.`{name}` as select 1 as id"
+    defaults: dict[str, Any] = {
+        "unique_id": f"model.shop.{name}",
+        "name": name,
+        "resource_type": "model",
+        "level": Level.STATIC,
+        "materialized": "table",
+        "relation": f"p.shop.{name}",
+        "file": f"models/{name}.sql",
+        "compiled_code": "select 1 as id",
+        "steps": steps or (target_state(name), job(sql)),
+    }
+    return NodePlan(**{**defaults, **changes})
+
+
+def data_test(name: str, rule: TestRule | None = None, **changes: Any) -> NodePlan:
+    """Return a test's plan."""
+    sql = f"select count(*) as failures, count(*) != 0 as should_warn, count(*) != 0 as should_error /* {name} */"
+    defaults: dict[str, Any] = {
+        "unique_id": f"test.shop.{name}",
+        "name": name,
+        "resource_type": "test",
+        "level": Level.STATIC,
+        "file": f"tests/{name}.sql",
+        "compiled_code": "select 1",
+        "steps": (job(sql, purpose="test", rows=True),),
+        "test": rule or TestRule(),
+    }
+    return NodePlan(**{**defaults, **changes})
+
+
+TEST_SCHEMA = [
+    {"name": "failures", "type": "INTEGER"},
+    {"name": "should_warn", "type": "BOOLEAN"},
+    {"name": "should_error", "type": "BOOLEAN"},
+]
+
+
+def test_row(failures: int) -> dict[str, Any]:
+    """Return what the engine answers to a test's query with dbt's default thresholds."""
+    bad = failures != 0
+    return {"schema": TEST_SCHEMA, "rows": [[failures, bad, bad]], "statement_type": "SELECT"}
+
+
+test_row.__test__ = False  # type: ignore[attr-defined]
+
+
+@dataclass
+class Bench:
+    """A stand-in, a profile that leads to it, and a plan in its bucket."""
+
+    google: FakeGoogle
+    identity: dict[str, Any]
+    airflow: FakeAirflow = field(default_factory=FakeAirflow)
+    log: Log = field(default_factory=Log)
+    address: PlanAddress | None = None
+
+    async def plan(
+        self,
+        *nodes: NodePlan,
+        owners: dict[str, str] | None = None,
+        prelude: tuple[Step, ...] = (),
+        **run: Any,
+    ) -> PlanAddress:
+        """Write a plan of *nodes* as setup does."""
+        objects: dict[str, bytes] = {}
+        entries: dict[str, IndexEntry] = {}
+        for node in nodes:
+            data = dump_node(node)
+            digest = hashlib.sha256(data).hexdigest()
+            objects[node_object(node.unique_id, digest)] = data
+            owner = (owners or {}).get(node.unique_id)
+            entries[node.unique_id] = IndexEntry(
+                node.name, node.resource_type, node.level, node.reason, digest, owner
+            )
+        info = {
+            "dag_id": "shop_dag",
+            "run_id": "run1",
+            "created_at": "2026-03-04T00:00:00+00:00",
+            "host": "worker-1",
+            "project_name": "shop",
+            "target_name": "prod",
+            "invocation_id": "i",
+            "dbt_version": "1.11.16",
+            "adapter_version": "1.12.1",
+            "package_version": "0.1.0",
+        }
+        index = Index(RunInfo(**{**info, **run}), entries, prelude)
+        self.address = await upload_plan(
+            FOLDER, objects=objects, index=dump_index(index), identity=self.identity
+        )
+        self.airflow.xcoms[SETUP, "dbt_plan"] = self.address.to_json()
+        self.google.requests.clear()
+        return self.address
+
+    def trigger(
+        self,
+        unique_id: str | None = "model.shop.orders",
+        work: str = "node",
+        *,
+        try_number: int = 1,
+        seconds: float | None = None,
+        **kwargs: Any,
+    ) -> BigQueryDbtTrigger:
+        """Return a trigger as Airflow would set it up; *seconds* is what is left of its execution_timeout."""
+        trigger = BigQueryDbtTrigger(
+            work=work, unique_id=unique_id, setup_task_id=SETUP, identity=self.identity, **kwargs
+        )
+        trigger.task_instance = SimpleNamespace(  # type: ignore[assignment]
+            dag_id="shop_dag", run_id="run1", task_id="shop.orders.run", map_index=-1, try_number=try_number
+        )
+        if seconds is not None:
+            trigger.timeout_after = datetime.now(timezone.utc) + timedelta(seconds=seconds)  # type: ignore[attr-defined]
+        trigger.airflow = self.airflow  # type: ignore[assignment]
+        trigger._log = self.log
+        return trigger
+
+    async def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a trigger to its event."""
+        return await event_of(self.trigger(*args, **kwargs))
+
+    def outcome(self, unique_id: str = "model.shop.orders") -> Outcome:
+        """Return the outcome that was left for a node."""
+        return load_outcome(self.google.stored("plans")[f"shop/dag/run1/outcomes/{unique_id}.json"])
+
+
+async def event_of(trigger: BigQueryDbtTrigger) -> Any:
+    """Return the one event of a trigger."""
+    events = [event async for event in trigger.run()]
+    assert len(events) == 1
+    return events[0]
+
+
+async def cancelled(task: asyncio.Task[Any], *messages: str) -> None:
+    """Cancel *task* as Airflow does and wait for its end."""
+    task.cancel(*messages)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
