@@ -76,7 +76,7 @@ def has_listeners() -> bool:
     if AIRFLOW_VERSION >= (3, 2):
         from airflow.sdk.listener import get_listener_manager
     else:
-        from airflow.listeners.listener import get_listener_manager
+        from airflow.listeners.listener import get_listener_manager  # type: ignore[assignment]
     return any(
         hasattr(listener, hook)
         for listener in get_listener_manager().pm.get_plugins()
