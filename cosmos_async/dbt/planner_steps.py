@@ -283,7 +283,7 @@ def _purpose(event: Json, *, main: str | None, before: bool) -> str:
     kind = str(event["kind"])
     if kind == "CREATE_TABLE_AS_SELECT":
         return "create temporary table" if "__dbt_tmp" in _sql(event) else "create table"
-    return {"ALTER_TABLE": "set options"}.get(kind, kind.lower().replace("_", " "))
+    return kind.lower().replace("_", " ")
 
 
 def _table_guard(kind: GuardKind, path: list[str], expected: object, *, predicted: bool) -> Guard:

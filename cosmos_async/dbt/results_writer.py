@@ -106,8 +106,11 @@ class Replay:
             (unique_id for unique_id in self.outcomes if self._is_node(task, unique_id, selected)),
             key=lambda unique_id: self.inside.parse_time(self.outcomes[unique_id]["completed_at"]),
         )
-        left = [unique_id for unique_id in sorted(selected) if unique_id not in self.outcomes]
-        left = [unique_id for unique_id in left if self._belongs(selected[unique_id])]
+        left = [
+            unique_id
+            for unique_id in self._parents_first(task, selected)
+            if unique_id not in self.outcomes and self._belongs(selected[unique_id])
+        ]
         task.num_nodes = len(done) + len(left)
         for unique_id in done:
             self.replay(task, selected[unique_id], self.outcomes[unique_id])
@@ -124,8 +127,8 @@ class Replay:
         if outcome["status"] == "skipped":
             self._skip(task, runner)
             return
-        if node.resource_type == "unit_test":
-            # dbt's results name the test as it was rendered for its model.
+        if node.resource_type == "unit_test" and outcome["status"] != "error":
+            # dbt's result has the test as it was rendered for its model; one with an error did not get that far.
             node = runner.build_unit_test_manifest_from_test(node, task.manifest).nodes[node.unique_id]
         result = self.result(node, outcome, thread=str(outcome.get("level") or "triggerer"))
         with log_contextvars(node_info=node.node_info):
@@ -191,6 +194,13 @@ class Replay:
         if node.is_ephemeral_model:
             return False
         return self.planned is None or node.unique_id in self.planned or node.resource_type in PASSED_BY
+
+    def _parents_first(self, task: Any, unique_ids: Any) -> list[str]:
+        # A child is skipped as its parent was.
+        import networkx
+
+        position = {unique_id: at for at, unique_id in enumerate(networkx.topological_sort(task.graph.graph))}
+        return sorted(unique_ids, key=lambda unique_id: (position.get(unique_id, -1), unique_id))
 
     def _is_node(self, task: Any, unique_id: str, selected: dict[str, Any]) -> bool:
         """Tell whether an outcome is a node's, and take it along even if it is not selected any more."""

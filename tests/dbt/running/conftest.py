@@ -5,6 +5,7 @@ A dbt that talks to the stand-in: the project, its profile and the interpreters 
 from __future__ import annotations
 
 import asyncio
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -21,6 +22,9 @@ from cosmos_async.testing import FakeGoogle
 
 ROOT = Path(__file__).parents[3]
 KITCHEN = ROOT / "tests" / "projects" / "kitchen"
+
+#: For what does not depend on dbt's version.
+newest_dbt = pytest.mark.parametrize("executable", ["1.11"], indirect=True)
 
 OpenDbt = Callable[..., AbstractContextManager[Dbt]]
 
@@ -99,3 +103,61 @@ def opened(
         )
 
     return open_
+
+
+SHOP = {
+    "dbt_project.yml": """
+        name: shop
+        version: "1.0"
+        profile: kitchen
+        on-run-start: "insert into {{ target.schema }}.hooks values ('start')"
+        on-run-end: "insert into {{ target.schema }}.hooks values ('end: {% for result in results %}{{ result.node.name }} {% endfor %}')"
+        """,
+    # A folder and a model of one name: `fqn:shop.orders` and `orders` mean both models.
+    "models/orders/orders.sql": """
+        {{ config(materialized="table") }}
+        select 1 as id, '{{ run_started_at }}' as started, '{{ invocation_id }}' as invocation,
+          {{ selected_resources | length }} as selected, {{ var("day", 1) }} as day
+        """,
+    "models/orders/lines.sql": "select * from {{ ref('orders') }}",
+    "models/orders/totals.sql": "select count(*) as lines from {{ ref('lines') }}",
+    "models/orders/schema.yml": """
+        models:
+          - name: orders
+            columns:
+              - name: id
+                data_tests: [unique, not_null]
+          - name: lines
+            columns:
+              - name: id
+                data_tests:
+                  - not_null:
+                      config: {severity: warn}
+        unit_tests:
+          - name: totals_count_lines
+            model: totals
+            given:
+              - input: ref('lines')
+                rows: [{id: 1}, {id: 2}]
+            expect:
+              rows: [{lines: 2}]
+        exposures:
+          - name: dashboard
+            type: dashboard
+            owner: {name: someone, email: someone@example.com}
+            depends_on: [ref('totals')]
+        """,
+    "seeds/countries.csv": "code,name\nde,Germany\n",
+}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, google: FakeGoogle) -> Path:
+    """A project whose names are as awkward as dbt allows, and the table its hooks write to."""
+    google.add_table("kitchen-project", "kitchen", "hooks", schema=[{"name": "said", "type": "STRING"}])
+    root = tmp_path / "shop"
+    for name, text in SHOP.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    return root

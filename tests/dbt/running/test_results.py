@@ -1,0 +1,179 @@
+"""
+dbt writes the artifacts of a run that it did not execute, as if it had.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.dbt.fallback import outcome_of
+from cosmos_async.dbt.results import write_results
+from cosmos_async.outcome import Outcome, Status
+from cosmos_async.plan import Level
+from cosmos_async.testing import FakeGoogle
+
+from .conftest import OpenDbt, newest_dbt
+
+pytestmark = pytest.mark.dbt
+
+TIME = "2024-02-29T12:00:0{}+00:00"
+#: Where a run was executed, which two runs do not share.
+PLACES = ("project_dir", "profiles_dir", "target_path", "log_path")
+
+
+def load(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def outcomes_of(run_results: dict[str, Any]) -> list[Outcome]:
+    """Return what a run of ours would have left behind instead."""
+    return [
+        outcome_of(result, begun=TIME.format(0), ended=TIME.format(1), try_number=1, reason="")
+        for result in run_results["results"]
+        if result["status"] != "skipped" and not result["unique_id"].endswith("on-run-end-0")
+    ]
+
+
+def outcome(unique_id: str, status: Status, *, second: int, **facts: Any) -> Outcome:
+    return Outcome(
+        unique_id=unique_id,
+        status=status,
+        message=facts.pop("message", None),
+        level=Level.STATIC,
+        started_at=TIME.format(second),
+        completed_at=TIME.format(second + 1),
+        try_number=1,
+        **facts,
+    )
+
+
+def comparable(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what must be equal: all but the thread and the compile time, which lies in the setup task."""
+    kept = {
+        key: value for key, value in result.items() if key not in ("thread_id", "timing", "execution_time")
+    }
+    executed = [timing for timing in result["timing"] if timing["name"] == "execute"]
+    return {**kept, "ended": [timing["completed_at"] for timing in executed]}
+
+
+def test_the_artifacts_are_those_of_a_native_run(
+    opened: OpenDbt, shop: Path, google: FakeGoogle, lines: list[str]
+):
+    """
+    A build of dbt is told to the writer as outcomes: what it writes is what dbt wrote, and `dbt retry` goes on from it.
+    """
+    google.on_query("should_error", rows=[{"failures": 0, "should_warn": False, "should_error": False}])
+    google.on_query(
+        "should_error.*`lines`", rows=[{"failures": 2, "should_warn": True, "should_error": True}]
+    )
+    with opened(shop, select=["orders", "lines", "totals", "dashboard"]) as dbt:
+        target = dbt.workspace.target_path
+        dbt.run(dbt.arguments())
+        native, manifest = load(target / "run_results.json"), load(target / "manifest.json")
+        compiled = {
+            each["unique_id"]: each["compiled_code"] for each in native["results"] if each["compiled_code"]
+        }
+        google.requests.clear()
+
+        artifacts = write_results(dbt, outcomes_of(native), compiled_code=compiled)
+
+        assert artifacts.failure is None
+        ours = load(artifacts.run_results)
+        assert load(artifacts.manifest)["nodes"].keys() == manifest["nodes"].keys()
+        dbt.run(["retry"])
+        retried = load(target / "run_results.json")
+
+    found = {result["unique_id"]: comparable(result) for result in ours["results"]}
+    expected = {result["unique_id"]: comparable(result) for result in native["results"]}
+    assert {result["status"] for result in native["results"]} >= {
+        "success",
+        "pass",
+        "warn",
+        "error",
+        "skipped",
+    }
+    end = next(unique_id for unique_id in expected if unique_id.endswith("on-run-end-0"))
+    assert found.pop(end)["status"] == expected.pop(end)["status"]
+    assert found == expected
+    args = (
+        {key: value for key, value in each["args"].items() if key not in PLACES} for each in (ours, native)
+    )
+    assert next(args) == next(args)
+    failed = {
+        result["unique_id"]
+        for result in native["results"]
+        if result["status"] in ("error", "fail", "skipped")
+    }
+    again = {
+        each["unique_id"] for each in retried["results"] if not each["unique_id"].startswith("operation.")
+    }
+    assert again == failed
+
+
+def test_only_the_hooks_of_the_runs_end_reach_the_warehouse(
+    opened: OpenDbt, shop: Path, google: FakeGoogle, lines: list[str]
+):
+    """
+    They see the run's real results; nothing is built, no schema is looked at, and on-run-start has been before.
+    """
+    done = [
+        outcome(
+            "model.shop.orders",
+            Status.SUCCESS,
+            second=1,
+            message="CREATE TABLE (3.0 rows, 10.0 KiB processed)",
+        ),
+        outcome(
+            "unit_test.shop.totals.totals_count_lines",
+            Status.FAIL,
+            second=3,
+            message="actual differs",
+            failures=1,
+        ),
+        outcome("model.shop.lines", Status.ERROR, second=2, message="Unrecognized name: amout"),
+    ]
+    with opened(shop) as dbt:
+        artifacts = write_results(
+            dbt,
+            done,
+            planned=["model.shop.orders", "model.shop.lines", "model.shop.totals", done[1].unique_id],
+        )
+        results = load(artifacts.run_results)["results"]
+
+    assert artifacts.failure is None
+    assert [request.operation for request in google.mutations] == ["jobs.insert"]
+    end = google.inserted_jobs[0].spec.sql
+    # dbt 1.9 knows no exposures here.
+    assert "values ('end: orders lines totals_count_lines totals ')" in end.replace("dashboard ", "")
+    assert [(each["unique_id"], each["status"], each["message"]) for each in results[:3]] == [
+        ("model.shop.orders", "success", "CREATE TABLE (3.0 rows, 10.0 KiB processed)"),
+        ("model.shop.lines", "error", "Unrecognized name: amout"),
+        ("unit_test.shop.totals.totals_count_lines", "fail", "actual differs"),
+    ]
+    left = {each["unique_id"]: each["status"] for each in results[3:-1]}
+    assert left.pop("exposure.shop.dashboard", "skipped") == "skipped"
+    assert left == {"model.shop.totals": "skipped"}
+    assert results[-1]["unique_id"] == "operation.shop.shop-on-run-end-0"
+    assert any("OK created sql table model kitchen.orders" in line for line in lines)
+
+
+@newest_dbt
+def test_a_hook_that_fails_is_told_and_the_artifacts_are_there(
+    opened: OpenDbt, shop: Path, google: FakeGoogle
+):
+    """
+    They are stored first; then the task fails with the warehouse's words.
+    """
+    google.on_query("insert into kitchen.hooks", error=("notFound", "Not found: Table hooks"))
+
+    with opened(shop) as dbt:
+        artifacts = write_results(dbt, [outcome("model.shop.orders", Status.SUCCESS, second=1)])
+        results = load(artifacts.run_results)["results"]
+
+    assert artifacts.failure is not None
+    assert "Not found: Table hooks" in str(artifacts.failure)
+    assert results[-1]["status"] == "error"
