@@ -17,8 +17,9 @@ from typing import Any
 
 from cosmos_async.testing.engine import ApiError, ChildJob, EngineJob, JobError, JobResult, Json
 from tests.warehouse.client import EmulatorClient
+from tests.warehouse.forgotten import forgotten
 from tests.warehouse.grants import Grants
-from tests.warehouse.partitions import copy_script, names_a_partition, range_partitioned
+from tests.warehouse.partitions import copy_script, names_a_partition
 from tests.warehouse.rewrites import code, rewritten
 from tests.warehouse.statistics import Statistics
 
@@ -74,7 +75,7 @@ class EmulatorEngine:
                 return await self._copy_partitions(job)
             result = await self._run(job)
             if result.error is None:
-                await self._note_ranges(job)
+                await self._remember(job)
             return result
 
     async def dry_run(self, job: EngineJob) -> JobResult:
@@ -125,8 +126,8 @@ class EmulatorEngine:
         done = await self._run(replace(job, configuration={"query": query}))
         return JobResult(error=done.error)
 
-    async def _note_ranges(self, job: EngineJob) -> None:
-        for table in range_partitioned(job.sql):
+    async def _remember(self, job: EngineJob) -> None:
+        for table in forgotten(job.sql):
             path = (
                 table.project_id or job.project_id,
                 "datasets",
@@ -134,10 +135,9 @@ class EmulatorEngine:
                 "tables",
                 table.table_id,
             )
-            changes = {"rangePartitioning": table.resource, "timePartitioning": None}
             # A script may have dropped it again.
             with contextlib.suppress(ApiError):
-                await self._client.call("PATCH", *path, body=changes)
+                await self._client.call("PATCH", *path, body=table.changes)
 
     async def _submit(self, job: EngineJob, emulated: str) -> Json:
         reference = {"projectId": job.project_id, "jobId": emulated}

@@ -1,49 +1,14 @@
 """
-Partitions where the emulator knows less of them than BigQuery.
+Copies of single partitions, named by a decorator (`table$20240101`), which the emulator does not know.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import NamedTuple
-
 from cosmos_async.testing.engine import ApiError, EngineJob, Json
 from tests.warehouse.client import EmulatorClient
 
-_RANGE = re.compile(
-    r"""
-    \bcreate\s+(?:or\s+replace\s+)?table\s+(?:if\s+not\s+exists\s+)?
-    (?P<name>`[^`]+`(?:\.`[^`]+`)*|[\w.-]+) [^;]*?
-    \bpartition\s+by\s+range_bucket\(\s*`?(?P<field>\w+)`?\s*,\s*
-    generate_array\(\s*(?P<start>-?\d+)\s*,\s*(?P<end>-?\d+)\s*,\s*(?P<interval>\d+)\s*\)\s*\)
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
 #: How the decorator of a partition writes its time, and the SQL that truncates a value to it, by granularity.
 _DECORATORS = {"HOUR": "%Y%m%d%H", "DAY": "%Y%m%d", "MONTH": "%Y%m", "YEAR": "%Y"}
-
-
-class RangePartitioning(NamedTuple):
-    """A table that was created with integer partitions."""
-
-    project_id: str  #: empty where the statement names none
-    dataset_id: str
-    table_id: str
-    resource: Json  #: BigQuery's RangePartitioning
-
-
-def range_partitioned(sql: str) -> Iterator[RangePartitioning]:
-    """
-    Yield the tables that *sql* creates with `partition by range_bucket(…)`.
-
-    The emulator takes them for tables partitioned by day, and dbt's `is_replaceable` would find another partitioning
-    than the model's and drop the table before each build.
-    """
-    for match in _RANGE.finditer(sql):
-        project_id, dataset_id, table_id = ["", "", *match["name"].replace("`", "").split(".")][-3:]
-        limits = {key: match[key] for key in ("start", "end", "interval")}
-        yield RangePartitioning(project_id, dataset_id, table_id, {"field": match["field"], "range": limits})
 
 
 def names_a_partition(job: EngineJob) -> bool:

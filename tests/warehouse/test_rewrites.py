@@ -10,8 +10,9 @@ import pytest
 
 from cosmos_async.testing.engine import EngineJob
 from tests.warehouse.engine import is_read
+from tests.warehouse.forgotten import forgotten
 from tests.warehouse.grants import Grants
-from tests.warehouse.partitions import names_a_partition, range_partitioned
+from tests.warehouse.partitions import names_a_partition
 from tests.warehouse.rewrites import rewritten
 
 
@@ -84,10 +85,27 @@ def test_integer_partitions_are_read_from_the_statement() -> None:
         create table other partition by day as select 1
     """
 
-    (found,) = range_partitioned(sql)
+    (found,) = forgotten(sql)
 
     assert found[:3] == ("p", "d", "t")
-    assert found.resource == {"field": "number", "range": {"start": "0", "end": "100", "interval": "10"}}
+    limits = {"start": "0", "end": "100", "interval": "10"}
+    assert found.changes["rangePartitioning"] == {"field": "number", "range": limits}
+    assert found.changes["timePartitioning"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "interval", "enabled"),
+    [
+        ("", "1800000", True),
+        ("options(enable_refresh=False, refresh_interval_minutes=60.0)", "3600000", False),
+    ],
+)
+def test_a_materialized_view_keeps_its_refresh(options: str, interval: str, enabled: bool) -> None:
+    """dbt fails on one without an interval."""
+    (found,) = forgotten(f"create materialized view if not exists `p`.`d`.`mv` {options} as select 1 as x")
+
+    view = {"enableRefresh": enabled, "refreshIntervalMs": interval, "query": "select 1 as x"}
+    assert found == ("p", "d", "mv", {"materializedView": view})
 
 
 def test_a_copy_job_of_partitions_is_told_from_one_of_tables() -> None:
