@@ -107,7 +107,7 @@ def test_what_is_not_a_plan_is_damaged(data: bytes) -> None:
     """A half-written or foreign object is named, with the way out."""
     for load in (load_node, load_index):
         with pytest.raises(PlanDamaged, match="Clear the setup task"):
-            load(data)  # type: ignore[operator]
+            load(data)
 
 
 def test_a_plan_of_another_format_names_both_versions() -> None:
