@@ -55,16 +55,18 @@ def test_every_option_becomes_its_flag():
         threads="16",
         dbt_cmd_global_flags=["--no-version-check"],
         dbt_cmd_flags=["--fail-fast"],
+        exclude_resource_types=("test", "unit_test"),
     )
 
-    arguments = dbt_arguments(asked, extra=["--exclude-resource-type", "unit_test"])
+    arguments = dbt_arguments(asked, extra=["--empty"])
 
     assert arguments[:3] == ["--no-version-check", "--no-partial-parse", "build"]
     assert arguments[3:] == [
         *("--select", "tag:daily", "+orders", "--exclude", "stg_legacy", "--selector", "nightly"),
+        *("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"),
         *("--indirect-selection", "cautious", "--vars", "{day: 2024-01-31, zone: EU}"),
         *("--full-refresh", "--threads", "16", *PROFILE),
-        *("--fail-fast", "--exclude-resource-type", "unit_test"),
+        *("--fail-fast", "--empty"),
     ]
 
 
