@@ -1,0 +1,9 @@
+{{ config(materialized='table') }}
+
+select
+    n as id,
+    date_add(date '2024-01-01', interval n day) as day,
+    date_sub(current_date(), interval n - 1 day) as recent_day,
+    timestamp_add(timestamp '2024-01-01 00:30:00', interval n hour) as at,
+    concat('name ', cast(n as string)) as name
+from unnest(generate_array(1, {{ 5 + var('day') | int }})) as n
