@@ -28,11 +28,12 @@ class Status(str, Enum):
     WARN = "warn"
     SKIPPED = "skipped"
     NO_OP = "no-op"
+    PARTIAL_SUCCESS = "partial success"  #: some batches of a microbatch model failed
 
     @property
     def failed(self) -> bool:
         """Whether ``dbt build`` would skip the children."""
-        return self in (Status.ERROR, Status.FAIL)
+        return self in (Status.ERROR, Status.FAIL, Status.PARTIAL_SUCCESS)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Outcome:
     failures: int | None = None  #: a test's failing rows
     adapter_response: dict[str, Any] = field(default_factory=dict)
     jobs: tuple[JobRecord, ...] = ()
+    batch_results: dict[str, Any] | None = None  #: a microbatch model's batches; `dbt retry` goes on from them
 
     @property
     def seconds(self) -> float:

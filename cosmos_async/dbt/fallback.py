@@ -14,9 +14,6 @@ from cosmos_async.exceptions import DbtError
 from cosmos_async.outcome import JobRecord, Outcome, Status
 from cosmos_async.plan import Level, RunInfo
 
-# dbt's words that an outcome has no word of its own for; both hold back the children in `dbt build`.
-_FAILED = {"partial success": Status.ERROR, "runtime error": Status.ERROR}
-
 
 def run_node(
     dbt: Dbt,
@@ -77,14 +74,13 @@ def outcome_of(result: Mapping[str, Any], *, begun: str, ended: str, try_number:
         try_number: Of the task.
         reason: Why the node was run by dbt.
     """
-    status = _FAILED.get(result["status"]) or Status(result["status"])
     times = [
         timing[name] for timing in result["timing"] for name in ("started_at", "completed_at") if timing[name]
     ]
     response = dict(result["adapter_response"])
     return Outcome(
         unique_id=result["unique_id"],
-        status=status,
+        status=Status(result["status"]),
         message=result["message"],
         level=Level.DBT,
         started_at=_with_zone(min(times)) if times else begun,
@@ -94,6 +90,7 @@ def outcome_of(result: Mapping[str, Any], *, begun: str, ended: str, try_number:
         failures=result["failures"],
         adapter_response=response,
         jobs=_jobs(response),
+        batch_results=result.get("batch_results"),
     )
 
 
