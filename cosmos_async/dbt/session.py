@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cosmos_async.dbt.command import dbt_arguments, dbt_environment
 from cosmos_async.dbt.interpreter import find_dbt_python
 from cosmos_async.dbt.process import Finished, Processes
 from cosmos_async.dbt.workspace import Workspace, declared_packages, open_workspace
-from cosmos_async.exceptions import DbtError, ProjectError
+from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
 from cosmos_async.invocation import DbtInvocation
 
 HERE = Path(__file__).parent
@@ -131,7 +132,7 @@ def open_dbt(
     invocation.project_config.at(project).validate()
     profile = invocation.profile_config.render(overrides={"location": invocation.location})
     env = dbt_environment(invocation, os.environ, context)
-    cache_dir = cache_dir or settings.cache_dir()
+    cache_dir = private_folder(cache_dir or settings.cache_dir())
     endpoint = endpoint or settings.bigquery_endpoint()
     python = find_dbt_python(
         execution.dbt_executable_path,
@@ -146,6 +147,30 @@ def open_dbt(
         if invocation.install_deps:
             dbt.install_packages()
         yield dbt
+
+
+def private_folder(path: Path) -> Path:
+    """
+    Make the folder *path* for this user alone, unless it is there, and return it.
+
+    Raises:
+        ConfigError: It cannot be made, or it lies in the system's temporary folder and belongs to somebody else, who
+            could have put programs there for us to run.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        owner = path.stat().st_uid
+    except OSError as error:
+        raise ConfigError(
+            f"The folder {path} cannot be made: {error.strerror}. Set AIRFLOW__COSMOS_ASYNC__CACHE_DIR to a folder "
+            "that Airflow's user may write to."
+        ) from error
+    if owner not in (os.getuid(), 0) and path.is_relative_to(tempfile.gettempdir()):
+        raise ConfigError(
+            f"The folder {path} belongs to another user of this machine. Set AIRFLOW__COSMOS_ASYNC__CACHE_DIR to a "
+            "folder of Airflow's own user."
+        )
+    return path
 
 
 def _recorder() -> Path:

@@ -24,6 +24,11 @@ TIME = "2024-02-29T12:00:0{}+00:00"
 #: Where a run was executed, which two runs do not share.
 PLACES = ("project_dir", "profiles_dir", "target_path", "log_path")
 
+BATCHES = {
+    "successful": [["2024-01-01T00:00:00+00:00", "2024-01-02T00:00:00+00:00"]],
+    "failed": [["2024-01-02T00:00:00+00:00", "2024-01-03T00:00:00+00:00"]],
+}
+
 
 def load(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
@@ -134,7 +139,13 @@ def test_only_the_hooks_of_the_runs_end_reach_the_warehouse(
             message="actual differs",
             failures=1,
         ),
-        outcome("model.shop.lines", Status.ERROR, second=2, message="Unrecognized name: amout"),
+        outcome(
+            "model.shop.lines",
+            Status.PARTIAL_SUCCESS,
+            second=2,
+            message="PARTIAL SUCCESS (1/2)",
+            batch_results=BATCHES,
+        ),
     ]
     with opened(shop) as dbt:
         artifacts = write_results(
@@ -151,9 +162,10 @@ def test_only_the_hooks_of_the_runs_end_reach_the_warehouse(
     assert "values ('end: orders lines totals_count_lines totals ')" in end.replace("dashboard ", "")
     assert [(each["unique_id"], each["status"], each["message"]) for each in results[:3]] == [
         ("model.shop.orders", "success", "CREATE TABLE (3.0 rows, 10.0 KiB processed)"),
-        ("model.shop.lines", "error", "Unrecognized name: amout"),
+        ("model.shop.lines", "partial success", "PARTIAL SUCCESS (1/2)"),
         ("unit_test.shop.totals.totals_count_lines", "fail", "actual differs"),
     ]
+    assert results[1]["batch_results"] == BATCHES
     left = {each["unique_id"]: each["status"] for each in results[3:-1]}
     assert left.pop("exposure.shop.dashboard", "skipped") == "skipped"
     assert left == {"model.shop.totals": "skipped"}
