@@ -158,8 +158,7 @@ async def execute_prelude(prelude: Sequence[Step], run: Run) -> None:
     Carry out what the run needs once before any node (on-run-start hooks); whoever comes first does it.
 
     Raises:
-        JobFailed: One of its jobs failed.
-        ApiError: Google refused.
+        CosmosAsyncError: One of its jobs failed, or Google refused.
         GuardDiffered: The warehouse is not what it was made for.
     """
     if not prelude:

@@ -32,6 +32,8 @@ class Budget:
     longest_wait: float  #: seconds between two attempts at most
 
 
+#: For calls whose failure has another way out.
+ONCE = Budget(attempts=1, longest_wait=0.0)
 #: For calls somebody waits for: gives up after about half a minute.
 PROMPT = Budget(attempts=6, longest_wait=20.0)
 #: For watching a job that runs anyway: rides out a quarter of an hour.

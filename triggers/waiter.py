@@ -16,7 +16,7 @@ from typing import Any
 from cosmos_async.exceptions import ApiError
 from cosmos_async.triggers.bigquery import BigQuery, JobRef
 from cosmos_async.triggers.jobs import is_done
-from cosmos_async.triggers.retry import PATIENT
+from cosmos_async.triggers.retry import ONCE, PATIENT, is_transient
 
 Json = dict[str, Any]
 
@@ -27,6 +27,9 @@ LONG_POLLS = 200
 #: BigQuery answers after about 200 seconds at the latest; idle connections die earlier in some networks.
 LONG_POLL_SECONDS = 50.0
 LIST_INTERVAL = 1.0  # seconds
+#: Loads and copies are often done at once: seconds before the first looks at one, as long as only a few are watched.
+QUICK_LOOKS = (0.2, 0.4)
+FEW = 50
 #: How far clocks may be apart, for ``minCreationTime``.
 CLOCK_SKEW_MS = 120_000
 FIRST_LOOK = 1.0  # seconds
@@ -80,16 +83,21 @@ class Waiter:
         while not is_done(resource):
             ref = JobRef.of(resource)
             if self._may_poll(resource):
-                ended = await self._long_poll(ref, deadline)
-                if not ended:
-                    continue
+                resource = await self._long_poll(resource, looks, deadline)
+            elif looks < len(QUICK_LOOKS) and len(self._watches.get(ref.project, ())) < FEW:
+                await self._clock.sleep(QUICK_LOOKS[looks])
+                resource = await self._look(ref, deadline)
             elif ref.project not in self._lists_refused:
                 await self._listed(resource, looks)
+                resource = await self._look(ref, deadline)
             else:
                 await self._pace(looks)
+                resource = await self._look(ref, deadline)
             looks += 1
-            resource = await self._bigquery.get_job(ref, budget=PATIENT, deadline=deadline)
         return resource
+
+    async def _look(self, ref: JobRef, deadline: float | None) -> Json:
+        return await self._bigquery.get_job(ref, budget=PATIENT, deadline=deadline)
 
     async def aclose(self) -> None:
         """Stop listing; those who wait are cancelled."""
@@ -104,26 +112,30 @@ class Waiter:
         is_query = "query" in resource.get("configuration", {})
         return is_query and self._free_polls > 0 and not self._polls_refused
 
-    async def _long_poll(self, ref: JobRef, deadline: float | None) -> bool:
-        """Return whether to look at the job: it has ended, or the poll cannot tell."""
+    async def _long_poll(self, resource: Json, looks: int, deadline: float | None) -> Json:
+        """Return the job after a long poll, or as it was if the poll has no news."""
+        ref, refused = JobRef.of(resource), False
         seconds = LONG_POLL_SECONDS
         if deadline is not None:
             seconds = max(1.0, min(seconds, deadline - self._clock.now()))
         self._free_polls -= 1
         try:
-            answer = await self._bigquery.poll_query(ref, seconds=seconds, budget=PATIENT, deadline=deadline)
+            answer = await self._bigquery.poll_query(ref, seconds=seconds, budget=ONCE, deadline=deadline)
+            if not answer.get("jobComplete"):
+                return resource
         except ApiError as error:
-            if error.status is None or error.status >= 500 or error.status in (401, 429):
+            # A failed job answers with its own error, whatever its status; a missing permission (that of reading the
+            # result, bigquery.tables.getData) or a bad moment of Google looks just like it. The job itself tells.
+            if error.status == 401:
                 raise
-            # A failed job answers with its own error, whatever its status; a missing permission looks alike. Look at
-            # the job: if it still runs, it was the permission (bigquery.tables.getData), and the list has to do.
-            resource = await self._bigquery.get_job(ref, budget=PATIENT, deadline=deadline)
-            if not is_done(resource):
-                self._polls_refused = True
-            return True
+            refused = error.status is not None and error.status < 500 and not is_transient(error)
         finally:
             self._free_polls += 1
-        return bool(answer.get("jobComplete"))
+        found = await self._look(ref, deadline)
+        if not is_done(found):
+            self._polls_refused = self._polls_refused or refused
+            await self._pace(looks)
+        return found
 
     # -- the list -----------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -238,6 +240,13 @@ class Bench:
     async def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run a trigger to its event."""
         return await event_of(self.trigger(*args, **kwargs))
+
+    @property
+    def private_key(self) -> str:
+        """The key in the profile."""
+        document = json.loads(Path(self.identity["profiles_yml"]).read_text(encoding="utf-8"))
+        key: str = document["shop"]["outputs"]["prod"]["keyfile_json"]["private_key"]
+        return key
 
     def outcome(self, unique_id: str = "model.shop.orders") -> Outcome:
         """Return the outcome that was left for a node."""

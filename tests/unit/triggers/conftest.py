@@ -4,12 +4,12 @@ A run's plan in a bucket of the stand-in, and triggers that carry it out, on an 
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from blockbuster import BlockBuster
 
 import cosmos_async
@@ -55,7 +55,8 @@ def identity(google: FakeGoogle, tmp_path: Path) -> dict[str, Any]:
         "dataset": "shop",
         "keyfile_json": google.key_file,
     }
-    path.write_text(yaml.safe_dump({"shop": {"outputs": {"prod": output}}}), encoding="utf-8")
+    # JSON is YAML, too.
+    path.write_text(json.dumps({"shop": {"outputs": {"prod": output}}}), encoding="utf-8")
     return {"profiles_yml": str(path), "profile": "shop", "target": "prod"}
 
 

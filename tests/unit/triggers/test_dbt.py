@@ -179,8 +179,9 @@ async def test_a_table_that_may_not_be_read_names_who_tried(bench: Bench) -> Non
 
 async def test_nothing_secret_is_ever_logged(bench: Bench) -> None:
     """Neither the key nor a token, even where authentication fails."""
+    await bench.plan(model("orders"))
+    key = bench.private_key
     bench.google.tokens.deny()
-    key = bench.google.key_file["private_key"]
 
     event = await bench.run(fails_in_triggerer=False)
 
@@ -604,12 +605,17 @@ async def test_what_a_run_needs_once_is_done_once(bench: Bench) -> None:
     import asyncio
 
     create = job("create schema if not exists `p`.`shop`", main=False, shared="create_schema:p.shop")
-    hook = job("insert into audit values (1)", main=False, purpose="on-run-start", shared="on_run_start:0")
+    hook = job(
+        "insert into `p`.`shop`.`audit` values (1)",
+        main=False,
+        purpose="on-run-start",
+        shared="on_run_start:0",
+    )
     bench.google.add_table("p", "shop", "audit", schema=[{"name": "id", "type": "INTEGER"}])
     bench.google.on_query("audit", statement_type="INSERT", affected_rows=1)
     await bench.plan(
         *(
-            model(name, create, job(f"create table `p`.`shop`.`{name}` as select 1"))
+            model(name, create, job(f"create or replace table `p`.`shop`.`{name}` as select 1"))
             for name in ("a", "b", "c")
         ),
         prelude=(hook,),
@@ -621,14 +627,14 @@ async def test_what_a_run_needs_once_is_done_once(bench: Bench) -> None:
     assert all(isinstance(event, TaskSuccessEvent) for event in events), bench.log.text
     made = [made.spec.sql for made in bench.google.inserted_jobs]
     assert made.count("create schema if not exists `p`.`shop`") == 1
-    assert made.count("insert into audit values (1)") == 1
+    assert made.count("insert into `p`.`shop`.`audit` values (1)") == 1
 
 
 async def test_a_shared_job_that_failed_may_be_repeated_by_a_later_try(bench: Bench) -> None:
     """Its id is the run's, so without this the failure would stand until setup plans anew."""
     create = job("create schema if not exists `p`.`shop`", main=False, shared="create_schema:p.shop")
     bench.google.on_query("create schema", error=("backendError", "Try later."), times=1)
-    await bench.plan(model("a", create, job("create table `p`.`shop`.`a` as select 1")))
+    await bench.plan(model("a", create, job("create or replace table `p`.`shop`.`a` as select 1")))
 
     first = await bench.run("model.shop.a")
     second = await bench.run("model.shop.a", try_number=2)

@@ -1,0 +1,266 @@
+"""A job is submitted once, and ends when its task is killed: crashes, lost replies, retries, kills, timeouts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
+
+from cosmos_async.plan import CallOperation
+from cosmos_async.triggers import base
+from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state
+
+USER_ACTION = "__airflow_user_action__"  # what Airflow 3.3 cancels with when somebody acts on a task
+
+
+def states(bench: Bench) -> list[str]:
+    """Return the states of all jobs, oldest first."""
+    return [made.state.value for made in bench.google.inserted_jobs]
+
+
+# -- submitted once ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("harm", ["lose_reply", "truncate", "reset"])
+async def test_a_lost_reply_makes_no_second_job(bench: Bench, clock: FakeClock, harm: str) -> None:
+    """The insertion is repeated under the same id; BigQuery answers 409 and the job is adopted."""
+    await bench.plan(model("orders"))
+    getattr(bench.google, harm)("jobs.insert")
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert len(bench.google.requests.of("jobs.insert")) == 2
+    assert len(bench.google.inserted_jobs) == 1
+
+
+async def test_a_restarted_triggerer_attaches_to_the_running_job(bench: Bench) -> None:
+    """SIGTERM leaves the job alone; whoever starts the trigger again finds it under the same id."""
+    held = bench.google.on_query("create or replace", held=True)
+    await bench.plan(model("orders"))
+    first = asyncio.create_task(event_of(bench.trigger()))
+    await held.started()
+    await bench.google.requests.arrived("jobs.getQueryResults")
+
+    await cancelled(first)
+    assert states(bench) == ["RUNNING"]
+    second = asyncio.create_task(event_of(bench.trigger()))
+    await bench.google.requests.arrived("jobs.getQueryResults", count=2)
+    held.release()
+
+    assert isinstance(await second, TaskSuccessEvent), bench.log.text
+    assert states(bench) == ["DONE"]
+    assert bench.google.requests.of("jobs.cancel") == []
+    assert "attached to BigQuery job" in bench.log.text
+
+
+async def test_two_triggerers_with_the_same_trigger_share_its_job(bench: Bench) -> None:
+    """A frozen triggerer that wakes up after another one took over does no harm."""
+    held = bench.google.on_query("create or replace", held=True)
+    await bench.plan(model("orders"))
+    both = [asyncio.create_task(event_of(bench.trigger())) for _ in range(2)]
+    await bench.google.requests.arrived("jobs.getQueryResults", count=2)
+
+    held.release()
+
+    events = await asyncio.gather(*both)
+    assert all(isinstance(event, TaskSuccessEvent) for event in events), bench.log.text
+    assert len(bench.google.inserted_jobs) == 1
+
+
+async def test_what_an_earlier_life_has_made_is_no_difference(bench: Bench) -> None:
+    """After a crash the target exists, because our own job made it; real dbt would run the query twice."""
+    await bench.plan(model("orders"))
+    await bench.run()
+    assert bench.google.catalog.table("p", "shop", "orders") is not None
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert len(bench.google.inserted_jobs) == 1
+
+
+async def test_a_drop_is_not_repeated_after_its_table_was_made_anew(bench: Bench) -> None:
+    """A restarted node must not delete what its own later job has made."""
+    bench.google.add_table("p", "shop", "orders", type="VIEW", view={"query": "select 1"})
+    drop = CallOperation("drop", "DELETE", "projects/p/datasets/shop/tables/orders", missing_ok=True)
+    # Without the guard in front, which would jump ahead by itself.
+    await bench.plan(model("orders", drop, job("create table `p`.`shop`.`orders` as select 1")))
+    await bench.run()
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert len(bench.google.requests.of("tables.delete")) == 1
+    assert bench.google.catalog.table("p", "shop", "orders")["type"] == "TABLE"
+
+
+async def test_a_job_whose_location_is_not_known_is_found_where_its_data_is(bench: Bench) -> None:
+    """Outside the multi-regions jobs.get needs the location; 409 names it."""
+    bench.google.add_dataset("p", "north", location="europe-north1")
+    configuration = {
+        "query": {
+            "query": "create or replace table orders as select 1",
+            "defaultDataset": {"projectId": "p", "datasetId": "north"},
+        }
+    }
+    await bench.plan(model("orders", job("", location=None, configuration=configuration)))
+    await bench.run()
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert [made.spec.location for made in bench.google.inserted_jobs] == ["europe-north1"]
+
+
+async def test_a_new_try_ends_what_the_earlier_one_left_running(bench: Bench) -> None:
+    """Nobody may have been there to cancel it; two jobs must not write the same table."""
+    held = bench.google.on_query("create or replace", held=True, times=1)
+    await bench.plan(model("orders"))
+    first = asyncio.create_task(event_of(bench.trigger()))
+    await held.started()
+    await cancelled(first)
+
+    event = await bench.run(try_number=2)
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    old, new = bench.google.inserted_jobs
+    assert old.error.reason == "stopped"
+    assert new.error is None
+    assert "left by an earlier try" in bench.log.text
+
+
+async def test_a_first_try_asks_nobody_about_earlier_ones(bench: Bench) -> None:
+    """Almost all tries are first ones; they pay nothing."""
+    await bench.plan(model("orders", job("create or replace table `p`.`shop`.`orders` as select 1")))
+
+    await bench.run()
+
+    submitted = next(
+        at for at, request in enumerate(bench.google.requests) if request.operation == "jobs.insert"
+    )
+    before = [request.operation for request in list(bench.google.requests)[:submitted]]
+    assert "jobs.get" not in before
+
+
+# -- killed -----------------------------------------------------------------------------------------------------------
+
+
+async def kill(bench: Bench) -> None:
+    """Do what Airflow 3.3 does when a trigger is no longer wanted."""
+    held = bench.google.on_query("create or replace", held=True)
+    await bench.plan(model("orders"))
+    trigger = bench.trigger()
+    task = asyncio.create_task(event_of(trigger))
+    await held.started()
+    await bench.google.requests.arrived("jobs.getQueryResults")
+    await cancelled(task, USER_ACTION)
+    await trigger.on_kill()
+
+
+async def test_a_killed_task_cancels_its_job(bench: Bench) -> None:
+    """Marked as failed in the UI, the query ends, and the log says so."""
+    bench.airflow.task_state = "failed"
+
+    await kill(bench)
+
+    (cancel,) = bench.google.requests.of("jobs.cancel")
+    assert bench.google.inserted_jobs[0].job_id in cancel.path
+    assert "asked BigQuery to cancel job" in bench.log.text
+
+
+async def test_a_task_that_another_triggerer_has_taken_over_keeps_its_job(bench: Bench) -> None:
+    """Airflow calls on_kill then as well; the task is still deferred."""
+    bench.airflow.task_state = "deferred"
+
+    await kill(bench)
+
+    assert bench.google.requests.of("jobs.cancel") == []
+    assert states(bench) == ["RUNNING"]
+
+
+async def test_a_triggerer_that_shuts_down_keeps_the_jobs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody answers then; the question is bounded, and in doubt the job stays."""
+    monkeypatch.setattr(base, "STATE_TIMEOUT", 0.01)
+    bench.airflow.silent = True
+
+    await kill(bench)
+
+    assert bench.google.requests.of("jobs.cancel") == []
+    assert "may still be running" not in bench.log.text
+
+
+async def test_a_kill_before_anything_ran_cancels_nothing(bench: Bench) -> None:
+    """There is nothing to ask for."""
+    bench.airflow.task_state = "failed"
+    trigger = bench.trigger()
+
+    await trigger.on_kill()
+
+    assert len(bench.google.requests) == 0
+
+
+async def test_a_kill_during_the_insertion_finds_the_job(bench: Bench, clock: FakeClock) -> None:
+    """The job appears a moment after its cancellation was asked for; it is asked for once more."""
+    held = bench.google.hold("jobs.insert")
+    await bench.plan(
+        model("orders", job("create or replace table `p`.`shop`.`orders` as select 1", location=None))
+    )
+    trigger = bench.trigger()
+    task = asyncio.create_task(event_of(trigger))
+    await bench.google.requests.arrived("jobs.insert")
+    bench.airflow.task_state = "failed"
+
+    await cancelled(task, USER_ACTION)
+    await trigger.on_kill()
+    held.release()
+
+    assert len(bench.google.requests.of("jobs.cancel")) == 2
+
+
+async def test_before_on_kill_existed_the_cancelled_coroutine_asks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow before 3.3 has only CancelledError."""
+    monkeypatch.setattr("cosmos_async.triggers.dbt.HAS_ON_KILL", False)
+    held = bench.google.on_query("create or replace", held=True)
+    await bench.plan(model("orders"))
+    task = asyncio.create_task(event_of(bench.trigger()))
+    await held.started()
+    await bench.google.requests.arrived("jobs.getQueryResults")
+    bench.airflow.task_state = "failed"
+
+    await cancelled(task)
+
+    assert len(bench.google.requests.of("jobs.cancel")) == 1
+    assert task.cancelled()
+
+
+# -- out of time ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_job_ends_before_the_tasks_timeout_does(bench: Bench) -> None:
+    """Airflow would start a worker to fail the task and leave the query running."""
+    bench.google.on_query("create or replace", held=True)
+    await bench.plan(model("orders"))
+
+    event = await bench.run(seconds=0.5)
+
+    assert isinstance(event, TaskFailedEvent)
+    assert len(bench.google.requests.of("jobs.cancel")) == 1
+    assert "execution_timeout is reached; cancelling BigQuery job" in bench.log.text
+
+
+async def test_a_target_state_guard_still_stops_a_later_try(bench: Bench) -> None:
+    """A first-run plan must not replace the table that the first try made: the second try goes the slow way."""
+    await bench.plan(
+        model("orders", target_state("orders"), job("create table `p`.`shop`.`orders` as select 1"))
+    )
+    await bench.run()
+
+    event = await bench.run(try_number=2)
+
+    assert event.payload["status"] == "dbt"
