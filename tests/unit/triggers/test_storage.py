@@ -1,0 +1,176 @@
+"""A run's folder: in the order that makes it safe, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from cosmos_async.exceptions import PlanDamaged, PlanNotFound, StoreError
+from cosmos_async.outcome import Outcome, Status
+from cosmos_async.plan import Level
+from cosmos_async.store import PlanAddress, index_object
+from cosmos_async.triggers.gather import gather_bounded
+from cosmos_async.triggers.storage import (
+    LocalFolder,
+    ObjectMissing,
+    delete_folder,
+    read_index_bytes,
+    read_object,
+    read_outcomes,
+    upload_plan,
+    write_objects,
+    write_outcomes,
+)
+from tests.unit.triggers.bench import FOLDER, Bench, FakeClock
+
+
+@pytest.fixture(params=["bucket", "folder"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a run's plan lies: both kinds behave alike."""
+    return FOLDER if request.param == "bucket" else str(tmp_path / "store" / "run1")
+
+
+def outcome(unique_id: str) -> Outcome:
+    """Return an outcome."""
+    at = "2026-03-04T00:00:00+00:00"
+    return Outcome(unique_id, Status.SUCCESS, "OK", Level.STATIC, at, at, 1)
+
+
+async def test_what_is_written_is_read(bench: Bench, place: str) -> None:
+    """Plans, uploads of any bytes, outcomes."""
+    objects = {"plan/nodes/a-1.json": b"{}", "plan/uploads/x": bytes(range(256)), "dbt/manifest.json": b""}
+    told: list[tuple[int, int]] = []
+
+    address = await upload_plan(
+        place, objects=objects, index=b"{}", identity=bench.identity, on_progress=lambda *of: told.append(of)
+    )
+
+    assert {name: await read_object(address, name, identity=bench.identity) for name in objects} == objects
+    assert await read_index_bytes(address, identity=bench.identity) == b"{}"
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert address.index == hashlib.sha256(b"{}").hexdigest()
+
+
+async def test_the_index_is_written_last(bench: Bench) -> None:
+    """What has no index yet is never read, so a setup that dies half-way harms nobody."""
+    objects = {f"plan/nodes/{number}.json": b"{}" for number in range(100)}
+
+    address = await upload_plan(FOLDER, objects=objects, index=b"{}", identity=bench.identity)
+
+    names = [request.query["name"] for request in bench.google.requests.of("objects.insert")]
+    assert len(names) == 101
+    assert names[-1].endswith(index_object(address.index))
+
+
+async def test_an_upload_that_fails_leaves_no_index(bench: Bench, clock: FakeClock) -> None:
+    """The setup task fails, and there is nothing to be mistaken for a plan."""
+    bench.google.fail(
+        "objects.insert", 403, message="No.", when=lambda request: request.query["name"].endswith("/7")
+    )
+    objects = {f"plan/{number}": b"" for number in range(20)}
+
+    with pytest.raises(StoreError, match="may not use the bucket gs://plans"):
+        await upload_plan(FOLDER, objects=objects, index=b"{}", identity=bench.identity)
+
+    assert not any("index" in name for name in bench.google.stored("plans"))
+
+
+async def test_uploads_survive_a_bad_moment(bench: Bench, clock: FakeClock) -> None:
+    """Lost replies and throttling, on every object."""
+    bench.google.lose_reply("objects.insert", times=5)
+    bench.google.fail("objects.insert", 429, times=5)
+    objects = {f"plan/{number}": b"x" for number in range(20)}
+
+    await upload_plan(FOLDER, objects=objects, index=b"{}", identity=bench.identity)
+
+    assert len(bench.google.stored("plans")) == 21
+
+
+async def test_an_object_that_is_not_there_is_told_apart(bench: Bench, place: str) -> None:
+    """Callers that can do without it catch just this."""
+    address = await upload_plan(place, objects={}, index=b"{}", identity=bench.identity)
+
+    with pytest.raises(ObjectMissing, match="does not exist"):
+        await read_object(address, "dbt/manifest.json", identity=bench.identity)
+
+
+async def test_an_index_that_was_changed_is_not_believed(bench: Bench, place: str) -> None:
+    """Its address carries its digest."""
+    address = await upload_plan(place, objects={}, index=b"{}", identity=bench.identity)
+    await write_objects(address, {index_object(address.index): b"{ }"}, identity=bench.identity)
+
+    with pytest.raises(PlanDamaged, match="is not what the setup task wrote"):
+        await read_index_bytes(address, identity=bench.identity)
+
+
+async def test_an_index_that_is_gone_names_the_way_out(bench: Bench, place: str) -> None:
+    """Teardown has been there."""
+    address = await upload_plan(place, objects={"a": b""}, index=b"{}", identity=bench.identity)
+    assert await delete_folder(address, identity=bench.identity) == 2
+    assert await delete_folder(address, identity=bench.identity) == 0
+
+    with pytest.raises(PlanNotFound, match="clear the setup task together with this one"):
+        await read_index_bytes(address, identity=bench.identity)
+
+
+async def test_outcomes_are_collected(bench: Bench, place: str) -> None:
+    """One object each, however many."""
+    address = await upload_plan(place, objects={"plan/x": b""}, index=b"{}", identity=bench.identity)
+    outcomes = [outcome(f"model.shop.m{number}") for number in range(50)]
+
+    await write_outcomes(address, outcomes, identity=bench.identity)
+
+    found = await read_outcomes(address, identity=bench.identity)
+    assert found == {one.unique_id: one for one in outcomes}
+
+
+async def test_lists_longer_than_a_page_are_read_to_their_end(bench: Bench) -> None:
+    """Cloud Storage answers a thousand names at a time."""
+    bucket = bench.google.objects.find("plans")
+    for number in range(1003):
+        bench.google.objects.write(bucket, f"shop/dag/run1/plan/{number}", b"", {}, {})
+    address = PlanAddress(FOLDER, "", "")
+
+    assert await delete_folder(address, identity=bench.identity) == 1003
+    assert bucket.objects == {}
+
+
+async def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    """With the folder, the machine and the setting."""
+    await asyncio.to_thread((tmp_path / "file").write_text, "")
+
+    with pytest.raises(StoreError, match=r"cannot be written on .*REMOTE_TARGET_PATH"):
+        await LocalFolder(str(tmp_path / "file" / "run1")).write("plan/a", b"")
+
+
+async def test_a_writer_that_dies_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """Objects appear whole; what was under way is not listed."""
+    folder = LocalFolder(str(tmp_path))
+    await folder.write("plan/a", b"1")
+    await asyncio.to_thread((tmp_path / "plan" / ".writing-x").write_text, "half")
+
+    assert await folder.names() == ["plan/a"]
+
+
+async def test_the_first_error_ends_what_is_gathered() -> None:
+    """Nothing goes on behind the caller's back."""
+    cancelled = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise StoreError("no")
+
+    with pytest.raises(StoreError):
+        await gather_bounded([forever(), forever(), fail()])
+
+    assert cancelled == [True, True]
