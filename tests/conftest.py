@@ -4,6 +4,7 @@ Fixtures of the whole suite: the stages, each started once and only if a test as
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +28,15 @@ def _dags(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def stage_33(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Airflow 3.3 beside the local warehouse."""
+    """Airflow 3.3 beside the local warehouse, with runs of the corner project and of the guide's DAG begun."""
+    from tests.airflow.shop import begin_corners
     from tests.airflow.stage import start_stage
 
     folder = tmp_path_factory.mktemp("stage-3.3")
-    with start_stage("3.3", folder, _dags(folder / "dags")) as stage:
+    # Cosmos' users have dbt on the path of what parses their DAG files.
+    path = os.pathsep.join([str(TESTS.parent / ".venvs/dbt-1.11/bin"), os.environ["PATH"]])
+    with start_stage("3.3", folder, _dags(folder / "dags"), env={"PATH": path}) as stage:
+        begin_corners(stage)
         yield stage
 
 

@@ -29,7 +29,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-GRACE = 6.0  # seconds between asking a process to end and ending it
+GRACE = 3.0  # seconds between asking a process to end and ending it
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
 

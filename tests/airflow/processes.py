@@ -99,7 +99,7 @@ class Processes:
         self.pids[name] = int(answer["pid"])
         return self.pids[name]
 
-    def stop(self, name: str, grace: float = 6.0) -> None:
+    def stop(self, name: str, grace: float = 3.0) -> None:
         """End one process and what it started: SIGTERM first, SIGKILL after *grace* seconds."""
         if self.pids.pop(name, None) is not None and name not in self._exits:
             self._ask({"stop": name, "grace": grace})

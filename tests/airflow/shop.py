@@ -42,6 +42,18 @@ def run_shop(stage: Stage, days: Sequence[int]) -> ShopRuns:
     return ShopRuns(stage, tuple(ends))
 
 
+def begin_corners(stage: Stage) -> None:
+    """Start the runs of the other DAGs, so that they go on beside the shop's."""
+    for dag_id in ("corner", "simple_dag_async"):
+        stage.airflow.wait_for_dag(dag_id)
+    # Whoever follows Cosmos' guide has loaded the seeds before.
+    stage.warehouse.query("create schema guide options (location = 'US')")
+    stage.warehouse.query("create table guide.raw_items as select 1 as item_id, 'tea' as kind, 4 as amount")
+    stage.airflow.trigger("simple_dag_async", "guide")
+    stage.airflow.trigger("corner", "cleared")
+    stage.airflow.trigger("corner", "broken", {"broken": True})
+
+
 def explain(stage: Stage, dag_id: str, end: RunEnd) -> str:
     """Return the ends of the failed tasks' logs, for an assertion's message."""
     parts = [f"{dag_id} {end.run_id}: {end.state}"]

@@ -43,7 +43,8 @@ def test_a_model_s_log_says_what_dbt_says_and_names_its_job(shop_33: ShopRuns) -
     log = shop_33.log("orders.run")
     job_ids = [job["jobReference"]["jobId"] for job in shop_33.stage.jobs()]
 
-    assert "create or replace table `shop-project`.`shop_marts`.`orders`" in log
+    assert "model.shop.orders (models/marts/orders.sql)" in log
+    assert "from `shop-project`.`shop`.`stg_orders` as orders" in log
     assert "CREATE TABLE (10.0 rows, " in log
     assert "console.cloud.google.com/bigquery" in log
     assert any(job_id in log for job_id in job_ids if job_id.startswith("cosmos_orders"))
@@ -81,8 +82,6 @@ def test_the_run_leaves_dbt_s_artifacts_and_nothing_else(shop_33: ShopRuns) -> N
 def test_a_failed_test_skips_its_children_only(stage_33: Stage) -> None:
     """As in dbt build: behind a failed test nothing is built, beside it everything is, and the run is red."""
     airflow = stage_33.airflow
-    airflow.wait_for_dag("corner")
-    airflow.trigger("corner", "broken", {"broken": True})
     end = airflow.wait_for_run("corner", "broken")
     states = end.states()
     log = airflow.log("corner", "broken", "items.test")
@@ -98,7 +97,6 @@ def test_a_failed_test_skips_its_children_only(stage_33: Stage) -> None:
 def test_killing_a_task_cancels_its_job(stage_33: Stage) -> None:
     """A task that is marked failed while BigQuery works on it takes its job along, and leaves no other running."""
     airflow = stage_33.airflow
-    airflow.wait_for_dag("corner")
     airflow.trigger("corner", "killed", {"slow_ms": 600_000})
 
     def running() -> list[str]:
@@ -122,8 +120,6 @@ def test_killing_a_task_cancels_its_job(stage_33: Stage) -> None:
 def test_clearing_one_model_after_the_teardown_runs_just_that_model_again(stage_33: Stage) -> None:
     """Its plan is gone with the teardown; Airflow clears the setup along, which plans it anew. Others stay untouched."""
     airflow = stage_33.airflow
-    airflow.wait_for_dag("corner")
-    airflow.trigger("corner", "cleared")
     first = airflow.wait_for_run("corner", "cleared")
     assert first.state == "success", explain(stage_33, "corner", first)
     before = {job["jobReference"]["jobId"] for job in stage_33.jobs()}
@@ -147,8 +143,6 @@ def test_clearing_one_model_after_the_teardown_runs_just_that_model_again(stage_
 def test_the_guide_s_dag_runs_with_its_imports_changed(stage_33: Stage) -> None:
     """The DAG of Cosmos' guide, dbt in an environment made from its requirements, full refresh and all."""
     airflow = stage_33.airflow
-    airflow.wait_for_dag("simple_dag_async")
-    airflow.trigger("simple_dag_async", "guide")
     end = airflow.wait_for_run("simple_dag_async", "guide", 240)
 
     assert end.state == "success", explain(stage_33, "simple_dag_async", end)

@@ -31,4 +31,5 @@ corner = DbtDag(
     schedule=None,
     start_date=datetime(2026, 1, 1),
     catchup=False,
+    max_active_runs=1,  # its runs build the same tables
 )
