@@ -100,11 +100,16 @@ class Recording:
         self._left(BigQueryAdapter, "update_columns", "persist_docs describes its columns.")
         self._left(BigQueryAdapter, "grant_access_to", "grant_access_to changes the access of a dataset.")
         self._left(BigQueryAdapter, "submit_python_job", "It is a Python model.")
-        # dbt-bigquery 1.9 knows only the first, and later ones do not go through it.
+        # dbt-bigquery 1.9 knows only the first.
         for name in ("alter_table_add_columns", "alter_table_add_remove_columns"):
             if hasattr(BigQueryAdapter, name):
-                self._left(BigQueryAdapter, name, "on_schema_change adds columns to it or removes some.")
-        self._left(BigQueryConnectionManager, "copy_bq_table", None)
+                self._add_columns(BigQueryAdapter, name)
+        self._left(
+            BigQueryConnectionManager,
+            "copy_bq_table",
+            "copy_partitions copies the partitions that its own query found.",
+            when=lambda *tables: "bq_copy_partitions" in (journal.doing("macros") or ()),
+        )
 
         need(BigQueryConnectionManager, "execute")
         execute = BigQueryConnectionManager.execute
@@ -150,19 +155,28 @@ class Recording:
 
         setattr(owner, name, doing)
 
-    def _left(self, owner: Any, name: str, reason: str | None) -> None:
+    def _left(self, owner: Any, name: str, reason: str, *, when: Any = None) -> None:
         need(owner, name)
         original = getattr(owner, name)
 
         @functools.wraps(original)
-        def leaving(*args: Any, **kwargs: Any) -> Any:
-            if reason is not None:
+        def leaving(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            if when is None or when(*args, *kwargs.values()):
                 self.wire.leave_to_dbt(reason)
-            elif "bq_copy_partitions" in (self.journal.doing("macros") or ()):
-                self.wire.leave_to_dbt("copy_partitions copies the partitions that its own query found.")
-            return original(*args, **kwargs)
+            return original(self_, *args, **kwargs)
 
         setattr(owner, name, leaving)
+
+    def _add_columns(self, adapter: Any, name: str) -> None:
+        original = getattr(adapter, name)
+
+        @functools.wraps(original)
+        def adding(_: Any, relation: Any, *columns: Any) -> None:
+            # Snapshots call it with no columns at all, and 1.9 then sends the schema back as it was read.
+            if any(columns):
+                self.wire.leave_to_dbt("Its columns changed, and it adds them to its table or removes them.")
+
+        setattr(adapter, name, adding)
 
     def _saw_relation(self, path: tuple, found: Any) -> None:
         unique_id = self.wire.node()

@@ -201,7 +201,7 @@ def paths(sql: str) -> set:
 
 
 _EMPTY_SUBQUERY = re.compile(
-    r"^\s*select\s+\*\s+from\s*\(.*\)\s*as\s+__dbt_sbq\s+where\s+false(\s+limit\s+0)?\s*$", re.I | re.S
+    r"^\s*select\s+\*\s+from\s*\(.*\)\s*as\s+__dbt_sbq\s+where\s+false(\s+and\s+current_timestamp\(\)\s*=\s*current_timestamp\(\))?(\s+limit\s+0)?\s*$", re.I | re.S
 )
 
 

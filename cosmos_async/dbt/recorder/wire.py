@@ -276,9 +276,10 @@ class Wire:
         read = self._reads.get(job_id)
         if read is not None and answer.status_code < 300:
             document = answer.json()
-            if document.get("jobComplete"):
+            # The client asks for rows with a filter that leaves this field out.
+            if document.get("jobComplete", True):
                 read["schema"] = document.get("schema") or read["schema"]
-                read["total"] = int(document.get("totalRows") or 0)
+                read["total"] = int(document.get("totalRows") or read["total"] or 0)
                 if document.get("rows"):
                     read["pages"][query.get("pageToken", "")] = document["rows"]
         return answer

@@ -1,0 +1,1 @@
+{{ config(materialized='view') }} select id, name, d from {{ source('raw', 'events') }}

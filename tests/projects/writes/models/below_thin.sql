@@ -1,0 +1,1 @@
+select kinds from {{ ref('thin') }}

@@ -1,0 +1,1 @@
+{{ config(materialized='copy') }} select * from {{ ref('merged') }}

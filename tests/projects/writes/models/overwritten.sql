@@ -1,0 +1,3 @@
+{{ config(materialized='incremental', incremental_strategy='insert_overwrite',
+          partition_by={'field': 'd', 'data_type': 'date'}) }}
+select id, name, d from {{ ref('as_view') }}

@@ -1,0 +1,1 @@
+select '{{ first_column("select max(name) from " ~ ref('merged')) | first }}' as name

@@ -1,0 +1,1 @@
+{{ config(partition_by={'field': 'd', 'data_type': 'date'}) }} select id, name, d from {{ ref('as_view') }}
