@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cosmos_async.compat import DAG, BaseOperator
+from cosmos_async.compat import DAG, BaseOperator, TaskGroup
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import DbtResourceType, SeedRenderingBehavior, TestBehavior
 from cosmos_async.dag import DbtDag, DbtTaskGroup
 from cosmos_async.exceptions import ConfigError, ProfileError, ProjectError
+from cosmos_async.rendering import Placed, connect_placed
 
 MakeDag = Callable[..., DAG]
 COSMOS = json.loads((Path(__file__).parent / "cosmos_task_ids.json").read_text())
@@ -345,6 +346,59 @@ def test_a_node_whose_name_airflow_does_not_allow_is_an_error_that_names_its_fil
 
     with pytest.raises(ProjectError, match=r"models/my orders\.sql.*'my orders_run'"):
         DbtDag(dag_id="d", project_config=ProjectConfig(shop, manifest_path=path), profile_config=profile)
+
+
+def test_a_converter_may_leave_a_node_out(make_dag: MakeDag) -> None:
+    """By returning nothing, as in Cosmos."""
+    dag = make_dag(RenderConfig(node_converters={DbtResourceType.SNAPSHOT: lambda **kwargs: None}))
+
+    assert not any("orders_over_time" in task_id for task_id in dag.task_ids)
+
+
+def test_a_converter_may_take_a_node_and_leave_its_tests(make_dag: MakeDag) -> None:
+    """With ``node_conversion_by_task_group=False`` it is asked for the task alone."""
+
+    def convert(task_group: Any, task_id: str, **kwargs: Any) -> Any:
+        return BaseOperator(task_id=task_id, task_group=task_group)
+
+    render = RenderConfig(
+        node_converters={DbtResourceType.SEED: convert}, node_conversion_by_task_group=False
+    )
+    dag = make_dag(render)
+
+    assert type(dag.get_task("raw_orders.seed")) is BaseOperator
+    assert dag.get_task("raw_orders.test").upstream_task_ids == {"raw_orders.seed"}
+    assert dag.get_task("raw_orders.seed").upstream_task_ids == {"dbt_setup_async"}
+
+
+@pytest.mark.parametrize("child_is_group", [False, True], ids=["to a task", "to a group"])
+@pytest.mark.parametrize("parent_is_group", [False, True], ids=["from a task", "from a group"])
+def test_edges_are_those_that_airflow_itself_would_make(parent_is_group: bool, child_is_group: bool) -> None:
+    """Ours are made faster; tasks, groups and the UI's arrows between them must not show it."""
+
+    def place(dag: DAG, name: str, is_group: bool) -> Placed:
+        if not is_group:
+            task = BaseOperator(task_id=name, dag=dag)
+            return Placed(task, task, task)
+        group = TaskGroup(group_id=name, dag=dag, parent_group=dag.task_group)
+        first, last = (
+            BaseOperator(task_id=task_id, dag=dag, task_group=group) for task_id in ("run", "test")
+        )
+        first >> last
+        return Placed(group, first, last)
+
+    pictures = []
+    for connect in (connect_placed, lambda parent, child: parent.whole >> child.whole):
+        dag = DAG("d", schedule=None)
+        parent, child = place(dag, "parent", parent_is_group), place(dag, "child", child_is_group)
+        connect(parent, child)
+        groups = [placed.whole for placed in (parent, child) if isinstance(placed.whole, TaskGroup)]
+        pictures.append(
+            [(node.upstream_task_ids, node.downstream_task_ids) for node in [*dag.tasks, *groups]]
+            + [(group.upstream_group_ids, group.downstream_group_ids) for group in groups]
+        )
+
+    assert pictures[0] == pictures[1]
 
 
 def test_the_run_deletes_nothing_where_teardown_is_switched_off(
