@@ -170,7 +170,7 @@ class Renderer:
     def _has_test_task(self, node: Node) -> bool:
         if not self.config.should_detach_multiple_parents_tests:
             return node.unique_id in self.graph.tested
-        return any(test.depends_on == (node.unique_id,) for test in self.graph.tests.values())
+        return node.unique_id in self.graph.tested_alone
 
     def _task_id(self, node: Node) -> str:
         if self.config.normalize_task_id is not None:
@@ -268,7 +268,7 @@ class Renderer:
     def _setup(self) -> Any:
         own = self.execution.setup_operator_args or {}
         kwargs = {**self.args.task, **self.args.dbt, **self.args.identity, **own}
-        setup = SetupAsyncOperator(
+        setup: Any = SetupAsyncOperator(
             task_id=SETUP_TASK_ID,
             dag=self.dag,
             task_group=self.task_group,

@@ -14,6 +14,9 @@ from cosmos_async.ownership import depths
 
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
 
+# A function holds no data, so it is no parent of a test.
+_WITH_DEPTH = _BUILT - {DbtResourceType.FUNCTION.value}
+
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """
@@ -69,12 +72,20 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
     if chosen is not None:
         _check_known(chosen, resources, manifest)
     parents = {unique_id: _parents(resource, built) for unique_id, resource in built.items()}
-    depth = depths(parents)
-    order = sorted(built, key=lambda unique_id: (depth[unique_id], unique_id))
+    position = depths(parents)
+    order = sorted(built, key=lambda unique_id: (position[unique_id], unique_id))
+    # The planner asks dbt for the same, by the same three kinds, and must come to the same owners.
+    depth = depths(
+        {
+            unique_id: _parents(resource, resources)
+            for unique_id, resource in resources.items()
+            if resource.get("resource_type") in _WITH_DEPTH
+        }
+    )
     kept = [unique_id for unique_id in order if chosen is None or unique_id in chosen]
     nearest = _nearest(order, parents, frozenset(kept))
     nodes = {
-        unique_id: _node(unique_id, built[unique_id], nearest[unique_id], depth[unique_id])
+        unique_id: _node(unique_id, built[unique_id], nearest[unique_id], depth.get(unique_id, 0))
         for unique_id in kept
     }
     tests = {

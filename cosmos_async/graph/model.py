@@ -111,6 +111,11 @@ class Graph:
         """The nodes that are a parent of at least one test."""
         return frozenset(parent for test in self.tests.values() for parent in test.depends_on)
 
+    @cached_property
+    def tested_alone(self) -> frozenset[str]:
+        """The nodes that are the only parent of at least one test."""
+        return frozenset(test.depends_on[0] for test in self.tests.values() if len(test.depends_on) == 1)
+
     def first_below(self, parents: tuple[str, ...]) -> list[str]:
         """Return the nodes below all of *parents* that have no such node above them: those a test of them holds back."""
         position = {unique_id: index for index, unique_id in enumerate(self.nodes)}

@@ -81,7 +81,11 @@ class BaseProfileMapping:
         dbt_config_vars: Any = None,
     ) -> None:
         self.conn_id = conn_id
-        self.profile_args = dict(profile_args or {})
+        # A Path has no YAML.
+        self.profile_args = {
+            name: os.fspath(value) if isinstance(value, os.PathLike) else value
+            for name, value in (profile_args or {}).items()
+        }
         self.disable_event_tracking = disable_event_tracking
         for name, wanted in (("type", self.dbt_profile_type), ("method", self.dbt_profile_method)):
             given = self.profile_args.get(name, wanted)

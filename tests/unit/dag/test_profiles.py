@@ -127,6 +127,18 @@ def test_a_key_file_becomes_a_profile(connect: Any) -> None:
     assert (profile["method"], profile["keyfile"]) == ("service-account", "/secrets/key.json")
 
 
+def test_a_key_file_of_the_dags_own_is_the_triggerers_too(connect: Any) -> None:
+    """Written as a path or as text."""
+    connect({"project": "p"})
+    mapping = GoogleCloudServiceAccountFileProfileMapping(
+        "gcp_conn", {**ARGS, "keyfile": Path("/secrets/key.json")}
+    )
+
+    assert mapping.identity() == {"conn_id": "gcp_conn", "key_path": "/secrets/key.json"}
+    assert "keyfile: /secrets/key.json" in mapping.get_profile_file_contents("shop", use_mock_values=True)
+    assert mapping.profile["keyfile"] == "/secrets/key.json"
+
+
 def test_the_machines_own_credentials_become_a_profile(connect: Any) -> None:
     """An empty connection but for the project."""
     connect({"project": "p"})
