@@ -30,7 +30,7 @@ def api_error(error: BaseException, *, what: str, who: str) -> ApiError:
     if not isinstance(error, aiohttp.ClientResponseError):
         return ApiError(f"{what}: no answer from Google ({_name(error)}).", reason=NO_ANSWER)
     message, reason = _google_words(error)
-    retry_after = _seconds((error.headers or {}).get("Retry-After"))
+    retry_after = _seconds(error.headers.get("Retry-After") if error.headers else None)
     if error.status == 401:
         return AuthError(
             f"{what}: Google does not accept the credentials of {who}: {message} "

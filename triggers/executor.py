@@ -97,7 +97,8 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
     if reason is not None:
         return NeedsDbt(plan, reason)
     run.log.info(report.start_line(plan, number=number, total=total))
-    sql = report.sql_block(plan)
+    # A test's SQL is shown when there is something to look into: a task may have hundreds of them.
+    sql = None if plan.test is not None else report.sql_block(plan)
     if sql is not None:
         run.log.info(sql)
     node = _Node(plan, run)

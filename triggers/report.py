@@ -116,6 +116,9 @@ def test_failure(plan: NodePlan, outcome: Outcome) -> str:
     """Return everything one needs to look into a failing or warning test."""
     where = f" ({plan.file})" if plan.file else ""
     lines = [f"{plan.unique_id}{where}: {outcome.message}"]
+    sql = sql_block(plan)
+    if sql:
+        lines.append(sql)
     if plan.relation:
         lines.append(f"The failing rows are kept: select * from `{plan.relation}`")
     return "\n".join(lines)

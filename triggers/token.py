@@ -82,7 +82,8 @@ class SharedToken(Token):
             self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._renewal
 
-    async def acquire_access_token(self, timeout: int = TIMEOUT) -> None:
+    # Theirs is wrapped in retries of its own, which repeat every error.
+    async def acquire_access_token(self, timeout: int = TIMEOUT) -> None:  # type: ignore[override]
         """Ask for a new token, again after errors that pass."""
         attempt = 0
         while True:
