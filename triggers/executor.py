@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Union
 
-from cosmos_async.exceptions import ApiError, CosmosAsyncError, GuardDiffered, JobFailed
+from cosmos_async.exceptions import ApiError, CosmosAsyncError, GuardDiffered, JobFailed, Unavailable
 from cosmos_async.names import TaskKey
 from cosmos_async.outcome import (
     JobRecord,
@@ -115,6 +115,7 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
         error, verdict = failed, Verdict(Status.ERROR, database_error(plan, str(failed)))
     except CosmosAsyncError as failed:
         error, verdict = failed, Verdict(Status.ERROR, str(failed))
+        await node.abandon()
     outcome = Outcome(
         unique_id=plan.unique_id,
         status=verdict.status,
@@ -189,6 +190,7 @@ class _Node:
         self._warehouse = run.warehouse
         self._bigquery = run.warehouse.bigquery
         self._jobs: dict[int, Json] = {}  # finished ones, by position
+        self._ids: list[str] = []  # of all that were submitted
         self.records: list[JobRecord] = []
 
     async def carry_out(self) -> None:
@@ -205,6 +207,13 @@ class _Node:
                 position += 1
             elif isinstance(action, steps.Send):
                 position = await self._send(action)
+
+    async def abandon(self) -> None:
+        """Ask for the end of a job that we have stopped watching, such as after too many errors."""
+        run = self._run
+        left = [run.under_way.pop(job_id) for job_id in self._ids if job_id in run.under_way]
+        if left:
+            await cancel_jobs(left, self._warehouse, run.log)
 
     async def judge(self) -> Verdict:
         """Return the verdict on a node whose every step succeeded."""
@@ -342,7 +351,16 @@ class _Node:
         async with self._place():
             # Known before it is sent: a kill in between must find it.
             run.under_way[job_id] = JobRef(operation.project, job_id, operation.location)
-            submitted = await jobs.submit(self._bigquery, operation, job_id, data=data, deadline=run.deadline)
+            self._ids.append(job_id)
+            try:
+                submitted = await jobs.submit(
+                    self._bigquery, operation, job_id, data=data, deadline=run.deadline
+                )
+            except Unavailable:
+                raise  # nobody knows whether it is there
+            except ApiError:
+                del run.under_way[job_id]
+                raise
             run.under_way[job_id] = submitted.ref
             run.log.info(
                 report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
@@ -375,6 +393,9 @@ class _Node:
         while True:
             job_id = steps.id_of_shared(self._run.index, operation.shared or "", attempt)
             submitted = await jobs.submit(self._bigquery, operation, job_id, deadline=self._run.deadline)
+            self._run.log.info(
+                report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
+            )
             job = await self._warehouse.waiter.wait(submitted.resource, deadline=self._run.deadline)
             failed = jobs.error_of(job) is not None
             # Somebody else's failure must not stand for ever: each try of a task may ask once more.

@@ -7,6 +7,7 @@ A session belongs to the loop it was made on; it is shared by count and closed b
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ T = TypeVar("T")
 #: Sockets per identity. BigQuery allows some 300 concurrent API requests per user; long polls hold up to 200 of them.
 CONNECTIONS = 300
 CLOSE_TIMEOUT = 5.0  # seconds
+#: Results of once(): a triggerer may be busy for weeks without a moment in which its session closes.
+KEPT_RESULTS = 256
 
 
 class Session:
@@ -41,6 +44,7 @@ class Session:
         self.credentials = credentials
         self.clock = clock
         self.shared: dict[Any, Any] = {}  #: what users of this session keep for one another; dies with it
+        self._results: OrderedDict[Any, Any] = OrderedDict()  # of once(), the last used at the end
         self._http: aiohttp.ClientSession | None = None
         self._token: SharedToken | GivenToken | None = None
         self._flights: dict[Any, asyncio.Task[Any]] = {}
@@ -52,8 +56,8 @@ class Session:
         return self.credentials.who
 
     @property
-    def http(self) -> aiohttp.ClientSession:
-        """aiohttp's session; for gcloud-aio."""
+    def http(self) -> Any:
+        """aiohttp's session; untyped, because gcloud-aio's types take it for that of requests."""
         if self._http is None:
             raise RuntimeError("this session is not open; use it inside `async with shared_session(...)`")
         return self._http
@@ -155,9 +159,10 @@ class Session:
             await self.clock.sleep(decision.wait)
 
     async def once(self, key: Any, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the result of ``make()``, made once for everybody who asks for *key* while this session lives."""
-        if key in self.shared:
-            return self.shared[key]  # type: ignore[no-any-return]
+        """Return the result of ``make()``, made once for all who ask for *key*; of old ones only a few are kept."""
+        if key in self._results:
+            self._results.move_to_end(key)
+            return self._results[key]  # type: ignore[no-any-return]
         flight = self._flights.get(key)
         if flight is None:
             flight = asyncio.get_running_loop().create_task(make())
@@ -169,7 +174,9 @@ class Session:
     def _landed(self, key: Any, flight: asyncio.Task[Any]) -> None:
         del self._flights[key]
         if not flight.cancelled() and flight.exception() is None:
-            self.shared[key] = flight.result()
+            self._results[key] = flight.result()
+            if len(self._results) > KEPT_RESULTS:
+                self._results.popitem(last=False)
 
 
 def _no_json(value: Any) -> str:

@@ -13,11 +13,11 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from gcloud.aio.storage import Storage
 
@@ -290,7 +290,9 @@ def folder_of(session: Session, path: str, *, written_by: str | None = None) -> 
 
 
 @asynccontextmanager
-async def open_folder(path: str, *, identity: Identity, written_by: str | None = None) -> Any:
+async def open_folder(
+    path: str, *, identity: Identity, written_by: str | None = None
+) -> AsyncIterator[Folder]:
     """Open the folder at *path*; a local one asks for no credentials."""
     if not path.startswith("gs://"):
         yield LocalFolder(path, written_by=written_by)
@@ -381,8 +383,7 @@ async def delete_folder(address: PlanAddress, *, identity: Identity) -> int:
     """Delete a run's folder and return how many objects there were; nothing is not an error."""
     who = store_identity(address, identity)
     async with open_folder(address.folder, identity=who, written_by=address.host) as place:
-        count: int = await place.delete()
-        return count
+        return await place.delete()
 
 
 async def read_index(folder: Folder, address: PlanAddress) -> Index:

@@ -264,3 +264,27 @@ async def test_a_target_state_guard_still_stops_a_later_try(bench: Bench) -> Non
     event = await bench.run(try_number=2)
 
     assert event.payload["status"] == "dbt"
+
+
+async def test_a_job_that_is_no_longer_watched_is_asked_to_end(bench: Bench, clock: FakeClock) -> None:
+    """After a quarter of an hour of errors the task fails; its query must not write behind everybody's back."""
+    bench.google.on_query("create or replace", held=True)
+    await bench.plan(model("orders"))
+    bench.google.fail("jobs.get*", 503, times=None)
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskFailedEvent)
+    assert len(bench.google.requests.of("jobs.cancel")) == 1
+    assert "reading BigQuery job p:US.cosmos_orders" in bench.outcome().message
+
+
+async def test_a_refused_job_is_not_cancelled(bench: Bench) -> None:
+    """It was never there."""
+    bench.google.forbid("jobs.insert")
+    await bench.plan(model("orders"))
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskFailedEvent)
+    assert bench.google.requests.of("jobs.cancel") == []
