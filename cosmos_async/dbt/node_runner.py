@@ -52,7 +52,7 @@ def narrow(inside: Any, unique_id: str) -> None:
     from dbt.task.runnable import GraphRunnableTask
 
     inside.need(GraphRunnableTask, "get_graph_queue")
-    inside.need(RunTask, "safe_run_hooks")
+    inside.need(RunTask, "before_run", "safe_run_hooks")
     inside.need(BuildTask, "get_graph_queue", "build_model_to_unit_test_map")
 
     def narrowed(original: Any) -> Any:
@@ -71,8 +71,17 @@ def narrow(inside: Any, unique_id: str) -> None:
 
         return get_graph_queue
 
+    before_run = RunTask.before_run
+
+    def before_run_with_schemas(self: Any, adapter: Any, selected_uids: Any) -> Any:
+        # A unit test makes a table in the schema of its model, which dbt makes for the model beside it.
+        unit_test = self.manifest.unit_tests.get(unique_id)
+        models = unit_test.depends_on.nodes if unit_test is not None else ()
+        return before_run(self, adapter, frozenset(selected_uids).union(models))
+
     for task in (GraphRunnableTask, BuildTask):
         task.get_graph_queue = narrowed(task.__dict__["get_graph_queue"])
+    RunTask.before_run = before_run_with_schemas
     RunTask.safe_run_hooks = lambda self, adapter, hook_type, extra_context: RunStatus.Success
 
 

@@ -109,7 +109,9 @@ def open_workspace(
         yield workspace
         workspace.keep_partial_parse()
     finally:
-        shutil.rmtree(folder, onerror=_log_leftover)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():  # the task's own result matters more than temporary files
+            logger.warning("The temporary folder %s could not be deleted; please delete it.", folder)
 
 
 def read_project(project: Path) -> dict[str, Any]:
@@ -232,8 +234,3 @@ def _bring_partial_parse(workspace: Workspace) -> None:
         if path.is_file():
             shutil.copyfile(path, workspace.target_path / PARTIAL_PARSE)
             return
-
-
-def _log_leftover(_function: Any, path: str, info: Any) -> None:
-    # The task's own result matters more than a temporary file.
-    logger.warning("the temporary %s could not be deleted: %s", path, info[1])
