@@ -29,6 +29,11 @@ from cosmos_async.exceptions import ConfigError, ProfileError, ProjectError
 if TYPE_CHECKING:
     from cosmos_async.profiles import BaseProfileMapping, RenderedProfile
 
+# What dbt-bigquery needs to reach the warehouse, and nothing else does.
+_CREDENTIALS = frozenset(
+    {"keyfile", "keyfile_json", "token", "refresh_token", "client_id", "client_secret", "token_uri"}
+)
+
 _CONVERTIBLE = (DbtResourceType.MODEL, DbtResourceType.SEED, DbtResourceType.SNAPSHOT, DbtResourceType.TEST)
 
 
@@ -177,7 +182,7 @@ class ProfileConfig:
         Return the profile for dbt. With a mapping this reads the Airflow connection, unless *mock*.
 
         Args:
-            mock: Leave the connection out of it: enough for ``dbt ls``, not for running anything.
+            mock: Leave connection and credentials out of it: enough for ``dbt ls``, not for running anything.
             overrides: Keys of the target that win over everything else, such as ``location`` and ``threads``.
 
         Raises:
@@ -189,6 +194,8 @@ class ProfileConfig:
         others: dict[str, Any] = {}
         if self.profile_mapping is None:
             output, others = self._from_file()
+            if mock:  # the variables with its secrets need not be there while a DAG file is imported
+                output = {name: value for name, value in output.items() if name not in _CREDENTIALS}
         elif mock:
             output = self.profile_mapping.mock_profile
         else:
@@ -337,8 +344,7 @@ class RenderConfig:
         env_vars: Overrides ``ProjectConfig.env_vars`` while the DAG file is imported.
         dbt_project_path: Where the project lies for ``dbt ls``, instead of ``ProjectConfig.dbt_project_path``.
         dbt_ls_path: Not available: results of ``dbt ls`` are cached anyway.
-        enable_mock_profile: False gives ``dbt ls`` the real profile, so that the connection is read whenever the
-            answer is not cached.
+        enable_mock_profile: False gives ``dbt ls`` the real profile, so that every import reads the connection.
         group_nodes_by_folder: Put the tasks into groups named like the project's folders.
         source_rendering_behavior: Only ``NONE`` is available.
         source_pruning: Without effect, as sources are not rendered.

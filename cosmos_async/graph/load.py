@@ -102,7 +102,8 @@ class _Loader:
         key = cache.key(
             [
                 *("dbt_ls", FORMAT, str(project_dir), arguments(invocation), invocation.install_deps),
-                *(profile.text, _look(executable), requirements, self._airflow_variables()),
+                *(profile.name, profile.target, profile.output, profile.others),
+                *(_look(executable), requirements, self._airflow_variables()),
                 str(manifest) if manifest else None,
             ],
             files + ([stat_of(manifest)] if manifest else []),

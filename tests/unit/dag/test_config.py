@@ -173,6 +173,19 @@ def test_only_the_wanted_profile_of_a_file_is_given_to_dbt(shop: Path) -> None:
     assert rendered.env == {}
 
 
+def test_a_files_credentials_are_left_out_for_listing(tmp_path: Path) -> None:
+    """The variables that hold them are set on workers, and perhaps not where DAG files are imported."""
+    path = tmp_path / "profiles.yml"
+    path.write_text(
+        "shop: {target: dev, outputs: {dev: {type: bigquery, method: service-account-json, project: p, dataset: d,"
+        " keyfile_json: {private_key: \"{{ env_var('KEY') }}\"}}}}"
+    )
+    profile = ProfileConfig("shop", "dev", path)
+
+    assert "KEY" not in profile.render(mock=True).text
+    assert profile.render().output["keyfile_json"] == {"private_key": "{{ env_var('KEY') }}"}
+
+
 def test_identities_are_names_and_no_secrets(shop: Path) -> None:
     """They stand in the triggers' arguments, in Airflow's database."""
     of_file = ProfileConfig("corner_shop", "dev", shop / "profiles.yml")

@@ -15,7 +15,9 @@ from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, R
 from cosmos_async.constants import DbtResourceType, LoadMode, TestIndirectSelection
 from cosmos_async.exceptions import ConfigError, DbtError
 from cosmos_async.graph import Graph, load_graph
+from cosmos_async.graph.dbt_ls import Answer
 from cosmos_async.graph.manifest import graph_of
+from cosmos_async.profiles import GoogleCloudOauthProfileMapping
 
 Load = Callable[..., Graph]
 
@@ -199,6 +201,78 @@ def test_functions_of_dbt_1_11_are_nodes(load: Load, shop: Path, tmp_path: Path)
         DbtResourceType.MODEL,
     }
     assert graph.nodes["model.corner_shop.doubled"].depends_on == ("function.corner_shop.double",)
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch, manifest: dict[str, Any]) -> list[Any]:
+    """Stand in for dbt, which takes seconds; the questions it is asked are collected."""
+    asked: list[Any] = []
+
+    def answer(invocation: Any, **_kwargs: Any) -> Answer:
+        asked.append(invocation)
+        return Answer(frozenset(manifest["nodes"]), manifest)
+
+    monkeypatch.setattr("cosmos_async.graph.load.ask", answer)
+    return asked
+
+
+def test_variables_of_a_profiles_file_are_part_of_the_question(
+    shop: Path, answered: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target's project may decide which models there are."""
+    profile = ProfileConfig("corner_shop", "dev", shop / "profiles.yml")
+    execution = ExecutionConfig(dbt_executable_path=sys.executable)
+
+    for project in ("one", "one", "two", "two"):
+        monkeypatch.setenv("SHOP_PROJECT", project)
+        load_graph(ProjectConfig(shop), profile, execution, RenderConfig())
+
+    assert len(answered) == 2
+
+
+def test_airflow_variables_may_be_made_part_of_the_question(
+    shop: Path, profile: ProfileConfig, answered: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some people purge Cosmos' cache that way."""
+    execution = ExecutionConfig(dbt_executable_path=sys.executable)
+    render = RenderConfig(airflow_vars_to_purge_dbt_ls_cache=["purge"])
+
+    for value in ("1", "1", "2"):
+        monkeypatch.setenv("AIRFLOW_VAR_PURGE", value)
+        load_graph(ProjectConfig(shop), profile, execution, render)
+
+    assert len(answered) == 2
+
+
+def test_a_dbt_that_was_upgraded_is_asked_again(
+    shop: Path, profile: ProfileConfig, answered: list[Any], tmp_path: Path
+) -> None:
+    """Its script is another file then, at the same path."""
+    script = tmp_path / "dbt"
+    for content in ("#!/bin/sh\n", "#!/bin/sh\n", "#!/bin/sh\n#\n"):
+        if not script.exists() or script.read_text() != content:
+            script.write_text(content)
+            script.chmod(0o755)
+        load_graph(ProjectConfig(shop), profile, ExecutionConfig(dbt_executable_path=script), RenderConfig())
+
+    assert len(answered) == 2
+
+
+def test_the_real_profile_is_another_question_than_the_mocked_one(
+    shop: Path, answered: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``enable_mock_profile=False`` is for projects that look at their target while they are parsed."""
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_GCP_CONN", '{"conn_type": "google_cloud_platform", "extra": {"project": "real"}}'
+    )
+    mapping = GoogleCloudOauthProfileMapping("gcp_conn", {"dataset": "shop"})
+    profile = ProfileConfig("corner_shop", "dev", profile_mapping=mapping)
+    execution = ExecutionConfig(dbt_executable_path=sys.executable)
+
+    load_graph(ProjectConfig(shop), profile, execution, RenderConfig())
+    load_graph(ProjectConfig(shop), profile, execution, RenderConfig(enable_mock_profile=False))
+
+    assert len(answered) == 2
 
 
 def test_a_manifest_alone_needs_no_dbt(manifest_path: Path, profile: ProfileConfig, no_dbt: None) -> None:
