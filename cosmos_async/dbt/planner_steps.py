@@ -118,7 +118,8 @@ class Steps:
         return bool(event["job_id"] == self._node["main_job"] or event["kind"] in ("load", "copy"))
 
     def _guard(self, event: Json) -> Guard | None:
-        kind, path = event["event"], event.get("path")
+        kind: str = event["event"]
+        path: list[str] = event.get("path") or []
         if kind == "relation":
             if path != self._node["relation"]:
                 self._reasons.append(f"asks whether {'.'.join(path)} exists")
@@ -131,7 +132,7 @@ class Steps:
                 )
             # What was foretold are its columns, and they are all that dbt looks at in a table it has just made.
             query = {"query": f"select * from `{'.'.join(path)}`", "useLegacySql": False}
-            fields = (event["answer"].get("schema") or {}).get("fields")
+            fields: list[Json] = (event["answer"].get("schema") or {}).get("fields") or []
             return self._schema_guard(
                 {"project": self._recording["execution_project"], "location": self._recording["location"]},
                 query,
@@ -168,6 +169,8 @@ class Steps:
         return Guard(GuardKind.SCHEMA, subject, asked, project_fields(fields), predicted)
 
     def _operation(self, event: Json, *, before: bool) -> Step:
+        if event["event"] not in ("job", "call"):
+            raise NotStatic(f"It does something that is not known here: {event['event']}.")
         operation = _operation(event, _purpose(event, main=self._node["main_job"], before=before))
         if isinstance(operation, JobOperation):
             return replace(operation, main=event["job_id"] == self._node["main_job"], rows=event["rows"])
@@ -256,8 +259,6 @@ def _shared(event: Json, purpose: str, name: str) -> Step:
 def _operation(event: Json, purpose: str) -> JobOperation | CallOperation:
     if event["event"] == "call":
         return CallOperation(purpose, event["method"], event["path"], event["body"], event["missing_ok"])
-    if event["event"] != "job":
-        raise NotStatic(f"It does something that is not known here: {event['event']}.")
     upload = event.get("upload")
     return JobOperation(
         purpose=purpose,
@@ -271,7 +272,7 @@ def _operation(event: Json, purpose: str) -> JobOperation | CallOperation:
 
 def _purpose(event: Json, *, main: str | None, before: bool) -> str:
     if event["event"] == "call":
-        return {"DELETE": "drop", "PATCH": "describe"}.get(event["method"], event["method"].lower())
+        return {"DELETE": "drop", "PATCH": "describe"}.get(event["method"], str(event["method"]))
     if event["rows"]:
         return "test"
     if event["job_id"] == main:

@@ -77,7 +77,9 @@ def arguments(folder: Path, *more: str, project: Path = PROJECT) -> list[str]:
     return ["build", *more, *map(str, places), "--log-path", str(folder / "logs")]
 
 
-async def record(google: FakeGoogle, version: str, folder: Path, *more: str, project: Path = PROJECT) -> Recorded:
+async def record(
+    google: FakeGoogle, version: str, folder: Path, *more: str, project: Path = PROJECT
+) -> Recorded:
     """Record `dbt build`."""
     key_file = folder / "key.json"
     key_file.write_text(json.dumps(google.key_file))

@@ -59,7 +59,16 @@ def fill(google: FakeGoogle) -> None:
     project = google.project_id
     day = {"timePartitioning": {"type": "DAY", "field": "d"}}
     google.add_table(project, "raw", "events", schema=COLUMNS)
-    for name in ("merged", "growing", "copied", "described", "described_columns", "hooked", "codes", "repartitioned"):
+    for name in (
+        "merged",
+        "growing",
+        "copied",
+        "described",
+        "described_columns",
+        "hooked",
+        "codes",
+        "repartitioned",
+    ):
         google.add_table(project, "shop", name, schema=COLUMNS)
     google.add_table(project, "shop", "overwritten", schema=COLUMNS, **day)
     google.add_table(project, "shop", "was_view", schema=COLUMNS, type="VIEW")
@@ -100,7 +109,9 @@ def plan_of(recorded: Recorded, name: str) -> NodePlan:
 def writes(plan: NodePlan) -> list[str]:
     """Return what a node's plan changes, in words that can be compared."""
     return [
-        _job(step.configuration) if isinstance(step, JobOperation) else f"{step.method} {_normal(step.path)} {_body(step.body)}"
+        _job(step.configuration)
+        if isinstance(step, JobOperation)
+        else f"{step.method} {_normal(step.path)} {_body(step.body)}"
         for step in plan.steps
         if not isinstance(step, Guard)
     ]
@@ -129,12 +140,17 @@ def built(requests: list[Request], plan: NodePlan) -> list[str]:
 
 
 def _is(plan: NodePlan, table: str) -> bool:
-    return plan.relation is not None and _normal(table).replace("__dbt_tmp", "") == plan.relation.rsplit(".", 1)[1]
+    return (
+        plan.relation is not None
+        and _normal(table).replace("__dbt_tmp", "") == plan.relation.rsplit(".", 1)[1]
+    )
 
 
 def _job(configuration: dict[str, Any]) -> str:
     # The invocation's id is the only thing that must differ.
-    labels = {key: value for key, value in configuration.get("labels", {}).items() if key != "dbt_invocation_id"}
+    labels = {
+        key: value for key, value in configuration.get("labels", {}).items() if key != "dbt_invocation_id"
+    }
     return _normal(json.dumps({**configuration, "labels": labels}, sort_keys=True))
 
 
@@ -156,7 +172,11 @@ def test_the_warehouse_sees_reads_only(recorded: Recorded) -> None:
 
     assert changes == []
     assert recorded.tables_after == recorded.tables_before
-    assert {request.operation for request in recorded.requests} >= {"tables.get", "tables.list", "jobs.insert"}
+    assert {request.operation for request in recorded.requests} >= {
+        "tables.get",
+        "tables.list",
+        "jobs.insert",
+    }
 
 
 def reads(sql: str) -> bool:
@@ -193,13 +213,17 @@ def test_what_cannot_be_planned_is_left_to_dbt_with_its_reason(recorded: Recorde
 def test_every_node_that_writes_looks_at_its_target_first(recorded: Recorded) -> None:
     """A plan for a table that is there must not be carried out where it is not, nor the other way round."""
     for plan in recorded.plan.nodes.values():
-        if plan.level is Level.DBT or plan.resource_type == "test" and plan.relation is None:
+        if plan.level is Level.DBT or (plan.resource_type == "test" and plan.relation is None):
             continue
         first = plan.steps[0]
         assert isinstance(first, Guard), plan.unique_id
         assert (first.kind, first.subject) == (GuardKind.TARGET_STATE, plan.relation)
 
-    states = {plan.name: plan.steps[0].expected for plan in recorded.plan.nodes.values() if plan.relation and plan.steps}
+    states = {
+        plan.name: plan.steps[0].expected
+        for plan in recorded.plan.nodes.values()
+        if plan.relation and plan.steps
+    }
     assert states["was_view"] == "VIEW"
     assert states["merged"] == "TABLE"
     assert states["pivoted"] == "absent"
@@ -220,8 +244,13 @@ def test_rows_read_while_compiling_are_guarded(recorded: Recorded) -> None:
 
     ordered, unordered = pivoted.steps[1], below.steps[1]
 
-    assert isinstance(ordered, Guard) and isinstance(unordered, Guard)
-    assert (ordered.kind, ordered.expected, ordered.request["ordered"]) == (GuardKind.ROWS, [["click"], ["view"]], True)
+    assert isinstance(ordered, Guard)
+    assert isinstance(unordered, Guard)
+    assert (ordered.kind, ordered.expected, ordered.request["ordered"]) == (
+        GuardKind.ROWS,
+        [["click"], ["view"]],
+        True,
+    )
     assert (unordered.kind, unordered.request["ordered"]) == (GuardKind.ROWS, False)
     assert "thin" not in {plan.name for plan in recorded.plan.nodes.values()}
 
@@ -248,10 +277,17 @@ def test_a_tests_query_is_its_outcome(recorded: Recorded) -> None:
     """Also where the failures are stored first."""
     unique = next(plan for plan in recorded.plan.nodes.values() if plan.name.startswith("unique_merged"))
 
-    assert unique.test is not None and unique.test.severity == "WARN"
-    assert [step.purpose for step in unique.steps if not isinstance(step, Guard)] == ["drop", "create table", "test"]
+    assert unique.test is not None
+    assert unique.test.severity == "WARN"
+    assert [step.purpose for step in unique.steps if not isinstance(step, Guard)] == [
+        "drop",
+        "create table",
+        "test",
+    ]
     last = unique.steps[-1]
-    assert isinstance(last, JobOperation) and last.rows and last.main
+    assert isinstance(last, JobOperation)
+    assert last.rows
+    assert last.main
     assert recorded.plan.owners[unique.unique_id] == "model.writes.merged"
 
 
@@ -270,13 +306,17 @@ def test_a_seeds_bytes_are_kept(recorded: Recorded) -> None:
 
 def test_run_hooks_are_the_prelude(recorded: Recorded) -> None:
     """on-run-start is done once before all nodes; on-run-end waits for results."""
-    assert [step.shared for step in recorded.plan.prelude if isinstance(step, JobOperation)] == ["on_run_start:0.0"]
+    assert [step.shared for step in recorded.plan.prelude if isinstance(step, JobOperation)] == [
+        "on_run_start:0.0"
+    ]
     assert recorded.recording["run"]["on_run_end"] == 1
 
 
 def test_progress_is_told_beside_dbt_s_own_lines(recorded: Recorded) -> None:
     """The last line of ours counts all nodes."""
-    counted = re.findall(r"^\[cosmos-async\] planned (\d+) of (\d+) nodes$", recorded.ended.output, re.MULTILINE)
+    counted = re.findall(
+        r"^\[cosmos-async\] planned (\d+) of (\d+) nodes$", recorded.ended.output, re.MULTILINE
+    )
 
     assert counted[-1][0] == counted[-1][1] == str(len(recorded.plan.nodes))
     assert "OK created sql view model shop.as_view" in recorded.ended.output

@@ -9,7 +9,10 @@ NAME = "cosmos_async_recorder"  # not our package's: dbt's interpreter may have 
 
 
 def _load(name: str, path: str, folder: "str | None" = None) -> None:
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folder and [folder])
+    inside = None if folder is None else [folder]
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=inside)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
@@ -21,6 +24,6 @@ if __name__ == "__main__":
     _load(NAME, os.path.join(FOLDER, "__init__.py"), FOLDER)
     _load(NAME + ".inside", os.path.join(os.path.dirname(FOLDER), "inside.py"))
 
-    from cosmos_async_recorder.main import main
+    from cosmos_async_recorder.main import main  # type: ignore[import-not-found]
 
     main(sys.argv[1:])

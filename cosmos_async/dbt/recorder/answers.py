@@ -20,7 +20,8 @@ def reply(document: Any, *, status: int = 200, url: str = "", headers: Any = Non
     response.encoding = "utf-8"
     response._content = b"" if document is None else json.dumps(document).encode()
     response.headers.update({"content-type": "application/json; charset=UTF-8", **(headers or {})})
-    response.request = requests.Request("GET", url).prepare() if url else None
+    if url:
+        response.request = requests.Request("GET", url).prepare()
     return response
 
 

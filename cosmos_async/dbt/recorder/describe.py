@@ -21,7 +21,7 @@ def describe(node: Any, result: Any) -> dict[str, Any]:
         "file": node.original_file_path,
         "language": getattr(node, "language", None),
         "materialized": getattr(config, "materialized", None),
-        "ephemeral": bool(node.is_ephemeral_model),
+        "ephemeral": bool(getattr(node, "is_ephemeral_model", False)),
         "relation": [node.database, node.schema, getattr(node, "alias", None) or node.name]
         if relational
         else None,

@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> NoReturn:
     """Record what dbt would do and exit: 0 when every selected node was planned or left to dbt."""
     if len(arguments) < 3 or arguments[0] != "--out" or arguments[2] != "--":
         raise SystemExit("usage: recorder --out RECORDING.json -- DBT_ARGUMENTS...")
-    from .inside import follow_parent
+    from .inside import follow_parent  # type: ignore[import-not-found]  # loaded by __main__
 
     follow_parent()
     out, dbt_arguments = os.path.abspath(arguments[1]), arguments[3:]

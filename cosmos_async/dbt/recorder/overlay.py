@@ -16,7 +16,6 @@ from typing import Any
 from . import sql
 from .fields import empty_query
 
-Fields = list  # of BigQuery's TableFieldSchema
 DryRun = Callable[[str], Any]
 
 
@@ -36,7 +35,6 @@ class Overlay:
     def __init__(self, default_project: str) -> None:
         self.default_project = default_project
         self.built: dict[sql.Path, str] = {}  #: the nodes of this run and what they build
-        self.done: set[str] = set()
         self._changes: dict[sql.Path, Change] = {}
         self._written: dict[sql.Path, str] = {}
         self._lock = threading.RLock()
@@ -49,7 +47,7 @@ class Overlay:
         """Return what became of a relation in this run, if its shape changed."""
         return self._changes.get(self.full(path))
 
-    def set(
+    def note(
         self, path: sql.Path, *, by: str, exists: bool = True, kind: str = "TABLE", columns: Any = None
     ) -> None:
         """Note that a relation was created, replaced, altered or dropped."""
@@ -58,10 +56,26 @@ class Overlay:
             self._changes[self.full(path)] = Change(by, exists, kind, foretell)
             self._written[self.full(path)] = by
 
-    def writer(self, path: sql.Path) -> str | None:
-        """Return the node that writes a relation in this run: has written it, or is going to build it."""
+    def writer(self, path: sql.Path, *, reader: str) -> str | None:
+        """
+        Return the node whose writes a read of this relation depends on.
+
+        A node that reads its own relation before it writes it, as incremental models do, depends on nobody.
+        """
         path = self.full(path)
-        return self._written.get(path) or self.built.get(path)
+        if path and path[-1].endswith("*"):
+            return self._writer_below(path[:-1], path[-1][:-1], reader)
+        written = self._written.get(path)
+        builder = self.built.get(path)
+        return written or (builder if builder != reader else None)
+
+    def _writer_below(self, dataset: sql.Path, prefix: str, reader: str) -> str | None:
+        with self._lock:
+            known = [*self._written, *self.built]
+        for path in known:
+            if path[:-1] == dataset and path[-1].startswith(prefix):
+                return self.writer(path, reader=reader)
+        return None
 
     def datasets(self) -> set[sql.Path]:
         """Return the datasets in which this run changes something."""
@@ -74,22 +88,20 @@ class Overlay:
         for at, statement in enumerate(found):
             what = sql.effect(statement)
             path = self.full(what.path)
+            if what.kind == "SCHEMA":
+                continue
             if what.verb == "create" and not what.temporary:
                 if what.if_not_exists and exists(path):
                     continue
                 body = what.body
                 # Functions and the like that stand before it in the script (dbt's sql_header) are part of the query.
                 header = script[: statement.tokens[0].start] if at else ""
-                foretell = (
-                    None
-                    if body is None
-                    else self._once(lambda b=body, h=header: self.foretell(b, dry_run, h))
-                )
-                self.set(path, by=by, kind=what.kind, columns=foretell)
+                foretell = None if body is None else self._later(body, dry_run, header)
+                self.note(path, by=by, kind=what.kind, columns=foretell)
             elif what.verb == "drop":
-                self.set(path, by=by, exists=False, kind=what.kind)
+                self.note(path, by=by, exists=False, kind=what.kind)
             elif what.verb == "alter" and what.columns:
-                self.set(path, by=by, kind=what.kind)
+                self.note(path, by=by, kind=what.kind)
             elif path:
                 with self._lock:
                     self._written[path] = by
@@ -107,15 +119,53 @@ class Overlay:
             substitutes[path] = empty_query(fields)
         return dry_run(header + (sql.substitute(query, substitutes) if substitutes else query))
 
-    @staticmethod
-    def _once(compute: Callable[[], Any]) -> Callable[[], Any]:
+    def _later(self, query: str, dry_run: DryRun, header: str) -> Callable[[], Any]:
+        """Return what foretells *query* when it is first asked, and remembers it."""
         known: list[Any] = []
         lock = threading.Lock()
 
         def get() -> Any:
             with lock:
                 if not known:
-                    known.append(compute())
+                    known.append(self.foretell(query, dry_run, header))
             return known[0]
 
         return get
+
+    # -- what a read must not depend on ---------------------------------------------------------------------------
+
+    def changed_in(self, text: str, *, reader: str) -> tuple[str, str] | None:
+        """Return the first relation a query names that this run writes, and the node that does."""
+        for path in sorted(sql.paths(text)):
+            by = self.writer(path, reader=reader)
+            if by:
+                return ".".join(self.full(path)), by
+        return None
+
+    def why_not_now(self, text: str, *, reader: str, legacy: bool = False) -> str | None:
+        """Return why the rows of a query cannot be read before the run, None if they can."""
+        for path in sql.paths(text):
+            if self._speaks_of_changes(path):
+                return f"It asks {'.'.join(path)} about objects that this run changes."
+        if legacy:
+            with self._lock:
+                named = [path for path in (*self._written, *self.built) if path and path[-1] in text]
+            if named:
+                return f"It asks about {'.'.join(named[0])}, which this run writes, in legacy SQL."
+        changed = self.changed_in(text, reader=reader)
+        if changed is None:
+            return None
+        relation, by = changed
+        whose = "which it writes itself" if by == reader else f"which this run builds first ({by})"
+        return f"Its SQL depends on the rows of {relation}, {whose}."
+
+    def _speaks_of_changes(self, path: sql.Path) -> bool:
+        """Tell whether a path is a view of metadata that may list what this run changes."""
+        at = next((at for at, part in enumerate(path) if part.upper().startswith("INFORMATION_SCHEMA")), None)
+        if at is None:
+            return False
+        dataset = path[:at]
+        # A region's or a project's view speaks of every dataset in it.
+        if not dataset or any("region-" in part.lower() for part in dataset):
+            return True
+        return self.full((*dataset, ""))[:-1] in self.datasets()

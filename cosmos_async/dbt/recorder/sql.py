@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-Path = tuple  # of names, outermost first
+Path = tuple[str, ...]  # names, outermost first
 
 _TOKEN = re.compile(
     r"""
@@ -43,7 +43,7 @@ class Token:
     @property
     def path(self) -> Path:
         """The names of a path; a quoted one may hold several."""
-        parts = []  # type: list
+        parts: list[str] = []
         for quoted, plain in _PART.findall(self.text):
             parts.extend(quoted.split(".") if quoted else [plain])
         return tuple(parts)
@@ -54,7 +54,7 @@ class Statement:
     """One statement of a script."""
 
     sql: str  #: the whole script
-    tokens: tuple
+    tokens: tuple[Token, ...]
 
     @property
     def text(self) -> str:
@@ -62,14 +62,16 @@ class Statement:
         return self.sql[self.tokens[0].start : self.tokens[-1].end]
 
     @property
-    def words(self) -> list:
+    def words(self) -> list[str]:
         """Its tokens as keywords."""
         return [token.word for token in self.tokens]
 
 
-def statements(sql: str) -> list:
+def statements(sql: str) -> list[Statement]:
     """Return the statements of *sql*, comments left out. Blocks (BEGIN ... END) are not understood as one."""
-    found, current, depth = [], [], 0  # type: list, list, int
+    found: list[Statement] = []
+    current: list[Token] = []
+    depth = 0
     for match in _TOKEN.finditer(sql):
         kind, text = match.lastgroup, match.group()
         if kind == "comment":
@@ -195,13 +197,14 @@ def statement_type(sql: str) -> str:
     return str(words[0]).upper()
 
 
-def paths(sql: str) -> set:
+def paths(sql: str) -> set[Path]:
     """Return every dotted or quoted name in *sql* that could be a table's."""
     return {token.path for found in statements(sql) for token in found.tokens if token.kind == "path"}
 
 
 _EMPTY_SUBQUERY = re.compile(
-    r"^\s*select\s+\*\s+from\s*\(.*\)\s*as\s+__dbt_sbq\s+where\s+false(\s+and\s+current_timestamp\(\)\s*=\s*current_timestamp\(\))?(\s+limit\s+0)?\s*$", re.I | re.S
+    r"^\s*select\s+\*\s+from\s*\(.*\)\s*as\s+__dbt_sbq\s+where\s+false(\s+and\s+current_timestamp\(\)\s*=\s*current_timestamp\(\))?(\s+limit\s+0)?\s*$",
+    re.I | re.S,
 )
 
 
@@ -254,7 +257,38 @@ _NOT_AN_ALIAS = frozenset(
 )
 
 
-def substitute(sql: str, relations: dict) -> str:
+_CLAUSES = frozenset(
+    (
+        "select",
+        "from",
+        "join",
+        "where",
+        "on",
+        "using",
+        "group",
+        "having",
+        "qualify",
+        "window",
+        "order",
+        "limit",
+    )
+)
+
+
+def _stands_as_table(tokens: tuple[Token, ...], at: int) -> bool:
+    """Tell a table from a column that happens to be called like it."""
+    if at == 0 or tokens[at - 1].word not in ("from", "join", ","):
+        return False
+    depth = tokens[at].depth
+    for token in reversed(tokens[:at]):
+        if token.depth < depth:
+            return False
+        if token.depth == depth and token.word in _CLAUSES:
+            return token.word in ("from", "join")
+    return False
+
+
+def substitute(sql: str, relations: dict[Path, str]) -> str:
     """
     Return *sql* with tables replaced by subqueries.
 
@@ -268,8 +302,8 @@ def substitute(sql: str, relations: dict) -> str:
         for at, token in enumerate(tokens):
             if token.kind != "path" or token.path not in relations:
                 continue
-            if at == 0 or tokens[at - 1].word not in ("from", "join", ","):
-                continue  # a column that happens to be called so
+            if not _stands_as_table(tokens, at):
+                continue
             pieces.append(sql[position : token.start])
             pieces.append(relations[token.path])
             following = tokens[at + 1] if at + 1 < len(tokens) else None

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from . import answers, sql
+from .calls import Call
 from .journal import RUN, Journal
 from .overlay import Overlay
 from .uploads import Uploads
 
-Send = Callable[..., Any]
-
-_PATH = re.compile(r"^(?P<base>.*?)(?P<upload>/(?:resumable/)?upload)?/bigquery/v2/(?P<path>projects/.*)$")
+_CHANGES = frozenset(("DELETE", "PATCH", "PUT", "POST"))
 _TABLE_FIELDS = ("type", "schema", "timePartitioning", "rangePartitioning", "clustering")
 
 
@@ -62,69 +59,54 @@ class Wire:
             # A session that met a 401 calls itself again with this; the first call has been seen already.
             if "_credential_refresh_attempt" in kwargs:
                 return send(method, url, *args, **kwargs)
-            return self._request(send, method.upper(), url, *args, **kwargs)
+            return self._answer(Call(send, method, url, args, kwargs))
 
         session.request = request
 
     # -- routes ---------------------------------------------------------------------------------------------------
 
-    def _request(self, send: Send, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        data = args[0] if args else kwargs.get("data")
-        split = urlsplit(url)
-        query = {name: values[-1] for name, values in parse_qs(split.query).items()}
-        if self.uploads.is_session(url):
-            return self._uploaded(method, url, data, kwargs.get("headers") or {})
-        match = _PATH.match(f"{split.scheme}://{split.netloc}{split.path}")
-        if match is None:
-            return self._unknown(send, method, url, split.path, data, args, kwargs)
-        self.base = self.base or match["base"]
-        path = match["path"].rstrip("/")
-        parts = [unquote(part) for part in path.split("/")]
-        forward = lambda: send(method, url, *args, **kwargs)  # noqa: E731
-
-        if match["upload"]:
-            return self._upload(method, url, query, data, kwargs.get("headers") or {})
-        shape = (method, len(parts), *parts[2::2])
+    def _answer(self, call: Call) -> Any:
+        if self.uploads.is_session(call.url):
+            return self._uploaded(call)
+        if not call.known:
+            return self._unknown(call)
+        self.base = self.base or call.base
+        if call.is_upload:
+            return self._upload(call)
+        parts, shape = call.parts, call.shape
         if shape == ("POST", 3, "jobs"):
-            return self._insert(send, parts[1], _document(data), url, args, kwargs)
+            return self._insert(call)
         if shape == ("GET", 4, "jobs"):
-            return self._get_job(parts[3], url, forward)
+            return self._get_job(call)
         if shape == ("GET", 4, "queries"):
-            return self._get_results(parts[3], url, query, forward)
+            return self._get_results(call)
         if shape == ("POST", 5, "jobs", "cancel"):
-            return (
-                answers.reply({"job": self._jobs[parts[3]]}, url=url) if parts[3] in self._jobs else forward()
-            )
+            job = self._jobs.get(parts[3])
+            return call.forward() if job is None else answers.reply({"job": job}, url=call.url)
         if shape == ("GET", 6, "datasets", "tables"):
-            return self._get_table((parts[1], parts[3], parts[5]), url, forward)
+            return self._get_table(call)
         if shape == ("GET", 4, "datasets"):
-            return self._get_dataset((parts[1], parts[3]), forward)
-        if shape == ("GET", 5, "datasets", "tables"):
-            return self._list(parts, forward, "the list of the tables")
-        if shape == ("GET", 5, "datasets", "routines"):
-            return self._list(parts, forward, "the list of the routines")
-        if shape == ("GET", 3, "datasets"):
-            return self._list(parts, forward, "the list of the datasets")
+            return self._get_dataset(call)
+        if shape in (
+            ("GET", 5, "datasets", "tables"),
+            ("GET", 5, "datasets", "routines"),
+            ("GET", 3, "datasets"),
+        ):
+            return self._list(call)
         if shape == ("GET", 6, "datasets", "routines"):
-            answer = forward()
+            answer = call.forward()
             # dbt asks for a routine where it found no table. What matters is the table, and that has its guard.
             return answer if answer.status_code == 404 else self._flagged(answer, f"the routine {parts[5]}")
-        if method in ("DELETE", "PATCH", "PUT", "POST") and shape[2:] in (
-            ("datasets", "tables"),
-            ("datasets",),
-        ):
-            return self._change(method, path, parts, data, url)
-        return self._unknown(send, method, url, path, data, args, kwargs)
+        if call.method in _CHANGES and shape[2:] in (("datasets", "tables"), ("datasets",)):
+            return self._change(call)
+        return self._unknown(call)
 
-    def _unknown(
-        self, send: Send, method: str, url: str, path: str, data: Any, args: Any, kwargs: Any
-    ) -> Any:
-        unique_id = self.node()
-        if method in ("GET", "HEAD"):
-            return self._flagged(send(method, url, *args, **kwargs), path)
-        self.journal.add(unique_id, "unknown", method=method, path=path)
-        self.leave_to_dbt(f"It sends {method} {path}, which is not known here and was not sent.")
-        return answers.reply({}, url=url)
+    def _unknown(self, call: Call) -> Any:
+        if call.method in ("GET", "HEAD"):
+            return self._flagged(call.forward(), call.path)
+        self.journal.add(self.node(), "unknown", method=call.method, path=call.path)
+        self.leave_to_dbt(f"It sends {call.method} {call.path}, which is not known here and was not sent.")
+        return answers.reply({}, url=call.url)
 
     def _flagged(self, answer: Any, what: str) -> Any:
         if self.node() != RUN:
@@ -133,11 +115,12 @@ class Wire:
 
     # -- jobs -----------------------------------------------------------------------------------------------------
 
-    def _insert(self, send: Send, project: str, body: Any, url: str, args: Any, kwargs: Any) -> Any:
+    def _insert(self, call: Call) -> Any:
+        project, body, url = call.parts[1], call.document, call.url
         configuration = body["configuration"]
         reference = body.get("jobReference") or {}
         if configuration.get("dryRun"):
-            return send("POST", url, *args, **kwargs)
+            return call.forward()
         job_id, location = reference.get("jobId") or f"job-{id(body)}", reference.get("location")
         query = configuration.get("query")
         read = query is not None and self.journal.doing("fetch") is not False and sql.is_read(query["query"])
@@ -149,8 +132,16 @@ class Wire:
         request = {"project": project, "location": location, "configuration": configuration}
         if self.journal.doing("columns_only") or sql.asks_for_columns_only(query["query"]):
             return self._ask_for_columns(request, project, location, job_id, body, url)
-        self._refuse_if_changed(unique_id, query)
-        answer = send("POST", url, *args, **kwargs)
+        why = self.overlay.why_not_now(
+            query["query"], reader=unique_id, legacy=bool(query.get("useLegacySql"))
+        )
+        if unique_id == RUN:
+            why = why or "It asks BigQuery something that cannot be asked again later."
+        if why and "apply_grants" in (self.journal.doing("macros") or ()):
+            why = "It has grants, which are compared with those its relation has by then."
+        if why:
+            self.leave_to_dbt(why)
+        answer = call.forward()
         if answer.status_code < 300 and unique_id != RUN:
             self._reads[job_id] = self.journal.add(
                 unique_id,
@@ -201,10 +192,10 @@ class Wire:
             ):
                 self.leave_to_dbt("It uses the result of a script that may also change something.")
         elif "copy" in configuration:
-            self.overlay.set(_path(configuration["copy"]["destinationTable"]), by=unique_id)
+            self.overlay.note(_path(configuration["copy"]["destinationTable"]), by=unique_id)
         elif "load" in configuration:
             fields = (configuration["load"].get("schema") or {}).get("fields")
-            self.overlay.set(_path(configuration["load"]["destinationTable"]), by=unique_id, columns=fields)
+            self.overlay.note(_path(configuration["load"]["destinationTable"]), by=unique_id, columns=fields)
         return answers.reply(resource, url=url)
 
     def _created_dataset(self, query: Any) -> str | None:
@@ -226,10 +217,10 @@ class Wire:
         predicted = any(self.overlay.change(path) for path in sql.paths(text))
         fields = self.overlay.foretell(text, self.dry_run)
         if fields is None:
-            who = self._changed(text)
+            changed = self.overlay.changed_in(text, reader=self.node())
             self.leave_to_dbt(
-                f"It needs the columns of a query over {who}, which this run builds first."
-                if who
+                f"It needs the columns of a query over {changed[0]}, which this run builds first."
+                if changed
                 else "It needs the columns of a query that BigQuery does not accept as it is now."
             )
         self.journal.add(self.node(), "schema", request=request, answer=fields, predicted=predicted)
@@ -259,20 +250,22 @@ class Wire:
             "fields"
         ) or None
 
-    def _get_job(self, job_id: str, url: str, forward: Any) -> Any:
+    def _get_job(self, call: Call) -> Any:
+        job_id, url = call.parts[3], call.url
         if job_id in self._jobs:
             return answers.reply(self._jobs[job_id], url=url)
-        answer = forward()
+        answer = call.forward()
         if answer.status_code < 300 and job_id in self._reads:
             self._note_result_table(answer.json())
         return answer
 
-    def _get_results(self, job_id: str, url: str, query: dict[str, str], forward: Any) -> Any:
+    def _get_results(self, call: Call) -> Any:
+        job_id, url = call.parts[3], call.url
         if job_id in self._jobs:
             return answers.reply(
                 answers.results(self._jobs[job_id], *self._results.get(job_id, (None, None))), url=url
             )
-        answer = forward()
+        answer = call.forward()
         read = self._reads.get(job_id)
         if read is not None and answer.status_code < 300:
             document = answer.json()
@@ -281,7 +274,7 @@ class Wire:
                 read["schema"] = document.get("schema") or read["schema"]
                 read["total"] = int(document.get("totalRows") or read["total"] or 0)
                 if document.get("rows"):
-                    read["pages"][query.get("pageToken", "")] = document["rows"]
+                    read["pages"][call.query.get("pageToken", "")] = document["rows"]
         return answer
 
     def _note_result_table(self, resource: dict[str, Any]) -> None:
@@ -291,17 +284,18 @@ class Wire:
 
     # -- reads ----------------------------------------------------------------------------------------------------
 
-    def _get_table(self, path: sql.Path, url: str, forward: Any) -> Any:
+    def _get_table(self, call: Call) -> Any:
+        path, url = (call.parts[1], call.parts[3], call.parts[5]), call.url
         if path in self._nowhere:
             return answers.reply(answers.table(path, fields=self._nowhere[path]), url=url)
         if path in self._result_tables:
-            return forward()
+            return call.forward()
         if self.journal.doing("blind"):  # dbt asks, but does not look at the answer
             return answers.reply(answers.table(path), url=url)
         unique_id = self.node()
         change = self.overlay.change(path)
         if change is None:
-            answer = forward()
+            answer = call.forward()
             if answer.status_code == 404:
                 self._saw_table(unique_id, path, None, predicted=False)
             elif answer.status_code < 300:
@@ -324,18 +318,19 @@ class Wire:
         answer = resource and {name: resource[name] for name in _TABLE_FIELDS if name in resource}
         self.journal.add(unique_id, "table", path=list(path), answer=answer, predicted=predicted)
 
-    def _get_dataset(self, path: sql.Path, forward: Any) -> Any:
-        answer = forward()
+    def _get_dataset(self, call: Call) -> Any:
+        path = (call.parts[1], call.parts[3])
+        answer = call.forward()
         if answer.status_code < 300 or answer.status_code == 404:
             found = None if answer.status_code == 404 else {"location": answer.json().get("location")}
             self.journal.add(self.node(), "dataset", path=list(path), answer=found)
         return answer
 
-    def _list(self, parts: list[str], forward: Any, what: str) -> Any:
-        answer = forward()
+    def _list(self, call: Call) -> Any:
+        parts, answer = call.parts, call.forward()
         where = " of " + ".".join(parts[1:4:2])
         if self.node() != RUN:
-            self.leave_to_dbt(f"It reads {what}{where}, which this run may change.")
+            self.leave_to_dbt(f"It lists the {parts[-1]}{where}, which this run may change.")
         if parts[4:5] == ["tables"] and answer.status_code < 300:
             listing = self.journal.listings.setdefault(f"{parts[1]}.{parts[3]}", {})
             for table in answer.json().get("tables") or []:
@@ -349,42 +344,11 @@ class Wire:
             return change.exists
         return len(path) == 3 and path[2] in self.journal.listings.get(".".join(path[:2]), {})
 
-    def _changed(self, query: str) -> str | None:
-        """Return the first relation of *query* that this run writes."""
-        for path in sorted(sql.paths(query)):
-            if self.overlay.writer(path):
-                return ".".join(self.overlay.full(path))
-        return None
-
-    def _refuse_if_changed(self, unique_id: str, query: dict[str, Any]) -> None:
-        text = query["query"]
-        writes = self.overlay.datasets()
-        for path in sql.paths(text):
-            upper = [part.upper() for part in path]
-            if any(part.startswith("INFORMATION_SCHEMA") for part in upper):
-                before = self.overlay.full((*path[: _index(upper)], ""))[:-1]
-                # A region's or a project's view speaks of every dataset in it.
-                if len(before) < 2 or any("region-" in part.lower() for part in before) or before in writes:
-                    if "apply_grants" in (self.journal.doing("macros") or ()):
-                        self.leave_to_dbt(
-                            "It has grants, which are compared with those its relation has by then."
-                        )
-                    self.leave_to_dbt(f"It asks {'.'.join(path)} about objects that this run changes.")
-        if query.get("useLegacySql"):
-            changed = next((p for d in (self.overlay.built,) for p in d if p[-1] in text), None)
-            who = changed and ".".join(changed)
-        else:
-            who = self._changed(text)
-        if who:
-            by = self.overlay.writer(tuple(who.split(".")))
-            itself = " itself" if by == unique_id else f" ({by})" if by else ""
-            self.leave_to_dbt(f"Its SQL depends on the rows of {who}, which this run builds first{itself}.")
-
     # -- writes ---------------------------------------------------------------------------------------------------
 
-    def _change(self, method: str, path: str, parts: list[str], data: Any, url: str) -> Any:
-        unique_id = self.node()
-        body = _document(data) if data else None
+    def _change(self, call: Call) -> Any:
+        unique_id, method, path, parts, url = self.node(), call.method, call.path, call.parts, call.url
+        body = call.document if call.data else None
         self.journal.add(
             unique_id,
             "call",
@@ -396,7 +360,7 @@ class Wire:
         if len(parts) == 6:
             table = (parts[1], parts[3], parts[5])
             if method == "DELETE":
-                self.overlay.set(table, by=unique_id, exists=False)
+                self.overlay.note(table, by=unique_id, exists=False)
             else:
                 if "schema" in (body or {}) or method != "PATCH":
                     self.leave_to_dbt(f"It changes the columns of {'.'.join(table)} after reading them.")
@@ -405,22 +369,20 @@ class Wire:
             self.leave_to_dbt(f"It changes the dataset {'.'.join(parts[1:4:2])} itself.")
         return answers.reply(None if method == "DELETE" else {}, url=url)
 
-    def _upload(self, method: str, url: str, query: dict[str, str], data: Any, headers: Any) -> Any:
-        if method != "POST" or query.get("uploadType") not in ("resumable", "multipart"):
-            self.leave_to_dbt(
-                f"It uploads in a way that is not known here ({method} {query.get('uploadType')})."
-            )
-        if query["uploadType"] == "multipart":
-            body, content = self.uploads.multipart(data, headers)
-            return self._load(body, content, url)
-        location = self.uploads.begin(_document(data), url)
-        return answers.reply(None, url=url, headers={"location": location})
+    def _upload(self, call: Call) -> Any:
+        way = call.query.get("uploadType")
+        if call.method == "POST" and way == "resumable":
+            location = self.uploads.begin(call.document, call.url)
+            return answers.reply(None, url=call.url, headers={"location": location})
+        if call.method == "POST" and way == "multipart":
+            return self._load(*self.uploads.multipart(call.data, call.headers), call.url)
+        return self._unknown(call)
 
-    def _uploaded(self, method: str, url: str, data: Any, headers: Any) -> Any:
-        received, finished = self.uploads.receive(url, data, headers)
+    def _uploaded(self, call: Call) -> Any:
+        received, finished = self.uploads.receive(call.url, call.data, call.headers)
         if finished is None:
-            return answers.reply(None, status=308, url=url, headers={"range": f"bytes=0-{received - 1}"})
-        return self._load(*finished, url)
+            return answers.reply(None, status=308, url=call.url, headers={"range": f"bytes=0-{received - 1}"})
+        return self._load(*finished, call.url)
 
     def _load(self, body: Any, content: bytes, url: str) -> Any:
         reference = body.get("jobReference") or {}
@@ -431,13 +393,5 @@ class Wire:
         return answer
 
 
-def _document(data: Any) -> Any:
-    return json.loads(data.decode() if isinstance(data, bytes) else data)
-
-
 def _path(table: dict[str, str]) -> sql.Path:
     return (table["projectId"], table["datasetId"], table["tableId"])
-
-
-def _index(upper: list[str]) -> int:
-    return next(at for at, part in enumerate(upper) if part.startswith("INFORMATION_SCHEMA"))

@@ -1,0 +1,54 @@
+"""One request on its way to BigQuery, taken apart."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+_PATH = re.compile(r"^(?P<base>.*?)(?P<upload>/(?:resumable/)?upload)?/bigquery/v2/(?P<path>projects/.*)$")
+
+
+class Call:
+    """
+    A request.
+
+    Args:
+        send: What sends it.
+        method: The HTTP method.
+        url: The whole address.
+        args: Further arguments of *send*.
+        kwargs: As before.
+    """
+
+    def __init__(self, send: Callable[..., Any], method: str, url: str, args: Any, kwargs: Any) -> None:
+        self._send = send
+        self._args, self._kwargs = args, kwargs
+        self.method = method.upper()
+        self.url = url
+        self.data: Any = args[0] if args else kwargs.get("data")
+        self.headers: Any = kwargs.get("headers") or {}
+        split = urlsplit(url)
+        self.query = {name: values[-1] for name, values in parse_qs(split.query).items()}
+        match = _PATH.match(f"{split.scheme}://{split.netloc}{split.path}")
+        self.known = match is not None  #: whether it is BigQuery's REST API at all
+        self.base = match["base"] if match else ""  #: the API's root
+        self.is_upload = bool(match and match["upload"])
+        self.path = match["path"].rstrip("/") if match else split.path
+        self.parts = [unquote(part) for part in self.path.split("/")]
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """The method, how long the path is, and its words without the names between them."""
+        return (self.method, len(self.parts), *self.parts[2::2])
+
+    @property
+    def document(self) -> Any:
+        """The JSON it carries."""
+        return json.loads(self.data.decode() if isinstance(self.data, bytes) else self.data)
+
+    def forward(self) -> Any:
+        """Send it and return BigQuery's answer."""
+        return self._send(self.method, self.url, *self._args, **self._kwargs)

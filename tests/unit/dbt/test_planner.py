@@ -1,0 +1,472 @@
+"""
+From a recording to a plan: what is a guard, what an operation, what comes first, and what is left to dbt.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.dbt.planner import Plan, make_plan
+from cosmos_async.exceptions import PlanError
+from cosmos_async.plan import (
+    CallOperation,
+    Guard,
+    GuardKind,
+    JobOperation,
+    Level,
+    NodePlan,
+    dump_index,
+    dump_node,
+    load_index,
+    load_node,
+)
+
+ORDERS = "model.shop.orders"
+
+
+def node(unique_id: str = ORDERS, **values: Any) -> dict[str, Any]:
+    """A node as the recorder describes it."""
+    kind, package, name = unique_id.split(".")[:3]
+    return {
+        "unique_id": unique_id,
+        "resource_type": kind,
+        "name": name,
+        "fqn": [package, name],
+        "file": f"models/{name}.sql",
+        "materialized": "table",
+        "ephemeral": False,
+        "relation": ["p", "shop", name],
+        "compiled_code": "select 1",
+        "depends_on": [],
+        "attached_node": None,
+        "status": "success",
+        "message": "CREATE TABLE (0.0 rows, 0 processed)",
+        "main_job": "main",
+        **values,
+    }
+
+
+def test_node(unique_id: str, *, parents: list[str], **values: Any) -> dict[str, Any]:
+    """A data test as the recorder describes it."""
+    rule = {"severity": "error", "warn_if": "!= 0", "error_if": "!= 0"}
+    return node(
+        unique_id,
+        depends_on=parents,
+        relation=None,
+        materialized="test",
+        status="pass",
+        message=None,
+        test=rule,
+        **values,
+    )
+
+
+test_node.__test__ = False  # type: ignore[attr-defined]
+
+
+def job(
+    job_id: str = "main", sql: str = "create or replace table p.shop.orders as select 1", **values: Any
+) -> Any:
+    """A job that was recorded and not sent."""
+    return {
+        "event": "job",
+        "phase": "run",
+        "macros": [],
+        "job_id": job_id,
+        "project": "p",
+        "location": "EU",
+        "configuration": {"query": {"query": sql, "useLegacySql": False}, "labels": {"a": "b"}},
+        "kind": "CREATE_TABLE_AS_SELECT",
+        "rows": False,
+        **values,
+    }
+
+
+def read(event: str, **values: Any) -> dict[str, Any]:
+    """Something that was read."""
+    return {"event": event, "phase": "run", "macros": [], "predicted": False, **values}
+
+
+def relation(state: str = "absent", path: tuple[str, str, str] = ("p", "shop", "orders")) -> dict[str, Any]:
+    """What dbt's cache said of a relation."""
+    return read("relation", path=list(path), state=state)
+
+
+def columns(name: str, kind: str = "INTEGER") -> dict[str, Any]:
+    """A table's resource, as far as it is recorded."""
+    return {"type": "TABLE", "schema": {"fields": [{"name": name, "type": kind}]}}
+
+
+def rows(values: list[str], *, total: int | None = None, ordered: bool = True) -> dict[str, Any]:
+    """A query that was sent and answered."""
+    query = {"query": "/* dbt */ select distinct kind from p.raw.events", "useLegacySql": False}
+    return read(
+        "rows",
+        request={"project": "p", "location": "EU", "configuration": {"query": query}},
+        ordered=ordered,
+        total=len(values) if total is None else total,
+        pages={"": [{"f": [{"v": value}]} for value in values]},
+    )
+
+
+def recording(*nodes: dict[str, Any], events: dict[str, list[Any]], **values: Any) -> dict[str, Any]:
+    """A recording of these nodes."""
+    run = {"on_run_start": [], "on_run_end": 0, "listings": {"p.shop": {}}, "built": [], "parents": {}}
+    for each in nodes:
+        if each["resource_type"] != "test":
+            run["parents"][each["unique_id"]] = each["depends_on"]
+    run.update(values.pop("run", {}))
+    return {
+        "format": 1,
+        "dbt_version": "1.11.16",
+        "adapter_version": "1.12.1",
+        "invocation_id": "i",
+        "project_name": "shop",
+        "target_name": "dev",
+        "execution_project": "p",
+        "location": "EU",
+        "endpoint": None,
+        "warn_error": False,
+        "run": run,
+        "nodes": {each["unique_id"]: each for each in nodes},
+        "events": events,
+        "flags": {},
+        **values,
+    }
+
+
+def plan(recorded: dict[str, Any], **options: Any) -> Plan:
+    """Make the plan."""
+    return make_plan(
+        recorded, dag_id="d", run_id="r", created_at="2026-01-01", host="h", uploads=Path("up"), **options
+    )
+
+
+def plan_of(*events: Any, **values: Any) -> NodePlan:
+    """The plan of one model with these events."""
+    return plan(recording(node(**values), events={ORDERS: list(events)})).nodes[ORDERS]
+
+
+def kinds(made: NodePlan) -> list[str]:
+    """What the steps of a plan are."""
+    return [step.kind.value if isinstance(step, Guard) else step.purpose for step in made.steps]
+
+
+def test_a_model_without_reads_is_static_behind_its_target_s_state() -> None:
+    """The one guard that is always there does not make a node more than static."""
+    made = plan_of(relation("absent"), job())
+
+    assert (made.level, made.reason) == (Level.STATIC, "")
+    assert kinds(made) == ["target_state", "main"]
+    assert made.steps[0] == Guard(
+        GuardKind.TARGET_STATE,
+        "p.shop.orders",
+        {"project": "p", "dataset": "shop", "table": "orders"},
+        "absent",
+    )
+    main = made.steps[1]
+    assert isinstance(main, JobOperation)
+    assert main.main
+    assert (main.project, main.location) == ("p", "EU")
+    assert main.configuration["labels"] == {"a": "b"}
+
+
+def test_the_target_s_state_comes_from_the_listing_where_nothing_asked_for_it() -> None:
+    """A custom materialization may never look; a plan for another state must still not be carried out."""
+    recorded = recording(node(), events={ORDERS: [job()]}, run={"listings": {"p.shop": {"orders": "VIEW"}}})
+
+    first = plan(recorded).nodes[ORDERS].steps[0]
+
+    assert isinstance(first, Guard)
+    assert first.expected == "VIEW"
+
+
+def test_a_target_nobody_looked_at_is_left_to_dbt() -> None:
+    """Without a listing of its dataset there is nothing to compare with."""
+    recorded = recording(node(), events={ORDERS: [job()]}, run={"listings": {}})
+
+    assert plan(recorded).nodes[ORDERS].level is Level.DBT
+
+
+def test_a_read_is_a_guard_where_it_was_made() -> None:
+    """Between the operations, so that it sees what they did."""
+    made = plan_of(
+        relation("TABLE"),
+        read("table", path=["p", "shop", "orders"], answer=columns("id")),
+        job("tmp", "create or replace table p.shop.orders__dbt_tmp as select 1"),
+        read("table", path=["p", "shop", "orders"], answer=columns("id")),
+        job("main", "merge into p.shop.orders using p.shop.orders__dbt_tmp on false", kind="MERGE"),
+    )
+
+    assert kinds(made) == ["target_state", "table", "create temporary table", "table", "main"]
+    assert made.level is Level.GUARDED
+    assert made.reason == "It reads the columns of p.shop.orders."
+
+
+def test_the_same_read_twice_in_a_row_is_one_guard() -> None:
+    """Nothing happened between them that could change the answer."""
+    look = read("table", path=["p", "shop", "orders"], answer=columns("id"))
+
+    assert kinds(plan_of(relation("TABLE"), look, look, relation("TABLE"), job())) == [
+        "target_state",
+        "table",
+        "main",
+    ]
+
+
+def test_foretold_columns_are_looked_at_by_a_dry_run() -> None:
+    """Only the columns were foretold, so only they are compared."""
+    foretold = read(
+        "table", path=["p", "shop", "orders__dbt_tmp"], answer=columns("id", "int64"), predicted=True
+    )
+
+    guard = plan_of(relation("TABLE"), job("tmp"), foretold, job()).steps[2]
+
+    assert isinstance(guard, Guard)
+    assert (guard.kind, guard.predicted) == (GuardKind.SCHEMA, True)
+    assert guard.expected == [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
+    assert guard.request == {
+        "project": "p",
+        "location": "EU",
+        "configuration": {
+            "dryRun": True,
+            "query": {"query": "select * from `p.shop.orders__dbt_tmp`", "useLegacySql": False},
+        },
+    }
+
+
+def test_rows_are_compared_in_order_only_where_the_query_asks_for_one() -> None:
+    """BigQuery gives an unordered result in any order."""
+    ordered, unordered = rows(["b", "a"]), rows(["b", "a"], ordered=False)
+
+    first = plan_of(ordered, relation(), job()).steps[1]
+    second = plan_of(unordered, relation(), job()).steps[1]
+
+    assert isinstance(first, Guard)
+    assert isinstance(second, Guard)
+    assert (first.subject, first.expected) == ("select distinct kind from p.raw.events", [["b"], ["a"]])
+    assert (second.expected, second.request["ordered"]) == ([["a"], ["b"]], False)
+
+
+def test_a_result_that_was_read_in_part_is_left_to_dbt() -> None:
+    """What was not read cannot be compared."""
+    made = plan_of(rows(["a"], total=5), relation(), job())
+
+    assert made.level is Level.DBT
+    assert made.reason == "It reads only a part of the rows of select distinct kind from p.raw.events."
+
+
+def test_reads_behind_the_last_write_are_no_guards() -> None:
+    """A node that is done must not be undone by what nobody acts upon."""
+    late = read("table", path=["p", "shop", "orders"], answer=columns("id"))
+
+    assert kinds(plan_of(relation(), job(), late)) == ["target_state", "main"]
+
+
+def test_an_ephemeral_model_s_reads_are_its_children_s() -> None:
+    """dbt compiles it once; whatever it read is in the SQL of all of them."""
+    thin, thinner = "model.shop.thin", "model.shop.thinner"
+    recorded = recording(
+        node(depends_on=[thin]),
+        node(thin, ephemeral=True, depends_on=[thinner], main_job=None),
+        node(thinner, ephemeral=True, main_job=None),
+        events={ORDERS: [relation(), job()], thinner: [rows(["a"])]},
+    )
+
+    made = plan(recorded)
+
+    assert kinds(made.nodes[ORDERS]) == ["target_state", "rows", "main"]
+    assert set(made.nodes) == {ORDERS}
+
+
+def test_hooks_are_told_apart_by_the_main_statement() -> None:
+    """The log calls them as the user does."""
+    hook = {"macros": ["run_hooks"], "kind": "INSERT"}
+
+    assert kinds(plan_of(relation(), job("a", **hook), job(), job("b", **hook))) == [
+        "target_state",
+        "pre-hook",
+        "main",
+        "post-hook",
+    ]
+
+
+def test_a_flagged_node_is_left_to_dbt_without_a_step() -> None:
+    """What was recorded before the flag is dbt's to do as well."""
+    recorded = recording(node(), events={ORDERS: [relation(), job()]}, flags={ORDERS: "It has grants."})
+
+    made = plan(recorded).nodes[ORDERS]
+
+    assert (made.level, made.reason, made.steps) == (Level.DBT, "It has grants.", ())
+
+
+def test_a_node_dbt_could_not_compile_says_what_dbt_said() -> None:
+    """It fails at its own task, in dbt's words; the others are planned."""
+    made = plan_of(status="error", message="Compilation Error in model orders", main_job=None)
+
+    assert made.level is Level.DBT
+    assert made.reason.endswith("Compilation Error in model orders")
+
+
+def test_an_event_nobody_knows_is_left_to_dbt() -> None:
+    """A newer recorder may see more than this planner understands."""
+    assert plan_of(relation(), {"event": "unknown", "macros": []}, job()).level is Level.DBT
+
+
+def test_a_seed_loads_its_kept_bytes_and_says_what_dbt_says() -> None:
+    """Its message comes from the file, not from a job."""
+    seed = "seed.shop.codes"
+    drop = {
+        "event": "call",
+        "macros": [],
+        "method": "DELETE",
+        "path": "projects/p/datasets/shop/tables/codes",
+        "body": None,
+        "missing_ok": True,
+    }
+    load = job("load", kind="load", configuration={"load": {"skipLeadingRows": "1"}}, upload="abc")
+    described = node(seed, message="INSERT 3", main_job=None)
+    made = plan(recording(described, events={seed: [relation("TABLE", ("p", "shop", "codes")), drop, load]}))
+
+    steps = made.nodes[seed].steps
+
+    assert steps[1] == CallOperation("drop", "DELETE", drop["path"], None, True)
+    assert isinstance(steps[2], JobOperation)
+    assert (steps[2].upload, steps[2].upload_digest) == ("plan/uploads/abc", "abc")
+    assert made.uploads == {"abc": Path("up/abc")}
+    assert made.nodes[seed].message == "INSERT 3"
+
+
+def test_a_missing_dataset_is_created_by_each_node_that_writes_there_but_once() -> None:
+    """They share the job's name; a node that only reads there leaves it to the others."""
+    create = job("c", "create schema if not exists `p`.`shop`", kind="CREATE_SCHEMA", dataset="p.shop")
+    test = "test.shop.unique_orders"
+    recorded = recording(
+        node(),
+        test_node(test, parents=[ORDERS]),
+        events={"": [create], ORDERS: [relation(), job()], test: [job(rows=True, kind="SELECT")]},
+        run={"listings": {}},
+    )
+
+    made = plan(recorded)
+
+    second = made.nodes[ORDERS].steps[1]
+    assert isinstance(second, JobOperation)
+    assert (second.purpose, second.shared) == ("create schema", "create_schema:p.shop")
+    assert kinds(made.nodes[test]) == ["test"]
+    assert made.prelude == ()
+
+
+def test_on_run_start_comes_once_before_all_nodes_and_after_the_datasets() -> None:
+    """Hooks write into datasets that may be missing."""
+    hook = {
+        "unique_id": "operation.shop.hook",
+        "name": "shop.on-run-start.1",
+        "file": "dbt_project.yml",
+        "error": None,
+    }
+    create = job("c", "create schema if not exists `p`.`shop`", kind="CREATE_SCHEMA", dataset="p.shop")
+    recorded = recording(
+        node(),
+        events={"": [create], "operation.shop.hook": [job("h", "create table x (a int64)")], ORDERS: [job()]},
+        run={"on_run_start": [hook]},
+    )
+
+    shared = [step.shared for step in plan(recorded).prelude if isinstance(step, JobOperation)]
+
+    assert shared == ["create_schema:p.shop", "on_run_start:0.0"]
+
+
+@pytest.mark.parametrize(
+    ("event", "error", "says"),
+    [
+        (rows(["a"]), None, "its Jinja asks BigQuery something"),
+        (None, "Database Error: no such macro", "no such macro"),
+    ],
+    ids=["it reads", "it fails"],
+)
+def test_a_run_hook_that_is_not_static_is_refused_by_its_name(
+    event: Any, error: str | None, says: str
+) -> None:
+    """Before anything is submitted, with the way out."""
+    hook = {
+        "unique_id": "operation.shop.hook",
+        "name": "shop.on-run-start.1",
+        "file": "dbt_project.yml",
+        "error": error,
+    }
+    events = {"operation.shop.hook": [event] if event else []}
+
+    with pytest.raises(PlanError, match=r"shop\.on-run-start\.1") as raised:
+        plan(recording(node(), events=events, run={"on_run_start": [hook]}))
+
+    assert says in str(raised.value)
+    assert "dbt run-operation" in str(raised.value)
+
+
+def test_a_test_belongs_to_the_parent_that_is_built_last() -> None:
+    """As the DAG renders it; unit tests belong to their model."""
+    customers, test, unit = "model.shop.customers", "test.shop.rel", "unit_test.shop.orders.u"
+    recorded = recording(
+        node(),
+        node(customers, depends_on=[ORDERS]),
+        test_node(test, parents=[ORDERS, customers], attached_node=ORDERS),
+        node(unit, depends_on=[ORDERS], relation=None),
+        events={},
+        flags={unit: "A unit test compares rows inside dbt."},
+    )
+    recorded["run"]["parents"].pop(unit)
+
+    assert plan(recorded).owners == {test: customers, unit: ORDERS}
+    assert plan(recorded, detach=True).owners[test] == test
+
+
+def test_a_test_without_a_result_query_is_left_to_dbt() -> None:
+    """A package that overrides the test materialization may do anything."""
+    test = "test.shop.odd"
+    recorded = recording(test_node(test, parents=[]), events={test: [job(kind="INSERT")]})
+
+    assert plan(recorded).nodes[test].level is Level.DBT
+
+
+def test_a_warning_fails_with_warn_error() -> None:
+    """As dbt was told for the whole run."""
+    test = "test.shop.t"
+    recorded = recording(test_node(test, parents=[]), events={test: [job(rows=True)]}, warn_error=True)
+
+    rule = plan(recorded).nodes[test].test
+
+    assert rule is not None
+    assert (rule.severity, rule.warn_error) == ("ERROR", True)
+
+
+def test_nodes_dbt_does_nothing_for_are_static_without_steps() -> None:
+    """Exposures and saved queries."""
+    exposure = "exposure.shop.report"
+    described = node(
+        exposure, relation=None, status="no-op", message="NO-OP", main_job=None, materialized=None
+    )
+
+    made = plan(recording(described, events={})).nodes[exposure]
+
+    assert (made.level, made.steps, made.message) == (Level.STATIC, (), "NO-OP")
+
+
+def test_the_index_names_every_node_and_survives_its_bytes() -> None:
+    """What setup uploads is what the trigger loads."""
+    made = plan(recording(node(), events={ORDERS: [relation(), rows(["a"]), job()]}))
+
+    index = load_index(dump_index(made.index({ORDERS: "0" * 64})))
+
+    assert index.nodes[ORDERS].level is Level.GUARDED
+    assert index.nodes[ORDERS].fqn == ("shop", "orders")
+    assert load_node(dump_node(made.nodes[ORDERS])) == made.nodes[ORDERS]
+
+
+def test_a_recording_of_another_version_is_refused() -> None:
+    """Recorder and planner belong to one installation."""
+    with pytest.raises(PlanError, match="format 99"):
+        plan({**recording(events={}), "format": 99})

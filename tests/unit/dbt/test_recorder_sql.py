@@ -1,0 +1,232 @@
+"""
+What the recorder understands of SQL, and what it foretells.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cosmos_async.dbt.recorder import sql
+from cosmos_async.dbt.recorder.fields import empty_query
+from cosmos_async.dbt.recorder.overlay import Overlay
+from cosmos_async.dbt.recorder.uploads import Uploads
+
+ID = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("/* dbt; */ select 1", True),
+        ("with a as (select ';') select * from a;", True),
+        ("-- a comment\n(select 1) union all (select 2)", True),
+        ("select 1; drop table a", False),
+        ("create or replace table a.b as select 1", False),
+        ("merge into a.b using c on false when matched then delete", False),
+        ("declare x int64; select x", False),
+        ("call a.b()", False),
+        ("grant `roles/x` on table a.b to 'user:a'", False),
+        ("", False),
+    ],
+)
+def test_only_one_query_is_a_read(text: str, reads: bool) -> None:
+    """Everything else counts as a write, which is not sent."""
+    assert sql.is_read(text) is reads
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (
+            "create or replace table `p`.`d`.`t` partition by d options(x=1) as (select 1);",
+            "CREATE_TABLE_AS_SELECT",
+        ),
+        ("create table a.b (x int64)", "CREATE_TABLE"),
+        ("create or replace view a.b as select 1", "CREATE_VIEW"),
+        ("create schema if not exists `p`.`d`", "CREATE_SCHEMA"),
+        ("/* x */ merge into a.b using c on false when matched then delete", "MERGE"),
+        ("insert into a.b select 1", "INSERT"),
+        ("alter table a.b set options()", "ALTER_TABLE"),
+        ("drop table if exists a.b", "DROP_TABLE"),
+        ("declare x int64; select 1", "SCRIPT"),
+        ("select 1", "SELECT"),
+    ],
+)
+def test_the_type_of_a_statement(text: str, kind: str) -> None:
+    """In BigQuery's words, as dbt looks at them."""
+    assert sql.statement_type(text) == kind
+
+
+def test_the_query_of_a_created_table_is_found_behind_its_options() -> None:
+    """Also where an option's text or a column is called like a keyword."""
+    text = 'create or replace table `p.d.t` cluster by a OPTIONS(description="as select") as (select x as y from `p`.d.s)'
+
+    what = sql.effect(sql.statements(text)[0])
+
+    assert (what.verb, what.kind, what.path) == ("create", "TABLE", ("p", "d", "t"))
+    assert what.body == "(select x as y from `p`.d.s)"
+
+
+def test_a_table_that_does_not_exist_is_replaced_where_it_stands_as_a_table() -> None:
+    """It keeps the name that the query calls it by."""
+    subquery = "(select 1)"
+
+    replaced = sql.substitute(
+        "select t.a, `p.d.t` from `p`.`d`.`t` where 1=1 union all select a from p.d.t as u join `p.d.t` x using (a)",
+        {("p", "d", "t"): subquery},
+    )
+
+    assert replaced == (
+        "select t.a, `p.d.t` from (select 1) as `t` where 1=1 union all select a from (select 1) as u "
+        "join (select 1) x using (a)"
+    )
+
+
+def test_an_empty_query_has_the_columns_it_was_given() -> None:
+    """Nested and repeated ones included, legacy names or not."""
+    fields = [
+        {"name": "a", "type": "FLOAT"},
+        {"name": "b", "type": "RECORD", "mode": "REPEATED", "fields": [{"name": "c", "type": "int64"}]},
+    ]
+
+    assert empty_query(fields) == (
+        "(select cast(null as FLOAT64) as `a`, cast(null as ARRAY<STRUCT<`c` INT64>>) as `b` limit 0)"
+    )
+
+
+@pytest.mark.parametrize("more", ["", " limit 0", " and current_timestamp() = current_timestamp()\n limit 0"])
+def test_dbt_s_question_for_columns_is_recognised(more: str) -> None:
+    """As each version of dbt puts it."""
+    assert sql.asks_for_columns_only(
+        f"/* dbt */\nselect * from (\n select (1) as a\n) as __dbt_sbq\n where false{more}\n"
+    )
+
+
+def test_a_query_that_could_return_rows_is_not_taken_for_that() -> None:
+    """Its rows may matter."""
+    assert not sql.asks_for_columns_only("select * from (select 1) as __dbt_sbq where true limit 0")
+
+
+def nothing(query: str) -> Any:
+    """A dry run that BigQuery refuses."""
+    return None
+
+
+def overlay(**built: str) -> Overlay:
+    """What a run knows that builds these relations of dataset `shop`."""
+    made = Overlay("p")
+    made.built = {("p", "shop", name): node for name, node in built.items()}
+    return made
+
+
+def write(made: Overlay, text: str, *, by: str, dry_run: Any = nothing, there: bool = False) -> None:
+    """Note a statement that was recorded."""
+    made.apply(text, by=by, dry_run=dry_run, exists=lambda path: there)
+
+
+def test_columns_are_foretold_through_tables_that_do_not_exist_yet() -> None:
+    """Each layer is asked for with the layer below as an empty subquery, and only when it is needed."""
+    asked: list[str] = []
+
+    def dry_run(query: str) -> Any:
+        asked.append(query)
+        return ID
+
+    made = overlay()
+    made.note(("p", "shop", "seed"), by="seed", columns=[{"name": "n", "type": "string"}])
+    write(
+        made,
+        "create or replace view `p`.`shop`.`v` as select n as id from `p`.`shop`.`seed`;",
+        by="v",
+        dry_run=dry_run,
+    )
+    assert asked == []
+
+    fields = made.foretell("select * from `p`.`shop`.`v`", dry_run)
+
+    assert fields == ID
+    assert asked == [
+        "select n as id from (select cast(null as STRING) as `n` limit 0) as `seed`",
+        "select * from (select cast(null as INT64) as `id` limit 0) as `v`",
+    ]
+
+
+def test_what_cannot_be_foretold_makes_nothing_up() -> None:
+    """A table created with no query, or dropped."""
+    made = overlay()
+    write(made, "create table p.shop.a (x int64); drop table p.shop.b", by="n")
+
+    assert made.foretell("select * from p.shop.a", lambda query: ID) is None
+    assert made.foretell("select * from p.shop.b", lambda query: ID) is None
+    assert made.foretell("select * from p.shop.c", lambda query: ID) == ID
+
+
+def test_rows_that_this_run_builds_are_not_read_before() -> None:
+    """The reason names the relation and the node."""
+    made = overlay(orders="model.shop.orders")
+
+    why = made.why_not_now("select max(d) from `p`.`shop`.`orders`", reader="model.shop.pivot")
+
+    assert (
+        why
+        == "Its SQL depends on the rows of p.shop.orders, which this run builds first (model.shop.orders)."
+    )
+
+
+def test_a_node_may_read_its_own_table_as_long_as_it_has_not_written_it() -> None:
+    """An incremental model asks its table for the newest row."""
+    made = overlay(orders="model.shop.orders")
+    text = "select max(d) from shop.orders"
+
+    before = made.why_not_now(text, reader="model.shop.orders")
+    write(made, "insert into `p`.shop.orders select 1", by="model.shop.orders")
+    after = made.why_not_now(text, reader="model.shop.orders")
+
+    assert before is None
+    assert after == "Its SQL depends on the rows of p.shop.orders, which it writes itself."
+
+
+@pytest.mark.parametrize(
+    ("table", "refused"),
+    [
+        ("shop.INFORMATION_SCHEMA.TABLES", True),
+        ("`p.shop.INFORMATION_SCHEMA.TABLES`", True),
+        ("`region-eu`.INFORMATION_SCHEMA.TABLES", True),
+        ("other.INFORMATION_SCHEMA.TABLES", False),
+        ("`p.shop.ord_*`", True),
+        ("`p.shop.customers_*`", False),
+        ("p.raw.events", False),
+    ],
+)
+def test_metadata_and_wildcards_are_read_only_where_this_run_changes_nothing(
+    table: str, refused: bool
+) -> None:
+    """An empty answer of today would be taken for the truth of tonight."""
+    made = overlay(ord_1="model.shop.ord_1")
+
+    assert (made.why_not_now(f"select * from {table}", reader="n") is not None) is refused
+
+
+def test_creating_what_is_there_changes_nothing() -> None:
+    """`if not exists` on a table that exists."""
+    made = overlay()
+    write(made, "create table if not exists p.shop.audit (a int64)", by="hook", there=True)
+
+    assert made.change(("p", "shop", "audit")) is None
+
+
+def test_an_upload_in_chunks_is_kept_whole(tmp_path: Any) -> None:
+    """Large seeds come in several requests, whose total is told by the last."""
+    uploads = Uploads(str(tmp_path / "uploads"))
+    address = uploads.begin(
+        {"configuration": {}}, "http://g/upload/bigquery/v2/projects/p/jobs?uploadType=resumable"
+    )
+
+    first = uploads.receive(address, b"abc", {"content-range": "bytes 0-2/*"})
+    last = uploads.receive(address, b"de", {"Content-Range": "bytes 3-4/5"})
+
+    assert first == (3, None)
+    assert last == (5, ({"configuration": {}}, b"abcde"))
+    assert (tmp_path / "uploads" / uploads.keep(b"abcde")).read_bytes() == b"abcde"
