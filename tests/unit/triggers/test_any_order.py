@@ -90,20 +90,15 @@ def check(bench: Bench, event: TriggerEvent) -> None:
     submitted = Counter(made.spec.sql for made in bench.google.inserted_jobs)
     assert all(count == 1 for count in submitted.values()), submitted
     assert not bench.google.requests.of("jobs.cancel")
-    table = bench.google.catalog.table("p", "shop", "orders")
-    if isinstance(event, TaskSuccessEvent):
-        assert len(submitted) == 2
-        assert table is not None
-        assert table["type"] == "TABLE"
-    else:
-        # A life that ended between the drop and what follows it leaves no trace of ours: the slow way is right then.
-        assert event.payload["status"] == "dbt", event.payload
-        assert "is no longer what the plan was made for" in event.payload["dbt"][0]["reason"]
+    # Each life finds out how far the one before has come, and goes on there: real dbt is never needed.
+    assert isinstance(event, TaskSuccessEvent), (event, bench.log.text)
+    assert len(submitted) == 2
+    assert bench.google.catalog.table("p", "shop", "orders")["type"] == "TABLE"
 
 
 @given(faults=FAULTS, crashes=CRASHES)
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
