@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import uuid
 from collections.abc import Sequence
@@ -23,10 +24,13 @@ from tests.warehouse.partitions import copy_script, names_a_partition
 from tests.warehouse.rewrites import code, rewritten
 from tests.warehouse.statistics import Statistics
 
+logger = logging.getLogger(__name__)
+
 POLL_MS = 10_000
 #: How often a load or copy job is looked at, in seconds; the emulator polls queries only.
 LOOK_EVERY = 0.1
 PAGE = 10_000
+STOP_TRIES = 30
 #: The emulator works on eight jobs; more would only hold its threads.
 READERS = 8
 #: The label by which a job says how many milliseconds it wants to take at least.
@@ -165,12 +169,21 @@ class EmulatorEngine:
             await self._client.call("GET", job.project_id, "queries", emulated, params=params)
 
     async def _stop(self, job: EngineJob, emulated: str, submission: asyncio.Future[Json]) -> None:
-        """Cancel the emulator's job, and return only when it is over, so that the next write finds no other."""
+        """
+        Cancel the emulator's job, and return only when it is over, so that the next write finds no other.
+
+        The emulator interrupts the statement of the moment: between two statements, or while it prepares one, that
+        has no effect, so it is asked until the job is done. Each cancel waits up to a second.
+        """
         # It may have been refused, or have ended by itself.
         with contextlib.suppress(ApiError):
             answer = await submission
-            await self._client.call("POST", job.project_id, "jobs", emulated, "cancel")
-            await self._wait(job, answer)
+            for _ in range(STOP_TRIES):
+                if answer["status"]["state"] == "DONE":
+                    return
+                cancelled = await self._client.call("POST", job.project_id, "jobs", emulated, "cancel")
+                answer = cancelled["job"]
+            logger.error("the emulator does not stop its job %s", emulated)
 
     async def _result(self, job: EngineJob, answer: Json, elapsed_ms: int) -> JobResult:
         failure = answer["status"].get("errorResult")

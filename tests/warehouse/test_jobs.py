@@ -222,6 +222,15 @@ def test_a_script_lists_its_statements(warehouse: Warehouse, dataset: str) -> No
     assert types == {"INSERT", "SELECT"}
 
 
+def test_deleted_rows_are_not_counted(warehouse: Warehouse, dataset: str) -> None:
+    """numRows is what dbt and we report for a table."""
+    warehouse.query(f"create table {dataset}.t as select x from unnest([1, 2, 3]) as x")
+    warehouse.query(f"delete from {dataset}.t where x = 2")
+    warehouse.query(f"update {dataset}.t set x = 9 where x = 3")
+
+    assert warehouse.table(dataset, "t")["numRows"] == "2"
+
+
 def test_integer_partitions_are_remembered(warehouse: Warehouse, dataset: str) -> None:
     """As dbt compares them, and no others beside them."""
     partition = "range_bucket(number, generate_array(0, 100, 10))"

@@ -5,6 +5,7 @@ Real dbt builds the rarer kinds of models twice.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,12 @@ PANTRY = ROOT / "tests" / "projects" / "pantry"
 
 def test_the_rarer_kinds_are_built_twice(warehouse: Warehouse, tmp_path: Path) -> None:
     """Partitions of every sort, copies, microbatches, contracts, grants, materialized views, changing columns."""
-    options = {"version": "1.11", "dataset": "pantry", "artifacts": tmp_path, "project": PANTRY}
+    options: dict[str, Any] = {
+        "version": "1.11",
+        "dataset": "pantry",
+        "artifacts": tmp_path,
+        "project": PANTRY,
+    }
 
     first = dbt(warehouse, "build", **options)
     created = warehouse.table("pantry", "copied")["creationTime"]
