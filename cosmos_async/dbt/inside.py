@@ -10,6 +10,7 @@ where its modules could stand in for the user's.
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import signal
 import stat
@@ -48,6 +49,20 @@ def follow_parent() -> None:
         os._exit(130)
 
     threading.Thread(target=watch, name="follow-parent", daemon=True).start()
+
+
+def hide_location_lookups() -> None:
+    """
+    Keep warnings off the log that are no one's concern where Google's public API cannot be reached.
+
+    google-auth asks it on the side where an account's data may be, does without the answer, and urllib3 warns of each
+    attempt.
+    """
+
+    def concerns_somebody(record: logging.LogRecord) -> bool:
+        return "/allowedLocations" not in record.getMessage()
+
+    logging.getLogger("urllib3.connectionpool").addFilter(concerns_somebody)
 
 
 def split(arguments: list[str], option: str) -> tuple[str, list[str]]:
@@ -131,6 +146,7 @@ def run_dbt(arguments: list[str]) -> None:
     """Run dbt's command line as its own script does; it ends the process."""
     from dbt.cli.main import cli
 
+    hide_location_lookups()
     # dbt writes it into its artifacts as the invocation's command.
     sys.argv = ["dbt", *arguments]
     cli()
