@@ -18,9 +18,13 @@ def main(arguments: list[str]) -> NoReturn:
     """Record what dbt would do and exit: 0 when every selected node was planned or left to dbt."""
     if len(arguments) < 3 or arguments[0] != "--out" or arguments[2] != "--":
         raise SystemExit("usage: recorder --out RECORDING.json -- DBT_ARGUMENTS...")
-    from .inside import follow_parent  # type: ignore[import-not-found]  # loaded by __main__
+    from .inside import (  # type: ignore[import-not-found]  # loaded by __main__
+        follow_parent,
+        hide_location_lookups,
+    )
 
     follow_parent()
+    hide_location_lookups()
     out, dbt_arguments = os.path.abspath(arguments[1]), arguments[3:]
     versions = _versions()
     recording, flags = _install(os.path.join(os.path.dirname(out), "uploads"))
