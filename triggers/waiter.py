@@ -66,8 +66,11 @@ class Waiter:
         self._next_look = 0.0
 
     def __repr__(self) -> str:
-        watched = sum(len(watches) for watches in self._watches.values())
-        return f"<Waiter free long polls: {self._free_polls}, listed jobs: {watched}>"
+        return f"<Waiter free long polls: {self._free_polls}, listed jobs: {self._watched}>"
+
+    @property
+    def _watched(self) -> int:
+        return sum(len(watches) for watches in self._watches.values())
 
     async def wait(self, resource: Json, *, deadline: float | None = None) -> Json:
         """
@@ -84,7 +87,7 @@ class Waiter:
             ref = JobRef.of(resource)
             if self._may_poll(resource):
                 resource = await self._long_poll(resource, looks, deadline)
-            elif looks < len(QUICK_LOOKS) and len(self._watches.get(ref.project, ())) < FEW:
+            elif not _is_query(resource) and looks < len(QUICK_LOOKS) and self._watched < FEW:
                 await self._clock.sleep(QUICK_LOOKS[looks])
                 resource = await self._look(ref, deadline)
             elif ref.project not in self._lists_refused:
@@ -109,8 +112,7 @@ class Waiter:
     # -- long polls ---------------------------------------------------------------------------------------------------
 
     def _may_poll(self, resource: Json) -> bool:
-        is_query = "query" in resource.get("configuration", {})
-        return is_query and self._free_polls > 0 and not self._polls_refused
+        return _is_query(resource) and self._free_polls > 0 and not self._polls_refused
 
     async def _long_poll(self, resource: Json, looks: int, deadline: float | None) -> Json:
         """Return the job after a long poll, or as it was if the poll has no news."""
@@ -206,3 +208,7 @@ class Waiter:
         at = max(self._clock.now() + wait, self._next_look)
         self._next_look = at + 1 / LOOKS_PER_SECOND
         await self._clock.sleep(at - self._clock.now())
+
+
+def _is_query(resource: Json) -> bool:
+    return "query" in resource.get("configuration", {})
