@@ -38,7 +38,7 @@ def run_shop(stage: Stage, days: Sequence[int]) -> ShopRuns:
     ends = []
     for day in days:
         run_id = stage.airflow.trigger(DAG_ID, f"day-{day}", {"day": day})
-        ends.append(stage.airflow.wait_for_run(DAG_ID, run_id, 240))
+        ends.append(stage.airflow.wait_for_run(DAG_ID, run_id, 400))
     return ShopRuns(stage, tuple(ends))
 
 
