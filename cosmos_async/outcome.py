@@ -69,7 +69,9 @@ class Outcome:
     failures: int | None = None  #: a test's failing rows
     adapter_response: dict[str, Any] = field(default_factory=dict)
     jobs: tuple[JobRecord, ...] = ()
-    batch_results: dict[str, Any] | None = None  #: a microbatch model's batches; `dbt retry` goes on from them
+    batch_results: dict[str, Any] | None = (
+        None  #: a microbatch model's batches; `dbt retry` goes on from them
+    )
 
     @property
     def seconds(self) -> float:

@@ -78,7 +78,9 @@ def max_concurrent_jobs() -> int:
     if value is None:
         return 0
     if not value.isdigit():
-        raise ConfigError(f"Setting [cosmos_async] max_concurrent_jobs is {value!r}. Set it to a number, 0 for no limit.")
+        raise ConfigError(
+            f"Setting [cosmos_async] max_concurrent_jobs is {value!r}. Set it to a number, 0 for no limit."
+        )
     return int(value)
 
 

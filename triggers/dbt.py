@@ -16,10 +16,12 @@ from cosmos_async.plan import Index
 from cosmos_async.store import outcome_object
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.bigquery import JobRef
-from cosmos_async.triggers.executor import End, Run, cancel_jobs, execute, execute_prelude
+from cosmos_async.triggers.cancel import cancel_jobs
+from cosmos_async.triggers.executor import End, Run, execute, execute_prelude
+from cosmos_async.triggers.folders import folder_of
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.session import Session, shared_session
-from cosmos_async.triggers.storage import folder_of, read_index, read_node, store_identity
+from cosmos_async.triggers.storage import read_index, read_node, store_identity
 from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts, plan_address
 from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
 from cosmos_async.triggers.works import Result, nodes_of
@@ -39,8 +41,9 @@ class BigQueryDbtTrigger(EndingTrigger):
     Execute what setup planned for one task.
 
     Args:
-        work: ``node``, ``tests`` (those the node owns), ``build`` (both) or ``all_tests``.
-        unique_id: dbt's id of the node; None for ``all_tests``.
+        work: ``node``, ``tests`` (those the node owns), ``build`` (both), ``others`` (tests that belong to no node)
+            or ``all_tests``.
+        unique_id: dbt's id of the node; None for the last two.
         setup_task_id: The setup task's full id.
         identity: Names of the credentials; no secrets.
         succeeds_in_triggerer: Whether the trigger ends the task when all went well.

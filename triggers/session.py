@@ -246,8 +246,3 @@ async def _finish(coroutine: Coroutine[Any, Any, None], *, timeout: float) -> No
         raise
     if not task.done():
         task.cancel()
-
-
-def default_clock() -> Clock:
-    """Return the real clock."""
-    return _real_clock

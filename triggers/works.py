@@ -40,14 +40,16 @@ def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
 
     Args:
         index: The run's table of contents.
-        work: ``node``, ``tests``, ``build`` or ``all_tests``.
-        unique_id: The node, for all but the last.
+        work: ``node``, ``tests``, ``build``, ``others`` or ``all_tests``.
+        unique_id: The node, for all but the last two.
 
     Raises:
         PlanNotFound: Setup did not plan the node.
     """
     if work == "all_tests":
         return [index.all_tests()]
+    if work == "others":
+        return [index.other_tests()]
     if unique_id is None:
         raise PlanNotFound(f"work {work!r} needs the unique id of a node")
     if work == "tests":

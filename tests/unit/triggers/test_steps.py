@@ -131,6 +131,11 @@ def test_the_tests_of_a_node_are_those_it_owns() -> None:
     assert nodes_of(found, "all_tests", None) == [["t1", "t2"]]
 
 
+def test_tests_without_an_owner_are_executed_together() -> None:
+    """Those of sources, and unit tests whose model has no test task."""
+    assert nodes_of(index(m=None, t1="m", t2=None, u1=None), "others", None) == [["t2", "u1"]]
+
+
 @pytest.mark.parametrize("work", ["node", "build"])
 def test_a_node_without_a_plan_is_an_error(work: str) -> None:
     """Silence would be taken for success."""

@@ -12,10 +12,9 @@ from cosmos_async.exceptions import PlanDamaged, PlanNotFound, StoreError
 from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Level
 from cosmos_async.store import PlanAddress, index_object
+from cosmos_async.triggers.folders import LocalFolder, ObjectMissing
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.storage import (
-    LocalFolder,
-    ObjectMissing,
     delete_folder,
     read_index_bytes,
     read_object,
