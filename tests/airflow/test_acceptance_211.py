@@ -33,4 +33,4 @@ def test_what_the_shop_built_on_airflow_211_is_there(shop_211: ShopRuns) -> None
     """Success means tables."""
     query = "select count(*) as orders, sum(amount) as amount from `shop-project`.shop_marts.orders"
 
-    assert shop_211.stage.warehouse.query(query) == [{"orders": "10", "amount": "413.75"}]
+    assert shop_211.stage.warehouse.query(query) == [{"orders": "10", "amount": "330.3"}]
