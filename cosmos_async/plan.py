@@ -156,6 +156,10 @@ class Index:
         """Return the tests that the test task of *unique_id* executes, sorted."""
         return sorted(test for test, entry in self.nodes.items() if entry.owner == unique_id)
 
+    def other_tests(self) -> list[str]:
+        """Return the tests that belong to no node's task, sorted."""
+        return [test for test in self.all_tests() if self.nodes[test].owner is None]
+
     def all_tests(self) -> list[str]:
         """Return every test of the run, sorted."""
         return sorted(

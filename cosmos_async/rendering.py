@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cosmos_async import settings
 from cosmos_async.compat import BaseOperator, TaskGroup
 from cosmos_async.constants import (
+    OTHER_TESTS_TASK_ID,
     RESULTS_TASK_ID,
     SETUP_TASK_ID,
     TEARDOWN_TASK_ID,
@@ -126,7 +127,7 @@ class Renderer:
             last = [self._test_everything(last)]
         elif self._behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD):
             last += self._connect_tests()
-            self._mention_parentless_tests()
+            last = self._other_tests(last)
         self._close(last)
 
     # Nodes
@@ -327,15 +328,25 @@ class Renderer:
                 connect(task, self.placed[child].first)
         return task
 
-    def _mention_parentless_tests(self) -> None:
-        tests = self.graph.parentless_tests
-        if tests:
-            logger.info(
-                "%d tests of %s stand on sources alone and belong to no task; TestBehavior.AFTER_ALL runs them: %s",
-                len(tests),
-                self.graph.project_name,
-                ", ".join(tests[:5]),
-            )
+    def _other_tests(self, last: list[Any]) -> list[Any]:
+        """
+        Add a task for the tests that belong to no node's task, where there are any.
+
+        They stand on sources alone, or are unit tests of a model that Cosmos gives no test task.
+        """
+        homeless = self.graph.parentless_tests
+        if self._behavior is TestBehavior.AFTER_EACH:
+            homeless += [
+                unique_id
+                for unique_id, model in self.graph.unit_tests.items()
+                if model is None or not self._has_test_task(self.graph.nodes[model])
+            ]
+        if not homeless:
+            return last
+        task = self._task(DbtTestAsyncOperator, OTHER_TESTS_TASK_ID, self.task_group, work="others")
+        for leaf in last or [self.setup]:
+            connect(leaf, task)
+        return [task]
 
     # Edges
 

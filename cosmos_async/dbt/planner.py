@@ -218,11 +218,12 @@ def _owners(recording: Json, *, attached: bool, detach: bool) -> dict[str, str]:
     nodes = recording["nodes"]
     tests = {unique_id: node for unique_id, node in nodes.items() if node["resource_type"] == "test"}
     project = recording["run"]["parents"]  # of everything the project builds, selected or not
+    parents_of = {
+        unique_id: [parent for parent in node["depends_on"] if parent in nodes and parent in project]
+        for unique_id, node in tests.items()
+    }
     owners = assign_owners(
-        {
-            unique_id: [parent for parent in node["depends_on"] if parent in nodes and parent in project]
-            for unique_id, node in tests.items()
-        },
+        parents_of,
         project,
         {
             unique_id: node["attached_node"] if node["attached_node"] in nodes else None
@@ -232,10 +233,14 @@ def _owners(recording: Json, *, attached: bool, detach: bool) -> dict[str, str]:
         else None,
         detach=detach,
     )
+    # The nodes that have a test task in the DAG; see cosmos_async.rendering.
+    with_test_task = {
+        parent for parents in parents_of.values() for parent in parents if len(parents) == 1 or not detach
+    }
     for unique_id, node in nodes.items():
         if node["resource_type"] == "unit_test":
             # It names its model first, then what the model reads.
             model = next((parent for parent in node["depends_on"] if parent in nodes), None)
-            if model is not None:
+            if model is not None and (model in with_test_task or not attached):
                 owners[unique_id] = model
     return owners

@@ -98,7 +98,13 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
         if resource.get("resource_type") == DbtResourceType.TEST.value
         and (chosen is None or unique_id in chosen)
     }
-    return Graph((manifest.get("metadata") or {}).get("project_name") or "", nodes, tests)
+    unit_tests = {
+        # It names its model first, then what the model reads.
+        unique_id: next(iter(_parents(resource, nodes)), None)
+        for unique_id, resource in sorted((manifest.get("unit_tests") or {}).items())
+        if chosen is None or unique_id in chosen
+    }
+    return Graph((manifest.get("metadata") or {}).get("project_name") or "", nodes, tests, unit_tests)
 
 
 def _parents(resource: dict[str, Any], among: Collection[str]) -> tuple[str, ...]:

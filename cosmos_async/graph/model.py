@@ -15,7 +15,7 @@ from cosmos_async.constants import DbtResourceType
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.ownership import owners_by_depth
 
-FORMAT = 1  # of the kept JSON; another number is as good as nothing kept
+FORMAT = 2  # of the kept JSON; another number is as good as nothing kept
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,9 @@ class Graph:
     project_name: str  #: dbt's name for it
     nodes: dict[str, Node]
     tests: dict[str, Test]
+    unit_tests: dict[str, str | None] = field(
+        default_factory=dict
+    )  #: each one's model, if it is selected, too
 
     @cached_property
     def tested(self) -> frozenset[str]:
@@ -192,6 +195,10 @@ class Graph:
                 ]
                 for test in self.tests.values()
             ],
+            "unit_tests": {
+                unique_id: None if model is None else position[model]
+                for unique_id, model in self.unit_tests.items()
+            },
         }
 
     @classmethod
@@ -228,6 +235,10 @@ class Graph:
                 )
                 for row in document["tests"]
             }
-            return cls(document["project_name"], nodes, tests)
+            unit_tests = {
+                unique_id: None if index is None else ids[index]
+                for unique_id, index in document["unit_tests"].items()
+            }
+            return cls(document["project_name"], nodes, tests, unit_tests)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ValueError(f"not a graph: {error!r}") from error

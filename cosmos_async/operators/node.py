@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cosmos_async.invocation import DbtInvocation
     from cosmos_async.operators.setup import SetupAsyncOperator
 
-WORKS = ("node", "tests", "build", "all_tests")
+WORKS = ("node", "tests", "build", "others", "all_tests")
+WITHOUT_NODE = ("others", "all_tests")
 
 
 class DbtNodeAsyncOperator(TriggererOperator):
@@ -27,12 +28,13 @@ class DbtNodeAsyncOperator(TriggererOperator):
 
     Args:
         unique_id: dbt's unique id of the node; for ``work="tests"`` the node whose tests are executed; None only for
-            ``work="all_tests"``.
+            ``work="all_tests"`` and ``"others"``.
         setup: The setup task that plans this node. Give either this or the three below.
         setup_task_id: The setup task's full id, task group included.
         identity: Who submits the jobs: ``{"conn_id": ...}`` or the place of a target in a ``profiles.yml``.
         dbt: The invocation to use where the node needs real dbt.
-        work: ``node``, ``tests`` (those the node owns), ``build`` (both), or ``all_tests``.
+        work: ``node``, ``tests`` (those the node owns), ``build`` (both), ``others`` (tests that belong to no
+            node), or ``all_tests``.
         kwargs: See :class:`TriggererOperator`.
     """
 
@@ -58,10 +60,10 @@ class DbtNodeAsyncOperator(TriggererOperator):
             raise ConfigError(
                 f"work is {self.work!r} in task {self.task_id}; it must be one of {', '.join(WORKS)}."
             )
-        if (unique_id is None) != (self.work == "all_tests"):
+        if (unique_id is None) != (self.work in WITHOUT_NODE):
             raise ConfigError(
                 f"task {self.task_id} needs unique_id, dbt's id of its node such as model.shop.orders "
-                "(and only work='all_tests' goes without)."
+                "(and only the works 'others' and 'all_tests' go without)."
             )
         if setup is not None:
             setup_task_id, identity, dbt = setup.task_id, setup.identity, setup.dbt

@@ -202,16 +202,20 @@ class SetupAsyncOperator(BaseOperator):
         self.log.info(
             "Recording `dbt %s`: dbt reads the warehouse, and nothing is changed there.", " ".join(arguments)
         )
-        begun = datetime.now(timezone.utc).isoformat()
+        begun = datetime.now(timezone.utc)
         finished = dbt.record(arguments, recording)
         if finished.exit_code != 0:
             raise dbt.failure(arguments, finished)
         instance = context["ti"]
+        recorded = json.loads(recording.read_bytes())
+        if recorded["started_at"]:
+            # dbt's own `run_started_at`, in UTC without saying so: what real dbt runs later must see the same.
+            begun = datetime.fromisoformat(recorded["started_at"]).replace(tzinfo=timezone.utc)
         return make_plan(
-            json.loads(recording.read_bytes()),
+            recorded,
             dag_id=instance.dag_id,
             run_id=instance.run_id,
-            created_at=begun,
+            created_at=begun.isoformat(),
             host=socket.gethostname(),
             uploads=recording.parent / "uploads",
             # Where a node and its tests are one task, ties between owners must fall the same way for every test.

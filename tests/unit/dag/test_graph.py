@@ -13,7 +13,7 @@ import pytest
 from cosmos_async.exceptions import ConfigError, ProjectError
 from cosmos_async.graph.cache import GraphCache, locked, make_folder, scan
 from cosmos_async.graph.manifest import graph_of, read_manifest
-from cosmos_async.graph.model import Graph
+from cosmos_async.graph.model import FORMAT, Graph
 
 MODEL = "model.corner_shop."
 
@@ -64,6 +64,19 @@ def test_tests_of_sources_are_known_to_belong_nowhere(manifest: dict[str, Any]) 
     ]
 
 
+def test_a_unit_test_knows_its_model(manifest: dict[str, Any]) -> None:
+    """dbt keeps unit tests beside the nodes; whether one is selected decides as for any test."""
+    unit = {
+        "unit_test.shop.orders.adds_up": {"depends_on": {"nodes": [f"{MODEL}orders", f"{MODEL}stg_orders"]}}
+    }
+
+    graph = graph_of({**manifest, "unit_tests": unit})
+
+    assert graph.unit_tests == {"unit_test.shop.orders.adds_up": f"{MODEL}orders"}
+    assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+    assert graph_of({**manifest, "unit_tests": unit}, {f"{MODEL}orders"}).unit_tests == {}
+
+
 def test_a_graph_survives_being_kept(manifest: dict[str, Any]) -> None:
     """As JSON text, every field of it."""
     graph = graph_of(manifest)
@@ -72,7 +85,7 @@ def test_a_graph_survives_being_kept(manifest: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [{}, {"format": 0}, {"format": 1, "nodes": [[1]]}, {"format": 1, "nodes": 3}]
+    "document", [{}, {"format": 0}, {"format": FORMAT, "nodes": [[1]]}, {"format": FORMAT, "nodes": 3}]
 )
 def test_something_else_that_is_kept_is_no_graph(document: dict[str, Any]) -> None:
     """An older version's, say."""

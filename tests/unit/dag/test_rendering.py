@@ -29,11 +29,28 @@ def above(dag: DAG, task_id: str) -> set[str]:
 @pytest.mark.parametrize("detach", [False, True], ids=["with their nodes", "detached"])
 @pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
 def test_task_ids_are_those_of_cosmos(make_dag: MakeDag, behavior: TestBehavior, detach: bool) -> None:
-    """A migrated DAG keeps its history; only the task for results is new."""
+    """A migrated DAG keeps its history; new are the tasks for results and for tests that Cosmos leaves out."""
     dag = make_dag(RenderConfig(test_behavior=behavior, should_detach_multiple_parents_tests=detach))
 
     expected = COSMOS[behavior.value + ("+detach" if detach else "")]
-    assert sorted(set(dag.task_ids) - {"dbt_results_async"}) == expected
+    assert sorted(set(dag.task_ids) - {"dbt_results_async", "dbt_other_tests_async"}) == expected
+
+
+@pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
+def test_tests_that_belong_to_no_node_have_a_task_of_their_own(
+    make_dag: MakeDag, behavior: TestBehavior
+) -> None:
+    """A test of a source runs in `dbt build`, so it runs here, after the nodes; a failing one fails the run."""
+    dag = make_dag(RenderConfig(test_behavior=behavior))
+
+    assert ("dbt_other_tests_async" in dag.task_ids) == (
+        behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD)
+    )
+    if "dbt_other_tests_async" in dag.task_ids:
+        task = dag.get_task("dbt_other_tests_async")
+        assert (task.work, task.unique_id) == ("others", None)
+        assert {"order_history.test", "order_history_model_build"} & above(dag, task.task_id)
+        assert task.downstream_task_ids == {"dbt_results_async"}
 
 
 def test_a_nodes_group_is_named_like_the_node(make_dag: MakeDag) -> None:

@@ -424,6 +424,15 @@ def test_a_test_belongs_to_the_parent_that_is_built_last() -> None:
     assert plan(recorded, detach=True).owners[test] == test
 
 
+def test_a_unit_test_belongs_to_its_model_where_that_has_a_test_task() -> None:
+    """Cosmos gives no test task to a model whose only tests are unit tests; its build task has them all."""
+    unit = "unit_test.shop.orders.u"
+    recorded = recording(node(), test_node(unit, parents=[ORDERS], resource_type="unit_test"), events={})
+
+    assert plan(recorded).owners == {}
+    assert plan(recorded, attached=False).owners == {unit: ORDERS}
+
+
 def test_a_test_without_a_result_query_is_left_to_dbt() -> None:
     """A package that overrides the test materialization may do anything."""
     test = "test.shop.odd"
