@@ -52,5 +52,10 @@ _OPTIONS = {
         example="https://bigquery-psc.p.googleapis.com",
     ),
     "storage_endpoint": _option("Root of Cloud Storage's API, where it is not Google's public one."),
+    "max_concurrent_jobs": _option(
+        "How many BigQuery jobs one triggerer runs at once per credentials; 0 sets no limit. Tasks that start in the "
+        "triggerer pass by Airflow's pools.",
+        default="0",
+    ),
     "cache_dir": _option("Local folder for rendered graphs, dbt's partial parse and virtual environments."),
 }
