@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from typing import Any, NoReturn
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> NoReturn:
     os.environ.pop(SENTINEL, None)
     if endpoint:
         os.environ[SENTINEL] = endpoint
+        # Behind a private endpoint Google's client may look in vain for public hosts it can do without.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     _run(dbt_arguments)
     _write(out, _document(recording, versions, dbt_arguments, flags()))
     raise SystemExit(0)
