@@ -23,7 +23,9 @@ MART = "select name, city, orders, spent, last_order from `{project}`.shop_marts
 
 def read_outcomes(stage: Stage, dag_id: str, run_id: str) -> list[Outcome]:
     """Return what became of each node of a run, from the artifacts that the run left in the store."""
-    names = [name for name in stage.stored_names(f"dbt/{dag_id}/") if name.endswith(f"/{run_id}/outcomes.json")]
+    names = [
+        name for name in stage.stored_names(f"dbt/{dag_id}/") if name.endswith(f"/{run_id}/outcomes.json")
+    ]
     found: list[Outcome] = []
     for name in names:
         found.extend(load_outcome(json.dumps(each).encode()) for each in json.loads(stage.stored(name)))
@@ -35,7 +37,7 @@ def print_nodes(stage: Stage, dag_id: str, end: RunEnd) -> None:
     rows = [
         (
             outcome.unique_id.split(".", 2)[0],
-            outcome.unique_id.split(".")[2],
+            _short(outcome.unique_id.split(".")[2]),
             outcome.level.value,
             outcome.status.value,
             f"{outcome.seconds:.1f}",
@@ -74,6 +76,11 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: set
             for at, (cell, width) in enumerate(zip(row, widths))
         ]
         print("  ".join(cells).rstrip())
+
+
+def _short(name: str, longest: int = 40) -> str:
+    """Return *name*, cut to a column's width."""
+    return name if len(name) <= longest else f"{name[: longest - 3]}..."
 
 
 def _main_job(outcome: Outcome) -> str:

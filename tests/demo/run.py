@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from tests.airflow.metadata import TaskState
     from tests.airflow.stage import Stage
 
-STATE = ROOT / ".demo"
 DAG_ID = "shop"
 DAYS = {
     1: "first run: everything is built from nothing",
@@ -85,22 +84,22 @@ def print_failures(stage: Stage, run_id: str, task_ids: list[str]) -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def alone(state: Path) -> Iterator[None]:
     """
     Own the state folder, emptied.
 
     Raises:
         SystemExit: Another demonstration uses it.
     """
-    STATE.mkdir(exist_ok=True)
-    with (STATE / "lock").open("w") as lock:
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit(
-                f"Another demonstration is using {STATE}. End it (Ctrl-C where it runs), then try again."
+                f"Another demonstration is using {state}. End it (Ctrl-C where it runs), then try again."
             )
-        for old in STATE.iterdir():
+        for old in state.iterdir():
             if old.is_dir():
                 shutil.rmtree(old)
         yield
@@ -123,12 +122,16 @@ def main() -> int:
     parser.add_argument(
         "--job-ms", type=int, default=0, help="how many milliseconds each BigQuery job takes at least"
     )
+    parser.add_argument(
+        "--state", type=Path, default=ROOT / ".demo", help="the folder for everything it keeps"
+    )
     options = parser.parse_args()
+    state: Path = options.state.absolute()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with (
-            alone(),
-            start_stage("3.3", STATE, ROOT / "tests/demo/dags", job_ms=options.job_ms, say=say) as stage,
+            alone(state),
+            start_stage("3.3", state, ROOT / "tests/demo/dags", job_ms=options.job_ms, say=say) as stage,
         ):
             say(f"Airflow is up: {stage.airflow.url} (login {stage.airflow.user} / {stage.airflow.password})")
             stage.airflow.wait_for_dag(DAG_ID)
@@ -142,9 +145,9 @@ def main() -> int:
         print("\ninterrupted; all processes have been ended")
         return 130
     except (DagNotUsable, ProcessEnded, TimedOut, FileNotFoundError) as error:
-        print(f"\n{error}\n\nThe logs are in {STATE}.", file=sys.stderr)
+        print(f"\n{error}\n\nThe logs are in {state}.", file=sys.stderr)
         return 1
-    say(f"everything has ended. The logs are in {STATE.relative_to(ROOT)}/.")
+    say(f"everything has ended. The logs are in {state}.")
     return 0 if well else 1
 
 
