@@ -320,6 +320,9 @@ def test_progress_is_told_beside_dbt_s_own_lines(recorded: Recorded) -> None:
 
     assert counted[-1][0] == counted[-1][1] == str(len(recorded.plan.nodes))
     assert "OK created sql view model shop.as_view" in recorded.ended.output
+    # A test that was only planned has not passed.
+    assert re.search(r"\d+ of \d+ PASS", recorded.ended.output) is None
+    assert re.search(r"\d+ of \d+ OK test .*\[planned in", recorded.ended.output)
     assert "PRIVATE KEY" not in recorded.ended.output
 
 

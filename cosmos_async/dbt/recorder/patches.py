@@ -12,6 +12,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from .describe import describe
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
 from .journal import RUN, Journal
+from .lines import tests_say_planned
 from .overlay import Overlay
 from .wire import Wire
 
@@ -251,12 +252,13 @@ class Recording:
         def recording(runner: Any, manifest: Any) -> Any:
             result = safe_run(runner, manifest)
             self._describe(runner, result)
-            if str(result.status) in ("success", "pass") and result.message:
+            if str(result.status) == "pass" or (str(result.status) == "success" and result.message):
                 result.message = NEEDS_DBT if runner.node.unique_id in self.journal.flags else "planned"
             return result
 
         BaseRunner.compile_and_execute = planning
         BaseRunner.safe_run = recording
+        tests_say_planned()
 
     def _beyond_us(self, runner: Any, manifest: Any) -> str | None:
         """Return why a node is not even tried."""
