@@ -7,7 +7,7 @@ Two entries, one trigger: Airflow starts the trigger by itself where it can (``s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosmos_async.compat import (
     ENDS_IN_TRIGGERER,
@@ -18,6 +18,9 @@ from cosmos_async.compat import (
 )
 from cosmos_async.exceptions import ConfigError
 
+if TYPE_CHECKING:
+    from cosmos_async.operators.setup import SetupAsyncOperator
+
 COMPLETIONS = ("auto", "triggerer", "worker")
 
 
@@ -26,6 +29,9 @@ class TriggererOperator(BaseOperator):
     Base of the tasks whose work is a trigger's.
 
     Args:
+        setup: The setup task of the run. Give either this or the two below.
+        setup_task_id: Its full id, task group included.
+        identity: Who acts: ``{"conn_id": ...}`` or the place of a target in a ``profiles.yml``.
         completion: Where the task ends. ``auto``: in the triggerer, unless something of the task can only run on a
             worker (success callbacks, listeners, outlets, overridden hooks). ``triggerer`` and ``worker`` overrule.
         kwargs: Airflow's own arguments of a task.
@@ -35,17 +41,38 @@ class TriggererOperator(BaseOperator):
     template_ext: tuple[str, ...] = ()
     trigger_classpath: str
 
-    def __init__(self, *, completion: str = "auto", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        setup: SetupAsyncOperator | None = None,
+        setup_task_id: str | None = None,
+        identity: dict[str, Any] | None = None,
+        completion: str = "auto",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        if setup is not None:
+            setup_task_id, identity = setup.task_id, setup.identity
+        if setup_task_id is None or identity is None:
+            raise ConfigError(
+                f"task {self.task_id} does not know its run: give it setup=<the SetupAsyncOperator>."
+            )
         if completion not in COMPLETIONS:
             raise ConfigError(
                 f"completion is {completion!r} in task {self.task_id}; it must be one of {', '.join(COMPLETIONS)}."
             )
+        self.setup_task_id = setup_task_id
+        self.identity = identity
         self.completion = completion
 
     def trigger_kwargs(self) -> dict[str, Any]:
         """Return the trigger's arguments: small, JSON-able, free of secrets, fixed when the DAG is parsed."""
-        raise NotImplementedError
+        return {
+            "setup_task_id": self.setup_task_id,
+            "identity": self.identity,
+            "succeeds_in_triggerer": self.succeeds_in_triggerer,
+            "fails_in_triggerer": self.fails_in_triggerer,
+        }
 
     def prepare_start(self) -> None:
         """Let Airflow start the trigger without a worker, where it can; for the end of a subclass' ``__init__``."""

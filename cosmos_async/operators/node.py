@@ -29,10 +29,8 @@ class DbtNodeAsyncOperator(TriggererOperator):
     Args:
         unique_id: dbt's unique id of the node; for ``work="tests"`` the node whose tests are executed; None only for
             ``work="all_tests"`` and ``"others"``.
-        setup: The setup task that plans this node. Give either this or the three below.
-        setup_task_id: The setup task's full id, task group included.
-        identity: Who submits the jobs: ``{"conn_id": ...}`` or the place of a target in a ``profiles.yml``.
-        dbt: The invocation to use where the node needs real dbt.
+        setup: The setup task that plans this node; without it, see :class:`TriggererOperator`.
+        dbt: The invocation to use where the node needs real dbt; the setup task's own by default.
         work: ``node``, ``tests`` (those the node owns), ``build`` (both), ``others`` (tests that belong to no
             node), or ``all_tests``.
         kwargs: See :class:`TriggererOperator`.
@@ -48,13 +46,11 @@ class DbtNodeAsyncOperator(TriggererOperator):
         *,
         unique_id: str | None = None,
         setup: SetupAsyncOperator | None = None,
-        setup_task_id: str | None = None,
-        identity: dict[str, Any] | None = None,
         dbt: DbtInvocation | None = None,
         work: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(setup=setup, **kwargs)
         self.work = work or self.default_work
         if self.work not in WORKS:
             raise ConfigError(
@@ -65,29 +61,14 @@ class DbtNodeAsyncOperator(TriggererOperator):
                 f"task {self.task_id} needs unique_id, dbt's id of its node such as model.shop.orders "
                 "(and only the works 'others' and 'all_tests' go without)."
             )
-        if setup is not None:
-            setup_task_id, identity, dbt = setup.task_id, setup.identity, setup.dbt
-        if setup_task_id is None or identity is None:
-            raise ConfigError(
-                f"task {self.task_id} does not know its plan: give it setup=<the SetupAsyncOperator>."
-            )
         self.unique_id = unique_id
-        self.setup_task_id = setup_task_id
-        self.identity = identity
-        self.dbt = dbt
+        self.dbt = dbt or (setup.dbt if setup is not None else None)
         self.processes: Any = None  # dbt's, where a worker runs it
         self.prepare_start()
 
     def trigger_kwargs(self) -> dict[str, Any]:
         """Return the trigger's arguments."""
-        return {
-            "work": self.work,
-            "unique_id": self.unique_id,
-            "setup_task_id": self.setup_task_id,
-            "identity": self.identity,
-            "succeeds_in_triggerer": self.succeeds_in_triggerer,
-            "fails_in_triggerer": self.fails_in_triggerer,
-        }
+        return {"work": self.work, "unique_id": self.unique_id, **super().trigger_kwargs()}
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> None:
         """

@@ -4,9 +4,7 @@ A dbt that talks to the stand-in: the project, its profile and the interpreters 
 
 from __future__ import annotations
 
-import asyncio
 import textwrap
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +17,7 @@ from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.invocation import DbtInvocation
 from cosmos_async.testing import FakeGoogle
+from tests.served import served_google
 
 ROOT = Path(__file__).parents[3]
 KITCHEN = ROOT / "tests" / "projects" / "kitchen"
@@ -41,18 +40,8 @@ def executable(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def google() -> Iterator[FakeGoogle]:
     """A stand-in that serves from a thread of its own, as dbt is waited for."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    fake = FakeGoogle(project_id="kitchen-project")
-    try:
-        asyncio.run_coroutine_threadsafe(fake.start(), loop).result(30)
+    with served_google("kitchen-project") as fake:
         yield fake
-        asyncio.run_coroutine_threadsafe(fake.aclose(), loop).result(30)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 @pytest.fixture

@@ -133,14 +133,12 @@ def test_a_test_task_without_a_node_executes_all_tests() -> None:
     ("cls", "arguments", "message"),
     [
         pytest.param(DbtRunAsyncOperator, {"unique_id": None}, "task t needs unique_id", id="no node"),
-        pytest.param(DbtRunAsyncOperator, {"setup_task_id": None}, "does not know its plan", id="no setup"),
+        pytest.param(DbtRunAsyncOperator, {"setup_task_id": None}, "does not know its run", id="no setup"),
         pytest.param(DbtRunAsyncOperator, {"work": "both"}, "work is 'both' in task t", id="unknown work"),
         pytest.param(
             DbtRunAsyncOperator, {"completion": "x"}, "completion is 'x' in task t", id="unknown completion"
         ),
-        pytest.param(
-            TeardownAsyncOperator, {"identity": None}, "does not know what to delete", id="teardown"
-        ),
+        pytest.param(TeardownAsyncOperator, {"identity": None}, "does not know its run", id="teardown"),
     ],
 )
 def test_a_wrong_argument_is_named_when_the_dag_is_parsed(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,23 +15,14 @@ from cosmos_async.exceptions import ConfigError, CosmosAsyncError, ProfileError,
 from cosmos_async.operators import SetupAsyncOperator
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 from cosmos_async.testing import FakeGoogle
+from tests.served import served_google
 
 
 @pytest.fixture
 def google() -> Iterator[FakeGoogle]:
     """A stand-in in a thread of its own, as an operator enters its own event loop."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    fake = FakeGoogle(project_id="acme")
-    try:
-        asyncio.run_coroutine_threadsafe(fake.start(), loop).result(30)
+    with served_google("acme") as fake:
         yield fake
-        asyncio.run_coroutine_threadsafe(fake.aclose(), loop).result(30)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 class Instance:
