@@ -127,7 +127,9 @@ def main() -> int:
     )
     options = parser.parse_args()
     state: Path = options.state.absolute()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # SIGINT too: a shell that starts us in the background lets us ignore it.
+        signal.signal(number, signal.default_int_handler)
     try:
         with (
             alone(state),
