@@ -43,6 +43,9 @@ print(json.dumps(found))
 _SCRIPT_HEAD = 4096  # bytes in which a script names its interpreter
 # How pip and uv name an interpreter whose path is too long, or relative, for a shebang.
 _TRAMPOLINE = re.compile(r"^'''exec' (?P<command>.+?) \"\$0\" \"\$@\"\s*$", re.MULTILINE)
+# `dbt-bigquery` alone would bring the newest dbt-core, and 2.x is a program without a Python to record in.
+_CONSTRAINTS = "dbt-core<2\n"
+_CONSTRAINTS_FILE = "constraints.txt"
 _BINARIES = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"MZ")
 
 
@@ -63,6 +66,7 @@ def find_dbt_python(
     cache_dir: Path,
     py_system_site_packages: bool = False,
     pip_install_options: Sequence[str] = (),
+    patience: float | None = None,
 ) -> Path:
     """
     Return a Python that can import dbt and its BigQuery adapter.
@@ -78,21 +82,27 @@ def find_dbt_python(
         cache_dir: Where environments are kept by default.
         py_system_site_packages: Let the environment see the packages of the Python it is made from.
         pip_install_options: Further options for ``pip install``.
+        patience: Seconds to wait for an environment that has to be made first; it is then made in the background, and
+            goes on being made. None waits as long as it takes.
 
     Raises:
-        ConfigError: There is no such Python.
+        ConfigError: There is no such Python, or not yet.
         DbtError: The environment cannot be made.
     """
     if dbt_executable_path:
         return python_of(dbt_executable_path)
     if async_py_requirements:
-        environment = _Environment(
+        environment = Environment(
             requirements=tuple(sorted(requirement.strip() for requirement in async_py_requirements)),
             system_site_packages=py_system_site_packages,
             options=tuple(pip_install_options),
         )
         parent = Path(virtualenv_dir) if virtualenv_dir else cache_dir / "environments"
-        return _checked(environment.ensure(parent.absolute(), processes))
+        if patience is None:
+            return _checked(environment.ensure(parent.absolute(), processes))
+        from cosmos_async.dbt.background import wait_for_environment
+
+        return _checked(wait_for_environment(environment, parent.absolute(), patience))
     if importlib.util.find_spec("dbt") is not None and _versions(Path(sys.executable)) is not None:
         return Path(sys.executable)
     if shutil.which("dbt"):
@@ -200,7 +210,7 @@ def _checked(python: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class _Environment:
+class Environment:
     """A virtual environment, told apart from others by what goes into it."""
 
     requirements: tuple[str, ...]
@@ -209,8 +219,7 @@ class _Environment:
 
     def ensure(self, parent: Path, processes: Processes) -> Path:
         """Return the environment's Python, after making the environment unless it is there."""
-        folder = parent / f"dbt-{self._key()}"
-        python = folder / "bin" / "python"
+        folder, python = self.folder(parent), self.python(parent)
         if python.exists():
             return python
         try:
@@ -220,15 +229,25 @@ class _Environment:
                 f"The folder {parent} for dbt's environment cannot be made: {error.strerror}. Set virtualenv_dir to a "
                 "folder this worker may write to."
             ) from error
-        with _lock(folder.with_suffix(".lock"), processes):
+        with _lock(self.lock_file(parent), processes):
             if not python.exists():  # the one we waited for has made it
                 self._build(folder, processes)
         return python
 
-    def _key(self) -> str:
+    def folder(self, parent: Path) -> Path:
+        """Return where the environment is, or will be."""
         # An environment points at the Python it was made from.
         python = (sys.version, os.path.realpath(sys.executable), platform.machine())
-        return digest(self.requirements, self.system_site_packages, self.options, *python)[:16]
+        key = digest(self.requirements, self.system_site_packages, self.options, _CONSTRAINTS, *python)
+        return parent / f"dbt-{key[:16]}"
+
+    def python(self, parent: Path) -> Path:
+        """Return its interpreter, which exists once the environment is finished."""
+        return self.folder(parent) / "bin" / "python"
+
+    def lock_file(self, parent: Path) -> Path:
+        """Return the file that whoever makes the environment holds a lock on."""
+        return self.folder(parent).with_suffix(".lock")
 
     def _build(self, folder: Path, processes: Processes) -> None:
         processes.on_line(
@@ -238,6 +257,7 @@ class _Environment:
         # Aside: whoever dies here leaves a folder that nobody looks for.
         aside = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
         try:
+            (aside / _CONSTRAINTS_FILE).write_text(_CONSTRAINTS)
             for command in self._commands(aside):
                 finished = processes.run(command, cwd=folder.parent, env=_installer_environment())
                 self._refuse_if_failed(command, finished)
@@ -250,6 +270,7 @@ class _Environment:
 
     def _commands(self, folder: Path) -> list[list[str]]:
         uv, python = shutil.which("uv"), str(folder / "bin" / "python")
+        constrained = ["--constraint", str(folder / _CONSTRAINTS_FILE)]
         system = ["--system-site-packages"] if self.system_site_packages else []
         if uv and not self.options:  # whose options are pip's
             return [
@@ -264,11 +285,29 @@ class _Environment:
                     *system,
                     str(folder),
                 ],
-                [uv, "pip", "install", "--compile-bytecode", "--python", python, *self.requirements],
+                [
+                    uv,
+                    "pip",
+                    "install",
+                    "--compile-bytecode",
+                    "--python",
+                    python,
+                    *constrained,
+                    *self.requirements,
+                ],
             ]
         return [
             [sys.executable, "-m", "venv", *system, str(folder)],
-            [python, "-m", "pip", "install", "--progress-bar=off", *self.options, *self.requirements],
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "--progress-bar=off",
+                *constrained,
+                *self.options,
+                *self.requirements,
+            ],
         ]
 
     def _refuse_if_failed(self, command: list[str], finished: Finished) -> None:

@@ -301,9 +301,9 @@ def test_the_key_of_an_environment_knows_its_python(monkeypatch: pytest.MonkeyPa
     """
     An environment of another Python would not start.
     """
-    environment = interpreter._Environment(("dbt-bigquery",), system_site_packages=False, options=())
-    before = environment._key()
+    environment = interpreter.Environment(("dbt-bigquery",), system_site_packages=False, options=())
+    before = environment.folder(Path("/environments"))
 
     monkeypatch.setattr(sys, "version", "3.99.0")
 
-    assert environment._key() != before
+    assert environment.folder(Path("/environments")) != before
