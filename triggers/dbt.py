@@ -97,6 +97,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         refs = self._jobs_under_way()
         if not refs or not await self.was_killed(TaskFacts.of(self)):
             return
+        self.log.error(f"{self.unique_id or 'This task'} was stopped from outside before its end.")
 
         async def cancel() -> None:
             async with shared_session(self.identity) as session:

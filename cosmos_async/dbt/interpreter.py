@@ -273,6 +273,9 @@ class Environment:
         constrained = ["--constraint", str(folder / _CONSTRAINTS_FILE)]
         system = ["--system-site-packages"] if self.system_site_packages else []
         if uv and not self.options:  # whose options are pip's
+            # Unlike pip's, uv's option replaces what the environment says.
+            for also in os.environ.get("UV_CONSTRAINT", "").split():
+                constrained += ["--constraint", also]
             return [
                 [
                     uv,

@@ -44,8 +44,9 @@ def run_shop(stage: Stage, days: Sequence[int]) -> ShopRuns:
 
 def begin_corners(stage: Stage) -> None:
     """Start the runs of the other DAGs, so that they go on beside the shop's."""
-    for dag_id in ("corner", "simple_dag_async"):
-        stage.airflow.wait_for_dag(dag_id)
+    stage.airflow.wait_for_dag("corner")
+    # Before it is there, the environment for its dbt is made.
+    stage.airflow.wait_for_dag("simple_dag_async", 300)
     # Whoever follows Cosmos' guide has loaded the seeds before.
     stage.warehouse.query("create schema guide options (location = 'US')")
     stage.warehouse.query("create table guide.raw_items as select 1 as item_id, 'tea' as kind, 4 as amount")

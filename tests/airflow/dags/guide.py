@@ -13,7 +13,6 @@ from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 DEFAULT_DBT_ROOT_PATH = Path(__file__).resolve().parents[2] / "projects"
 DBT_ROOT_PATH = Path(os.getenv("DBT_ROOT_PATH", DEFAULT_DBT_ROOT_PATH))
 DBT_ADAPTER_VERSION = os.getenv("DBT_ADAPTER_VERSION", "1.12.1")
-DBT_CORE_VERSION = os.getenv("DBT_CORE_VERSION", "1.11.16")
 
 profile_config = ProfileConfig(
     profile_name="default",
@@ -31,7 +30,7 @@ simple_dag_async = DbtDag(
     profile_config=profile_config,
     execution_config=ExecutionConfig(
         execution_mode=ExecutionMode.AIRFLOW_ASYNC,
-        async_py_requirements=[f"dbt-bigquery=={DBT_ADAPTER_VERSION}", f"dbt-core=={DBT_CORE_VERSION}"],
+        async_py_requirements=[f"dbt-bigquery=={DBT_ADAPTER_VERSION}"],
     ),
     render_config=RenderConfig(select=["path:models"], test_behavior=TestBehavior.NONE),
     # normal dag parameters
