@@ -393,6 +393,29 @@ def test_nothing_is_sent_to_where_dbt_alone_would_go(recorded: Recorded) -> None
     assert NOWHERE not in json.dumps(recorded.recording)
 
 
+@pytest.mark.parametrize("version", ["1.11", "1.9"])
+async def test_tables_views_and_seeds_are_described_on_a_first_run(version: str, tmp_path: Path) -> None:
+    """The columns of none of them are known while planning: the warehouse is empty."""
+    async with FakeGoogle(project_id="kitchen-project") as google:
+        recorded = await record(
+            google,
+            version,
+            tmp_path,
+            project=PROJECT.with_name("kitchen"),
+            KITCHEN_CLIENT_EMAIL=google.key_file["client_email"],
+            KITCHEN_TOKEN_URI=google.key_file["token_uri"],
+            DBT_ENV_SECRET_KITCHEN_PRIVATE_KEY=google.key_file["private_key"],
+        )
+
+    native = {
+        plan.name: plan.resource_type + " " + str(plan.materialized)
+        for plan in recorded.plan.nodes.values()
+        if plan.level is Level.NATIVE
+    }
+    assert native == {"customers": "model table", "stg_customers": "model view", "raw_orders": "seed seed"}
+    assert recorded.mutations == []
+
+
 async def start(version: str, folder: Path, *more: str, **env: str) -> Ended:
     """Run the recorder where no warehouse is."""
     out = folder / "recording.json"
