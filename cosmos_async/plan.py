@@ -3,7 +3,8 @@ The plan: what dbt would do on BigQuery, as pure data.
 
 Setup records it, the store keeps it, the trigger carries it out. It knows neither Airflow nor dbt nor HTTP. A node's
 plan is an ordered list of steps: operations that write, and between them the guards, which repeat every read that
-dbt made at this position. As long as they answer as planned, the operations are what dbt would have sent.
+dbt made at this position. As long as they answer as planned, the operations are what dbt would have sent. Where dbt reads
+what the node has just written and writes it back changed, a native operation does so at that moment.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Union
 
 from cosmos_async.exceptions import PlanDamaged, PlanVersionMismatch
 
-FORMAT = 1  # raise it when an older reader would misunderstand; say so in the changelog
+FORMAT = 2  # raise it when an older reader would misunderstand; say so in the changelog
 
 Json = dict[str, Any]
 
@@ -77,7 +78,25 @@ class CallOperation:
     missing_ok: bool = False  #: a 404 is as good as success (dbt's ``not_found_ok``)
 
 
-Step = Union[Guard, JobOperation, CallOperation]
+class NativeKind(str, Enum):
+    """What a native operation does."""
+
+    #: Read the table's schema, put descriptions and policy tags into it, write it back (dbt's ``update_columns``).
+    #: The payload: ``columns``, by name or dotted path, each with what dbt knows of it (``description``,
+    #: ``policy_tags``, ``quote``); ``checked``: whether dbt leaves out, with a warning, those the table lacks.
+    UPDATE_COLUMNS = "update_columns"
+
+
+@dataclass(frozen=True)
+class NativeOperation:
+    """Read something this node has just written and write it back changed; repeating it changes nothing more."""
+
+    kind: NativeKind
+    request: Json  #: project/dataset/table
+    payload: Json  #: what to write; see the kind
+
+
+Step = Union[Guard, JobOperation, CallOperation, NativeOperation]
 
 
 @dataclass(frozen=True)
@@ -167,10 +186,12 @@ class Index:
         )
 
 
+_STEP_NAMES = {Guard: "guard", JobOperation: "job", CallOperation: "call", NativeOperation: "native"}
+
+
 def _step_to_json(step: Step) -> Json:
-    kind = {Guard: "guard", JobOperation: "job", CallOperation: "call"}[type(step)]
     return {
-        "step": kind,
+        "step": _STEP_NAMES[type(step)],
         **{name: value for name, value in asdict(step).items() if value is not None},
     }
 
@@ -187,6 +208,9 @@ def _step_from_json(document: Json) -> Step:
         return JobOperation(**values)
     if kind == "call":
         return CallOperation(**values)
+    if kind == "native":
+        values["kind"] = NativeKind(values["kind"])
+        return NativeOperation(**values)
     raise ValueError(f"unknown step {kind!r}")
 
 

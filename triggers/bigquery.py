@@ -232,6 +232,26 @@ class BigQuery:
         payload = None if body is None else json.dumps(body).encode()
         return await self._request(what, method, f"{self.root}/{path}", payload=payload, deadline=deadline)
 
+    async def patch_table(
+        self,
+        project: str,
+        dataset: str,
+        table: str,
+        body: Json,
+        *,
+        etag: str | None,
+        deadline: float | None = None,
+    ) -> Json:
+        """Change a table, if it still is what it was when *etag* was read; BigQuery answers 412 otherwise."""
+        return await self._request(
+            f"changing table {project}.{dataset}.{table}",
+            "PATCH",
+            f"{self.root}/projects/{quote(project)}/datasets/{quote(dataset)}/tables/{quote(table)}",
+            payload=json.dumps(body).encode(),
+            headers={"If-Match": etag} if etag else None,
+            deadline=deadline,
+        )
+
     async def _find(self, what: str, path: str, deadline: float | None) -> Json | None:
         try:
             return await self._request(what, "GET", f"{self.root}/{path}", deadline=deadline)
@@ -249,6 +269,7 @@ class BigQuery:
         params: Any = None,
         payload: bytes | None = None,
         content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
         timeout: float = TIMEOUT,
         budget: Budget = PROMPT,
         deadline: float | None = None,
@@ -258,13 +279,13 @@ class BigQuery:
         async def send() -> Json:
             import aiohttp
 
-            headers = await handle.headers()
+            sent = {**await handle.headers(), **(headers or {})}
             if payload is not None:
-                headers["Content-Type"] = content_type
+                sent["Content-Type"] = content_type
             response = await handle.session.request(
                 method,
                 url,
-                headers=headers,
+                headers=sent,
                 params=params,
                 data=payload,
                 timeout=aiohttp.ClientTimeout(total=timeout),

@@ -26,7 +26,7 @@ from cosmos_async.outcome import (
     read_test_row,
 )
 from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Level, NodePlan, Step
-from cosmos_async.triggers import jobs, report, steps
+from cosmos_async.triggers import jobs, native, report, steps
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_earlier_tries, cancel_jobs
 from cosmos_async.triggers.folders import Folder
@@ -209,6 +209,8 @@ class _Node:
                 position += 1
             elif isinstance(action, steps.Send):
                 position = await self._send(action)
+            elif isinstance(action, steps.Native):
+                position = await self._native(action)
 
     async def abandon(self) -> None:
         """Ask for the end of a job that we have stopped watching, such as after too many errors."""
@@ -424,6 +426,16 @@ class _Node:
             if not _is_fine(operation, error):
                 raise
         self._run.log.info(f"{self._plan.unique_id}: {operation.purpose}")
+        return action.position + 1
+
+    async def _native(self, action: steps.Native) -> int:
+        earlier = await self._earlier_life(action.position)
+        if earlier is not None:
+            return earlier
+        done = await native.perform(action.operation, self._bigquery, deadline=self._run.deadline)
+        for warning in done.warnings:
+            self._run.log.warning(f"{self._plan.unique_id}: {warning}")
+        self._run.log.info(f"{self._plan.unique_id}: {done.what}")
         return action.position + 1
 
 

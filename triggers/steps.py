@@ -13,7 +13,16 @@ from typing import Any, Union
 
 from cosmos_async.exceptions import PlanDamaged
 from cosmos_async.names import TaskKey, job_id, shared_job_id
-from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Level, NodePlan, Step
+from cosmos_async.plan import (
+    CallOperation,
+    Guard,
+    GuardKind,
+    JobOperation,
+    Level,
+    NativeOperation,
+    NodePlan,
+    Step,
+)
 from cosmos_async.projection import (
     project_dataset,
     project_fields,
@@ -50,11 +59,19 @@ class Send:
 
 
 @dataclass(frozen=True)
+class Native:
+    """Read, change and write back."""
+
+    operation: NativeOperation
+    position: int
+
+
+@dataclass(frozen=True)
 class Finish:
     """Everything is done."""
 
 
-Action = Union[Check, Submit, Send, Finish]
+Action = Union[Check, Submit, Send, Native, Finish]
 
 
 def next_action(steps: Sequence[Step], position: int) -> Action:
@@ -71,6 +88,8 @@ def next_action(steps: Sequence[Step], position: int) -> Action:
         return Submit(step, position)
     if isinstance(step, CallOperation):
         return Send(step, position)
+    if isinstance(step, NativeOperation):
+        return Native(step, position)
     raise PlanDamaged(f"a step of an unknown kind: {step!r}")
 
 

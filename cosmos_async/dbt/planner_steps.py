@@ -8,7 +8,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Json, Level, Step
+from cosmos_async.plan import (
+    CallOperation,
+    Guard,
+    GuardKind,
+    JobOperation,
+    Json,
+    Level,
+    NativeKind,
+    NativeOperation,
+    Step,
+)
 from cosmos_async.projection import (
     project_dataset,
     project_fields,
@@ -19,6 +29,8 @@ from cosmos_async.projection import (
 from cosmos_async.store import upload_object
 
 _READS = frozenset(("relation", "table", "dataset", "rows", "schema"))
+#: Why a node needs the executor's own hand.
+_NATIVE = {"update_columns": "describes the columns that its table has by then"}
 _LONGEST_SUBJECT = 80  # characters
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
@@ -74,7 +86,9 @@ class Steps:
         steps = (*([target] if target else []), *created, *(step for step in body if step != target))
         if not self._reasons:
             return Made(steps, Level.STATIC, "")
-        return Made(steps, Level.GUARDED, "It " + "; it ".join(dict.fromkeys(self._reasons)) + ".")
+        native = any(isinstance(step, NativeOperation) for step in steps)
+        level = Level.NATIVE if native else Level.GUARDED
+        return Made(steps, level, "It " + "; it ".join(dict.fromkeys(self._reasons)) + ".")
 
     def _inherited(self, node: Json, seen: set[str]) -> list[Json]:
         # dbt compiles an ephemeral model once and puts it into each of its children: its reads are theirs.
@@ -169,12 +183,20 @@ class Steps:
         return Guard(GuardKind.SCHEMA, subject, asked, project_fields(fields), predicted)
 
     def _operation(self, event: Json, *, before: bool) -> Step:
+        if event["event"] == "native":
+            return self._native(event)
         if event["event"] not in ("job", "call"):
             raise NotStatic(f"It does something that is not known here: {event['event']}.")
         operation = _operation(event, _purpose(event, main=self._node["main_job"], before=before))
         if isinstance(operation, JobOperation):
             return replace(operation, main=event["job_id"] == self._node["main_job"], rows=event["rows"])
         return operation
+
+    def _native(self, event: Json) -> NativeOperation:
+        project, dataset, table = event["path"]
+        self._reasons.append(_NATIVE[event["kind"]])
+        request = {"project": project, "dataset": dataset, "table": table}
+        return NativeOperation(NativeKind(event["kind"]), request, event["payload"])
 
     # -- what comes first -----------------------------------------------------------------------------------------
 
@@ -246,7 +268,7 @@ def prelude_step(event: Json, name: str) -> Step:
     if event["event"] in _READS:
         raise NotStatic("its Jinja asks BigQuery something.")
     if event["event"] != "job":
-        raise NotStatic(f"it sends {event['method']} {event['path']}.")
+        raise NotStatic(f"it sends {event.get('method', event['event'])} {event.get('path', '')}.")
     return _shared(event, "on-run-start", name)
 
 

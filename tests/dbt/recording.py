@@ -78,15 +78,16 @@ def arguments(folder: Path, *more: str, project: Path = PROJECT) -> list[str]:
 
 
 async def record(
-    google: FakeGoogle, version: str, folder: Path, *more: str, project: Path = PROJECT
+    google: FakeGoogle, version: str, folder: Path, *more: str, project: Path = PROJECT, **variables: str
 ) -> Recorded:
-    """Record `dbt build`."""
+    """Record `dbt build`; *variables* are those of the project's profile."""
     key_file = folder / "key.json"
     key_file.write_text(json.dumps(google.key_file))
     env = clean_environment(
         WRITES_KEY_FILE=str(key_file),
         BIGQUERY_EMULATOR_HOST=NOWHERE,
         COSMOS_ASYNC_BIGQUERY_ENDPOINT=google.bigquery_endpoint,
+        **variables,
     )
     out = folder / "recording" / "recording.json"
     out.parent.mkdir()

@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Level, NodePlan
+from cosmos_async.columns import described, split_known
+from cosmos_async.plan import (
+    CallOperation,
+    Guard,
+    GuardKind,
+    JobOperation,
+    Level,
+    NativeOperation,
+    NodePlan,
+    Step,
+)
 from cosmos_async.testing import FakeGoogle, Request
 from tests.dbt.recording import (
     NOWHERE,
@@ -37,6 +47,26 @@ COLUMNS = [
     {"name": "name", "type": "STRING", "mode": "NULLABLE"},
     DATE,
 ]
+#: Nested columns, one of them repeated, and what was said of them before.
+STRUCTURED = [
+    {"name": "id", "type": "INTEGER", "mode": "REQUIRED", "description": "An old number."},
+    {"name": "Name", "type": "STRING", "mode": "NULLABLE", "maxLength": "20", "description": "Kept."},
+    {
+        "name": "address",
+        "type": "RECORD",
+        "mode": "NULLABLE",
+        "fields": [
+            {"name": "city", "type": "STRING", "mode": "NULLABLE", "policyTags": {"names": ["p/1"]}},
+            {
+                "name": "lines",
+                "type": "RECORD",
+                "mode": "REPEATED",
+                "description": "Kept, too.",
+                "fields": [{"name": "text", "type": "STRING", "mode": "NULLABLE"}],
+            },
+        ],
+    },
+]
 SNAPSHOT = [
     *COLUMNS[:2],
     {"name": "dbt_updated_at", "type": "TIMESTAMP", "mode": "NULLABLE"},
@@ -51,7 +81,7 @@ PASSED = [
     {"name": "should_error", "type": "BOOLEAN", "mode": "NULLABLE"},
 ]
 #: What real dbt cannot do on the stand-in, or does in its own way.
-LEFT = {"broken", "outside", "own_rows", "own_tables", "described_columns", "granted", "accessing"}
+LEFT = {"broken", "outside", "own_rows", "own_tables", "granted", "accessing"}
 
 
 def fill(google: FakeGoogle) -> None:
@@ -64,12 +94,12 @@ def fill(google: FakeGoogle) -> None:
         "growing",
         "copied",
         "described",
-        "described_columns",
         "hooked",
         "codes",
         "repartitioned",
     ):
         google.add_table(project, "shop", name, schema=COLUMNS)
+    google.add_table(project, "shop", "described_columns", schema=STRUCTURED)
     google.add_table(project, "shop", "overwritten", schema=COLUMNS, **day)
     google.add_table(project, "shop", "was_view", schema=COLUMNS, type="VIEW")
     google.add_table(project, "shop", "as_view", schema=COLUMNS, type="VIEW")
@@ -80,6 +110,7 @@ def fill(google: FakeGoogle) -> None:
     google.add_dataset(project, "shop_dbt_test__audit")
     google.on_query("", schema=COLUMNS)
     google.on_query("select name from", schema=COLUMNS[1:2])
+    google.on_query("`described_columns`", schema=STRUCTURED)
     google.on_query("dbt_scd_id", schema=SNAPSHOT)
     google.on_query("dbt_change_type", schema=CHANGES)
     google.on_query("should_error", schema=PASSED, rows=[[0, False, False]])
@@ -108,13 +139,22 @@ def plan_of(recorded: Recorded, name: str) -> NodePlan:
 
 def writes(plan: NodePlan) -> list[str]:
     """Return what a node's plan changes, in words that can be compared."""
-    return [
-        _job(step.configuration)
-        if isinstance(step, JobOperation)
-        else f"{step.method} {_normal(step.path)} {_body(step.body)}"
-        for step in plan.steps
-        if not isinstance(step, Guard)
-    ]
+    return [words for step in plan.steps for words in _write(step)]
+
+
+def _write(step: Step) -> list[str]:
+    if isinstance(step, Guard):
+        return []
+    if isinstance(step, JobOperation):
+        return [_job(step.configuration)]
+    if isinstance(step, NativeOperation):
+        # As the executor does it, to a table of the stand-in.
+        columns = step.payload["columns"]
+        if step.payload["checked"]:
+            columns, _ = split_known(STRUCTURED, columns)
+        path = "projects/{project}/datasets/{dataset}/tables/{table}".format(**step.request)
+        return [f"PATCH {path} {_body({'schema': {'fields': described(STRUCTURED, columns)}})}"]
+    return [f"{step.method} {_normal(step.path)} {_body(step.body)}"]
 
 
 def built(requests: list[Request], plan: NodePlan) -> list[str]:
@@ -203,7 +243,6 @@ def test_what_cannot_be_planned_is_left_to_dbt_with_its_reason(recorded: Recorde
     assert set(reasons) == LEFT
     assert "Python model" in reasons["outside"]
     assert "this model cannot be compiled" in reasons["broken"]
-    assert reasons["described_columns"] == "persist_docs describes its columns."
     assert "depends on the rows of writes-project.shop.merged" in reasons["own_rows"]
     assert "shop.INFORMATION_SCHEMA.TABLES" in reasons["own_tables"]
     assert "grant_access_to" in reasons["accessing"]
@@ -264,6 +303,29 @@ def test_a_snapshot_is_planned_by_foretelling_its_changes(recorded: Recorded) ->
     assert kinds.index("create temporary table") < kinds.index("main") < kinds.index("drop")
     foretold = [step for step in history.steps if isinstance(step, Guard) and step.predicted]
     assert any("history__dbt_tmp" in guard.subject for guard in foretold)
+
+
+def test_columns_are_described_once_the_table_is_there(recorded: Recorded) -> None:
+    """Nothing has to be foretold of them: the executor reads the table, as dbt does."""
+    plan = plan_of(recorded, "described_columns")
+    said = {name: column["description"] for name, column in plan.steps[-1].payload["columns"].items()}  # type: ignore[union-attr]
+
+    assert plan.level is Level.NATIVE
+    assert plan.reason.endswith("it describes the columns that its table has by then.")
+    # dbt-bigquery 1.9 does not look whether the table has them.
+    adapter = recorded.recording["adapter_version"]
+    assert plan.steps[-1].payload["checked"] is not adapter.startswith("1.9")  # type: ignore[union-attr]
+    assert [type(step) for step in plan.steps[-2:]] == [JobOperation, NativeOperation]
+    assert said == {
+        "id": "The number.",
+        "name": "Not called so in the table.",
+        "address": "Where it is.",
+        "address.city": "",
+        "address.lines.text": "One line.",
+        "gone": "No column.",
+    }
+    # Real dbt has sent what the plan makes of it, see above.
+    assert any(request.operation == "tables.patch" and "schema" in request.json for request in recorded.built)
 
 
 def test_hooks_keep_their_place(recorded: Recorded) -> None:
@@ -329,6 +391,29 @@ def test_progress_is_told_beside_dbt_s_own_lines(recorded: Recorded) -> None:
 def test_nothing_is_sent_to_where_dbt_alone_would_go(recorded: Recorded) -> None:
     """The plan's endpoint is nobody's who only serves to stop a dbt without its recorder."""
     assert NOWHERE not in json.dumps(recorded.recording)
+
+
+@pytest.mark.parametrize("version", ["1.11", "1.9"])
+async def test_tables_views_and_seeds_are_described_on_a_first_run(version: str, tmp_path: Path) -> None:
+    """The columns of none of them are known while planning: the warehouse is empty."""
+    async with FakeGoogle(project_id="kitchen-project") as google:
+        recorded = await record(
+            google,
+            version,
+            tmp_path,
+            project=PROJECT.with_name("kitchen"),
+            KITCHEN_CLIENT_EMAIL=google.key_file["client_email"],
+            KITCHEN_TOKEN_URI=google.key_file["token_uri"],
+            DBT_ENV_SECRET_KITCHEN_PRIVATE_KEY=google.key_file["private_key"],
+        )
+
+    native = {
+        plan.name: plan.resource_type + " " + str(plan.materialized)
+        for plan in recorded.plan.nodes.values()
+        if plan.level is Level.NATIVE
+    }
+    assert native == {"customers": "model table", "stg_customers": "model view", "raw_orders": "seed seed"}
+    assert recorded.mutations == []
 
 
 async def start(version: str, folder: Path, *more: str, **env: str) -> Ended:

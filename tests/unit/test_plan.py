@@ -18,6 +18,8 @@ from cosmos_async.plan import (
     IndexEntry,
     JobOperation,
     Level,
+    NativeKind,
+    NativeOperation,
     NodePlan,
     RunInfo,
     TestRule,
@@ -40,7 +42,8 @@ jobs = st.builds(
     JobOperation, words, words, maybe, documents, st.booleans(), st.booleans(), maybe, maybe, maybe
 )
 calls = st.builds(CallOperation, words, words, words, st.none() | documents, st.booleans())
-steps = st.lists(guards | jobs | calls, max_size=4).map(tuple)
+natives = st.builds(NativeOperation, st.sampled_from(NativeKind), documents, documents)
+steps = st.lists(guards | jobs | calls | natives, max_size=4).map(tuple)
 plans = st.builds(
     NodePlan,
     unique_id=words,
@@ -98,7 +101,7 @@ def test_equal_plans_are_equal_bytes(plan: NodePlan) -> None:
         pytest.param(b"", id="empty"),
         pytest.param(b"{", id="truncated"),
         pytest.param(b"[]", id="a list"),
-        pytest.param(b'{"format": 1}', id="no plan inside"),
+        pytest.param(b'{"format": 2}', id="no plan inside"),
         pytest.param(b'{"steps": []}', id="no format"),
         pytest.param(b"\xff\xfe", id="not text"),
     ],
@@ -115,7 +118,16 @@ def test_a_plan_of_another_format_names_both_versions() -> None:
     document = json.loads(dump_node(NodePlan("model.a.b", "b", "model", Level.STATIC)))
     document["format"] = 99
 
-    with pytest.raises(PlanVersionMismatch, match=r"format 99.*format 1.*restart the triggerer"):
+    with pytest.raises(PlanVersionMismatch, match=r"format 99.*format 2.*restart the triggerer"):
+        load_node(json.dumps(document).encode())
+
+
+def test_a_plan_from_before_native_operations_is_refused() -> None:
+    """And so is a new one by an old reader: it would not know what to do with them."""
+    document = json.loads(dump_node(NodePlan("model.a.b", "b", "model", Level.NATIVE)))
+    document["format"] = 1
+
+    with pytest.raises(PlanVersionMismatch, match="format 1"):
         load_node(json.dumps(document).encode())
 
 

@@ -18,6 +18,9 @@ from .wire import Wire
 
 NEEDS_DBT = "left to real dbt"
 
+#: What persist_docs wants of a column; see dbt's update_columns and validate_doc_columns.
+COLUMN_KEYS = ("description", "policy_tags", "quote")
+
 #: Macros that tell why a statement is sent.
 TELLING = frozenset(
     (
@@ -97,7 +100,7 @@ class Recording:
         self._during(BigQueryAdapter, "drop_relation", missing_ok=True)
         # It reads the table only to send the description back.
         self._during(BigQueryAdapter, "update_table_description", blind=True)
-        self._left(BigQueryAdapter, "update_columns", "persist_docs describes its columns.")
+        self._describe_columns(BigQueryAdapter)
         self._left(BigQueryAdapter, "grant_access_to", "grant_access_to changes the access of a dataset.")
         self._left(
             BigQueryAdapter, "get_bq_table", "It looks at settings of a table that cannot be compared later."
@@ -170,6 +173,49 @@ class Recording:
 
         setattr(owner, name, leaving)
 
+    def _describe_columns(self, adapter: Any) -> None:
+        """Record what shall be said of a table's columns; the executor reads the table and writes it back."""
+        need(adapter, "update_columns", "get_columns_in_relation")
+        update_columns, get_columns = adapter.update_columns, adapter.get_columns_in_relation
+
+        @functools.wraps(update_columns)
+        def updating(_: Any, relation: Any, columns: Any) -> None:
+            if not columns:
+                return
+            said = {
+                name: {key: column[key] for key in COLUMN_KEYS if column.get(key) is not None}
+                for name, column in columns.items()
+            }
+            checking = self.journal.doing("describing") or {}
+            self.journal.add(
+                self.wire.node(),
+                "native",
+                kind="update_columns",
+                path=[relation.database, relation.schema, relation.identifier],
+                payload={"columns": said, "checked": bool(checking.get("checked"))},
+            )
+
+        @functools.wraps(get_columns)
+        def getting(adapter_: Any, *args: Any, **kwargs: Any) -> Any:
+            checking = self.journal.doing("describing")
+            if checking is None:
+                return get_columns(adapter_, *args, **kwargs)
+            checking["asked"] = True
+            return []
+
+        adapter.update_columns = updating
+        adapter.get_columns_in_relation = getting
+
+    def _persisting_docs(self, call: Any) -> Any:
+        """Let dbt's own macro describe columns without knowing which ones the table will have."""
+        checking = {"asked": False, "checked": False}
+        with self.journal.while_doing(describing=checking):
+            returned = call()
+        if checking["asked"] and not checking["checked"]:
+            # It did something else with the columns than having them checked.
+            self.wire.leave_to_dbt("persist_docs describes its columns in a way that is not known here.")
+        return returned
+
     def _add_columns(self, adapter: Any, name: str) -> None:
         original = getattr(adapter, name)
 
@@ -202,14 +248,19 @@ class Recording:
 
         # dbt's own generator of macros inherits from it, and the adapter uses it directly.
         need(CallableMacroGenerator, "call_macro")
-        call_macro = CallableMacroGenerator.call_macro
+        call_macro, journal = CallableMacroGenerator.call_macro, self.journal
 
         @functools.wraps(call_macro)
         def calling(generator: Any, *args: Any, **kwargs: Any) -> Any:
-            name = generator.macro.name
+            name, package = generator.macro.name, generator.macro.package_name
+            if (package, name) == ("dbt_bigquery", "bigquery__persist_docs") and not _warnings_fail():
+                return self._persisting_docs(lambda: call_macro(generator, *args, **kwargs))
+            if (package, name) == ("dbt", "validate_doc_columns") and journal.doing("describing"):
+                journal.doing("describing")["checked"] = True
+                return args[1]  # every column; the executor leaves out those the table lacks
             if name not in TELLING:
                 return call_macro(generator, *args, **kwargs)
-            with self.journal.while_doing(macros=(*(self.journal.doing("macros") or ()), name)):
+            with journal.while_doing(macros=(*(journal.doing("macros") or ()), name)):
                 return call_macro(generator, *args, **kwargs)
 
         CallableMacroGenerator.call_macro = calling
@@ -385,6 +436,17 @@ class Recording:
                 return
             self._reported = now
         print(f"[cosmos-async] planned {count} of {max(count, total)} nodes", flush=True)
+
+
+def _warnings_fail() -> bool:
+    """Tell whether dbt's warning of a column that is not there ends its node."""
+    from dbt.flags import get_flags
+
+    flags = get_flags()
+    options = getattr(flags, "WARN_ERROR_OPTIONS", None)
+    return bool(
+        getattr(flags, "WARN_ERROR", False) or (options is not None and options.includes("JinjaLogWarning"))
+    )
 
 
 def _bigquery_type(kind: Any) -> str:

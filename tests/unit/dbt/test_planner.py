@@ -17,6 +17,8 @@ from cosmos_async.plan import (
     GuardKind,
     JobOperation,
     Level,
+    NativeKind,
+    NativeOperation,
     NodePlan,
     dump_index,
     dump_node,
@@ -110,6 +112,13 @@ def rows(values: list[str], *, total: int | None = None, ordered: bool = True) -
         total=len(values) if total is None else total,
         pages={"": [{"f": [{"v": value}]} for value in values]},
     )
+
+
+def describing(*names: str) -> dict[str, Any]:
+    """Columns that dbt describes."""
+    said = {name: {"description": f"The {name}."} for name in names}
+    payload = {"columns": said, "checked": True}
+    return read("native", kind="update_columns", path=["p", "shop", "orders"], payload=payload)
 
 
 def recording(*nodes: dict[str, Any], events: dict[str, list[Any]], **values: Any) -> dict[str, Any]:
@@ -479,3 +488,29 @@ def test_a_recording_of_another_version_is_refused() -> None:
     """Recorder and planner belong to one installation."""
     with pytest.raises(PlanError, match="format 99"):
         plan({**recording(events={}), "format": 99})
+
+
+def test_describing_columns_is_a_step_of_the_executor() -> None:
+    """At its place among the others; the reason tells why the node is not cheaper."""
+    made = plan_of(relation(), job(), describing("id"))
+
+    assert (made.level, made.reason) == (
+        Level.NATIVE,
+        "It describes the columns that its table has by then.",
+    )
+    assert made.steps[-1] == NativeOperation(
+        NativeKind.UPDATE_COLUMNS,
+        {"project": "p", "dataset": "shop", "table": "orders"},
+        {"columns": {"id": {"description": "The id."}}, "checked": True},
+    )
+
+
+def test_a_native_step_comes_with_the_guards_of_its_node() -> None:
+    """What dbt read before stays a guard, and both reasons are told."""
+    table = read("table", path=["p", "raw", "events"], answer=columns("id"))
+
+    made = plan_of(relation(), table, job(), describing("id"))
+
+    assert made.level is Level.NATIVE
+    assert "reads the columns of p.raw.events; it describes the columns" in made.reason
+    assert any(isinstance(step, Guard) and step.kind is GuardKind.TABLE for step in made.steps)

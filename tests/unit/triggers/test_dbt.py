@@ -10,7 +10,7 @@ import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
 from cosmos_async.outcome import Status
-from cosmos_async.plan import CallOperation, Guard, GuardKind, Level, TestRule
+from cosmos_async.plan import FORMAT, CallOperation, Guard, GuardKind, Level, TestRule
 from cosmos_async.store import index_object, outcome_object, upload_object
 from cosmos_async.testing import Request
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
@@ -547,14 +547,14 @@ async def test_a_plan_of_another_version_names_both(bench: Bench) -> None:
     address = await bench.plan(model("orders"))
     bucket = bench.google.objects.find("plans")
     old = bucket.objects[f"shop/dag/run1/{index_object(address.index)}"]
-    data = old.content.replace(b'"format":1', b'"format":7')
+    data = old.content.replace(f'"format":{FORMAT}'.encode(), b'"format":7')
     digest = hashlib.sha256(data).hexdigest()
     bucket.objects[f"shop/dag/run1/{index_object(digest)}"] = replace(old, content=data)
     bench.airflow.xcoms[SETUP, "dbt_plan"] = {**address.to_json(), "index": digest}
 
     event = await bench.run(fails_in_triggerer=False)
 
-    assert "plan format 7, and this process reads format 1" in payload(event)["message"]
+    assert f"plan format 7, and this process reads format {FORMAT}" in payload(event)["message"]
 
 
 async def test_a_missing_bucket_is_named(bench: Bench) -> None:
