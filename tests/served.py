@@ -18,9 +18,14 @@ def served_google(project_id: str) -> Iterator[FakeGoogle]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    fake = FakeGoogle(project_id=project_id)
+
+    async def started() -> FakeGoogle:
+        fake = FakeGoogle(project_id=project_id)  # on its loop: Python 3.9 binds events to it at once
+        await fake.start()
+        return fake
+
     try:
-        asyncio.run_coroutine_threadsafe(fake.start(), loop).result(START)
+        fake = asyncio.run_coroutine_threadsafe(started(), loop).result(START)
         yield fake
         asyncio.run_coroutine_threadsafe(fake.aclose(), loop).result(START)
     finally:
