@@ -51,6 +51,8 @@ def begin_corners(stage: Stage) -> None:
     stage.warehouse.query("create schema guide options (location = 'US')")
     stage.warehouse.query("create table guide.raw_items as select 1 as item_id, 'tea' as kind, 4 as amount")
     stage.airflow.trigger("simple_dag_async", "guide")
+    stage.airflow.wait_for_dag("handmade")
+    stage.airflow.trigger("handmade", "one")
     stage.airflow.trigger("corner", "cleared")
     stage.airflow.trigger("corner", "broken", {"broken": True})
 

@@ -155,3 +155,25 @@ def test_the_guide_s_dag_runs_with_its_imports_changed(stage_33: Stage) -> None:
         "dbt_results_async",
         "dbt_teardown_async",
     }
+
+
+def test_tasks_written_by_hand_and_real_dbt_where_a_model_needs_it(stage_33: Stage) -> None:
+    """
+    A plain DAG runs without DbtDag: a user's own execute() is called on a worker before the triggerer takes over, and
+    a model that cannot be planned runs in real dbt on a worker, with the reason in its log.
+    """
+    airflow = stage_33.airflow
+    end = airflow.wait_for_run("handmade", "one", 240)
+    pids = {task.task_id: task.pid for task in end.tasks}
+    methods = airflow.log("handmade", "one", "methods")
+
+    assert end.state == "success", explain(stage_33, "handmade", end)
+    assert pids["payments_seed"] is None
+    assert pids["payments"]
+    assert "somebody wants to know that model.kitchen.stg_payments is next" in airflow.log(
+        "handmade", "one", "payments"
+    )
+    assert "needs real dbt on a worker: Its SQL depends on the rows of" in methods
+    assert "1 of 1 OK created sql table model handmade_marts.payment_methods" in methods
+    count = "select count(*) as n from `shop-project`.handmade_marts.payment_methods"
+    assert stage_33.warehouse.query(count) == [{"n": "4"}]
