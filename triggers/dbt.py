@@ -11,6 +11,7 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.exceptions import CosmosAsyncError
+from cosmos_async.links import LINK_XCOM_KEY
 from cosmos_async.outcome import dump_outcome
 from cosmos_async.plan import Index
 from cosmos_async.store import outcome_object
@@ -27,7 +28,6 @@ from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
 from cosmos_async.triggers.works import Result, nodes_of
 
 JOBS_XCOM = "dbt_jobs"
-LINK_XCOM = "_link_BigQueryJobLink"  # cosmos_async.links.LINK_XCOM_KEY
 
 #: Before Airflow ends the trigger: time to cancel the jobs and to say so.
 DEADLINE_MARGIN = 10.0  # seconds
@@ -239,5 +239,5 @@ def _xcoms(result: Result) -> dict[str, Any]:
     # The last job of a single node is its main one; of many tests none stands for all.
     if len(result.outcomes) == 1:
         last = facts[-1]
-        values[LINK_XCOM] = JobRef(last["project"], last["job_id"], last["location"] or None).console
+        values[LINK_XCOM_KEY] = JobRef(last["project"], last["job_id"], last["location"] or None).console
     return values

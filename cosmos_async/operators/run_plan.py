@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
@@ -19,8 +19,6 @@ from cosmos_async.store import ADDRESS_KEY, PlanAddress, artifact_object, artifa
 
 if TYPE_CHECKING:
     from cosmos_async.triggers.credentials import Identity
-
-T = TypeVar("T")
 
 OUTCOMES_FILE = "outcomes.json"
 
@@ -52,13 +50,13 @@ class RunPlan:
         """Return the plan's index, checked against its address."""
         from cosmos_async.triggers.storage import read_index_bytes
 
-        return load_index(_run(read_index_bytes(self.address, identity=self._identity)))
+        return load_index(asyncio.run(read_index_bytes(self.address, identity=self._identity)))
 
     def artifact(self, name: str) -> bytes:
         """Return one of the files that setup left beside the plan."""
         from cosmos_async.triggers.storage import read_object
 
-        return _run(read_object(self.address, artifact_object(name), identity=self._identity))
+        return asyncio.run(read_object(self.address, artifact_object(name), identity=self._identity))
 
     def outcomes(self) -> dict[str, Outcome]:
         """
@@ -69,31 +67,29 @@ class RunPlan:
         from cosmos_async.triggers.storage import ObjectMissing, read_object, read_outcomes
 
         try:
-            kept = json.loads(_run(read_object(self._artifacts, OUTCOMES_FILE, identity=self._identity)))
+            kept = json.loads(
+                asyncio.run(read_object(self._artifacts, OUTCOMES_FILE, identity=self._identity))
+            )
         except ObjectMissing:
             kept = []
         outcomes = {entry["unique_id"]: load_outcome(json.dumps(entry).encode()) for entry in kept}
-        return {**outcomes, **_run(read_outcomes(self.address, identity=self._identity))}
+        return {**outcomes, **asyncio.run(read_outcomes(self.address, identity=self._identity))}
 
     def write_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Leave outcomes in the run's folder."""
         from cosmos_async.triggers.storage import write_outcomes
 
-        _run(write_outcomes(self.address, outcomes, identity=self._identity))
+        asyncio.run(write_outcomes(self.address, outcomes, identity=self._identity))
 
     def keep_artifacts(self, files: Mapping[str, bytes], outcomes: Iterable[Outcome]) -> str:
         """Keep dbt's artifacts and the outcomes beyond the run's teardown; return their folder."""
         from cosmos_async.triggers.storage import write_objects
 
         kept = json.dumps([json.loads(dump_outcome(outcome)) for outcome in outcomes], indent=1).encode()
-        _run(write_objects(self._artifacts, {**files, OUTCOMES_FILE: kept}, identity=self._identity))
+        asyncio.run(write_objects(self._artifacts, {**files, OUTCOMES_FILE: kept}, identity=self._identity))
         return self._artifacts.folder
 
     @property
     def _artifacts(self) -> PlanAddress:
         # Written on whichever worker runs the results task, so no host is named for it.
         return replace(self.address, folder=artifacts_folder(self.address.folder))
-
-
-def _run(coroutine: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(coroutine)
