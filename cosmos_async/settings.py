@@ -93,6 +93,11 @@ def cache_dir() -> Path:
     value = _get("cache_dir")
     if value is not None:
         return Path(value) / "cosmos_async"
+    return default_cache_dir()
+
+
+def default_cache_dir() -> Path:
+    """Return :func:`cache_dir` where nobody has set it, without asking Airflow."""
     # The user's id keeps two users of a machine from reading or planting each other's files.
     return Path(tempfile.gettempdir()) / f"cosmos_async-{os.getuid()}"
 

@@ -116,7 +116,7 @@ def open_dbt(
         processes: The task's processes.
         context: ``AIRFLOW_CTX_...`` variables of the task instance, for dbt's environment.
         cache_dir: What can be made again is kept there; None means the setting.
-        endpoint: The root of the BigQuery API; None means the setting.
+        endpoint: The root of the BigQuery API; None means the setting, and an empty one leaves it to dbt's environment.
 
     Raises:
         ConfigError: The project, the profile or dbt cannot be found.
@@ -133,7 +133,7 @@ def open_dbt(
     profile = invocation.profile_config.render(overrides={"location": invocation.location})
     env = dbt_environment(invocation, os.environ, context)
     cache_dir = private_folder(cache_dir or settings.cache_dir())
-    endpoint = endpoint or settings.bigquery_endpoint()
+    endpoint = (settings.bigquery_endpoint() if endpoint is None else endpoint) or None
     python = find_dbt_python(
         execution.dbt_executable_path,
         execution.async_py_requirements,

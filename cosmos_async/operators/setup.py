@@ -9,15 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import socket
 from collections import Counter
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Union
 
 from cosmos_async import settings
 from cosmos_async.compat import BaseOperator
 from cosmos_async.constants import TestBehavior
-from cosmos_async.exceptions import ConfigError
 from cosmos_async.health import require_triggerer
 from cosmos_async.invocation import DbtInvocation
 from cosmos_async.plan import Level, dump_index, dump_node
@@ -138,6 +135,7 @@ class SetupAsyncOperator(BaseOperator):
             DbtError: dbt itself refused; its own words are in the message.
             StoreError: The place for plans cannot be used.
         """
+        from cosmos_async.dbt.planning import record_plan
         from cosmos_async.dbt.process import Processes
         from cosmos_async.dbt.session import open_dbt
 
@@ -148,11 +146,14 @@ class SetupAsyncOperator(BaseOperator):
         with open_dbt(
             self.dbt.rendered(self, context), self.processes, context=airflow_context(context)
         ) as dbt:
-            plan = self._record(dbt, context)
-            if not plan.nodes:
-                raise ConfigError(
-                    "dbt selected no node, so there is nothing to run. Check select, exclude and selector of this DAG."
-                )
+            plan = record_plan(
+                dbt,
+                dag_id=context["ti"].dag_id,
+                run_id=context["ti"].run_id,
+                # Where a node and its tests are one task, ties between owners must fall the same way for every test.
+                attached=self.test_behavior is not TestBehavior.BUILD,
+                detach=self.detach_tests,
+            ).plan
             address = self._upload(folder, dbt, plan)
         self._report(plan)
         context["ti"].xcom_push(key=ADDRESS_KEY, value=address.to_json())
@@ -192,36 +193,6 @@ class SetupAsyncOperator(BaseOperator):
 
         address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
         asyncio.run(write_objects(address, {"README.txt": _README}, identity=self.identity))
-
-    def _record(self, dbt: Dbt, context: Any) -> Plan:
-        from cosmos_async.dbt.planner import make_plan
-
-        recording = dbt.workspace.target_path / "cosmos_async_recording" / "recording.json"
-        recording.parent.mkdir()
-        arguments = dbt.arguments("build")
-        self.log.info(
-            "Recording `dbt %s`: dbt reads the warehouse, and nothing is changed there.", " ".join(arguments)
-        )
-        begun = datetime.now(timezone.utc)
-        finished = dbt.record(arguments, recording)
-        if finished.exit_code != 0:
-            raise dbt.failure(arguments, finished)
-        instance = context["ti"]
-        recorded = json.loads(recording.read_bytes())
-        if recorded["started_at"]:
-            # dbt's own `run_started_at`, in UTC without saying so: what real dbt runs later must see the same.
-            begun = datetime.fromisoformat(recorded["started_at"]).replace(tzinfo=timezone.utc)
-        return make_plan(
-            recorded,
-            dag_id=instance.dag_id,
-            run_id=instance.run_id,
-            created_at=begun.isoformat(),
-            host=socket.gethostname(),
-            uploads=recording.parent / "uploads",
-            # Where a node and its tests are one task, ties between owners must fall the same way for every test.
-            attached=self.test_behavior is not TestBehavior.BUILD,
-            detach=self.detach_tests,
-        )
 
     def _upload(self, folder: str, dbt: Dbt, plan: Plan) -> PlanAddress:
         from cosmos_async.triggers.storage import upload_plan
