@@ -73,7 +73,8 @@ def _install(uploads: str) -> Any:
         _refuse(f"This dbt is built differently from those that cosmos-async knows: {error}")
     from .journal import RUN, Journal
     from .overlay import Overlay
-    from .patches import LeftToDbt, Recording
+    from .patches import install
+    from .session import LeftToDbt, Recording
     from .uploads import Uploads
     from .wire import Wire
 
@@ -90,7 +91,7 @@ def _install(uploads: str) -> Any:
 
     wire = Wire(journal, overlay, Uploads(uploads), node=node, leave_to_dbt=leave_to_dbt)
     recording = Recording(journal, overlay, wire)
-    recording.install()
+    install(recording)
     return recording, get_flags
 
 
