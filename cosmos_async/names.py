@@ -65,6 +65,17 @@ def job_id(key: TaskKey, unique_id: str, operation: int) -> str:
     return f"cosmos_{readable}_t{key.try_number}_{operation}_{unique[:20]}"
 
 
+def attempt_id(job_id: str, attempt: int) -> str:
+    """
+    Return the id under which a job is submitted once more.
+
+    Args:
+        job_id: The id of the first attempt.
+        attempt: Counts from 1; a job that BigQuery itself has spoiled is followed by another one.
+    """
+    return job_id if attempt == 1 else f"{job_id}_a{attempt}"
+
+
 def shared_job_id(plan: str, purpose: str, subject: str) -> str:
     """
     Return the id of a job that a run needs once, whichever of its tasks comes first.

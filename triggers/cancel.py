@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.exceptions import ApiError
+from cosmos_async.names import attempt_id
 from cosmos_async.plan import JobOperation, NodePlan
 from cosmos_async.triggers import jobs, steps
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.gather import gather_bounded
+from cosmos_async.triggers.retry import JOBS, is_worth_another_job
 from cosmos_async.triggers.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -42,9 +44,17 @@ async def cancel_earlier_tries(plan: NodePlan, run: Run, *, most: int = 5) -> No
     await gather_bounded(_end(job, run) for job in left)
 
 
-async def _running(operation: JobOperation, job_id: str, run: Run) -> Json | None:
-    found = await jobs.find(run.warehouse.bigquery, operation, job_id, deadline=run.deadline)
-    return None if found is None or jobs.is_done(found.resource) else found.resource
+async def _running(operation: JobOperation, first_id: str, run: Run) -> Json | None:
+    for attempt in range(1, JOBS.attempts + 1):
+        job_id = attempt_id(first_id, attempt)
+        found = await jobs.find(run.warehouse.bigquery, operation, job_id, deadline=run.deadline)
+        if found is None:
+            return None
+        if not jobs.is_done(found.resource):
+            return found.resource
+        if not is_worth_another_job(found.resource):
+            return None
+    return None
 
 
 async def _end(job: Json, run: Run) -> None:

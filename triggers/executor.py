@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Union
 
 from cosmos_async.exceptions import ApiError, CosmosAsyncError, GuardDiffered, JobFailed, Unavailable
-from cosmos_async.names import TaskKey
+from cosmos_async.names import TaskKey, attempt_id
 from cosmos_async.outcome import (
     JobRecord,
     Outcome,
@@ -31,6 +31,7 @@ from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_earlier_tries, cancel_jobs
 from cosmos_async.triggers.folders import Folder
 from cosmos_async.triggers.gather import gather_bounded
+from cosmos_async.triggers.retry import GiveUp, after_failed_job
 from cosmos_async.triggers.storage import read_upload
 from cosmos_async.triggers.warehouse import Warehouse
 
@@ -347,7 +348,28 @@ class _Node:
             job = await self._job(operation, steps.id_of(self._run.key, self._plan, action.position))
         self._jobs[action.position] = job
 
-    async def _job(self, operation: JobOperation, job_id: str) -> Json:
+    async def _job(self, operation: JobOperation, first_id: str) -> Json:
+        """
+        Submit the job, wait for it and return it; a job that BigQuery itself spoils is followed by another one.
+
+        After a crash the same jobs are met again, in the same order.
+        """
+        run, attempt = self._run, 1
+        while True:
+            job = await self._job_once(operation, attempt_id(first_id, attempt))
+            left = None if run.deadline is None else run.deadline - run.clock.now()
+            decision = after_failed_job(job, attempt=attempt, jitter=run.clock.jitter(), left=left)
+            if isinstance(decision, GiveUp):
+                raise_for_error(job)
+                return job
+            run.log.warning(
+                f"{self._plan.unique_id}: BigQuery job {JobRef.of(job)} failed through no fault of its own "
+                f"({(jobs.error_of(job) or {}).get('message')}); submitting it again in {decision.wait:.0f} s"
+            )
+            await run.clock.sleep(decision.wait)
+            attempt += 1
+
+    async def _job_once(self, operation: JobOperation, job_id: str) -> Json:
         run = self._run
         data = None
         if operation.upload is not None:
@@ -371,7 +393,7 @@ class _Node:
             )
             job = await self._warehouse.waiter.wait(submitted.resource, deadline=run.deadline)
             del run.under_way[job_id]
-        self._record(operation, job)
+        self.records.append(job_record(job, purpose=operation.purpose))
         return job
 
     def _place(self) -> Any:
@@ -381,10 +403,6 @@ class _Node:
                 f"{self._plan.unique_id}: waiting, {limit.most} jobs are running (setting max_concurrent_jobs)"
             )
         return limit
-
-    def _record(self, operation: JobOperation, job: Json) -> None:
-        self.records.append(job_record(job, purpose=operation.purpose))
-        raise_for_error(job)
 
     async def _shared_job(self, operation: JobOperation) -> Json:
         assert operation.shared is not None

@@ -16,6 +16,9 @@ from cosmos_async.triggers.bigquery import BigQuery, JobRef, with_location
 
 Json = dict[str, Any]
 
+#: Beyond the task's own end, seconds: whoever is there to cancel the job does so first and can say why.
+TIMEOUT_GRACE = 15.0
+
 
 @dataclass(frozen=True)
 class Submitted:
@@ -26,12 +29,25 @@ class Submitted:
     adopted: bool  #: it was there before
 
 
-def job_body(operation: JobOperation, job_id: str) -> Json:
-    """Return the REST body dbt would have sent for *operation*, under our id."""
+def job_body(operation: JobOperation, job_id: str, *, left: float | None = None) -> Json:
+    """
+    Return the REST body dbt would have sent for *operation*, under our id.
+
+    Args:
+        operation: What to do.
+        job_id: Its computed id.
+        left: Seconds until the task's ``execution_timeout``. BigQuery then ends the job by itself, so that it does not
+            outlive the task even if no triggerer is left to cancel it.
+    """
     reference: Json = {"projectId": operation.project, "jobId": job_id}
     if operation.location:
         reference["location"] = operation.location
-    return {"jobReference": reference, "configuration": operation.configuration}
+    configuration = operation.configuration
+    if left is not None:
+        own = int(configuration.get("jobTimeoutMs") or 0)
+        longest = max(1, int((left + TIMEOUT_GRACE) * 1000))
+        configuration = {**configuration, "jobTimeoutMs": str(min(own or longest, longest))}
+    return {"jobReference": reference, "configuration": configuration}
 
 
 async def submit(
@@ -55,7 +71,9 @@ async def submit(
     Raises:
         ApiError: BigQuery refused the job.
     """
-    body = job_body(operation, job_id)
+    left = None if deadline is None else max(0.0, deadline - bigquery.session.clock.now())
+    # What the run needs once does not end with the task that came first.
+    body = job_body(operation, job_id, left=None if operation.shared else left)
     try:
         if data is None:
             resource = await bigquery.insert_job(operation.project, body, deadline=deadline)

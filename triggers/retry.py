@@ -6,8 +6,9 @@ Pure: an error goes in, a decision comes out. Waiting and counting belong to the
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from cosmos_async.exceptions import ApiError
 
@@ -24,6 +25,24 @@ TRANSIENT_REASONS = frozenset(
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
+#: A finished job failed, and it was not the user's doing; the same list as the Python client's, and tables that are
+#: being moved. ``quotaExceeded`` is not among them: BigQuery says that waiting some seconds does not help.
+TRANSIENT_JOB_REASONS = frozenset(
+    {
+        "backendError",
+        "internalError",
+        "jobBackendError",
+        "jobInternalError",
+        "jobRateLimitExceeded",
+        "rateLimitExceeded",
+        "tableUnavailable",
+    }
+)
+#: Two statements changed one table at once, and BigQuery undid this one.
+#: https://cloud.google.com/bigquery/docs/data-manipulation-language#dml-limitations
+_CONFLICT = re.compile(r"could not serialize access to table .* due to concurrent update", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Budget:
     """How long a call is repeated."""
@@ -36,6 +55,8 @@ class Budget:
 ONCE = Budget(attempts=1, longest_wait=0.0)
 #: For calls somebody waits for: gives up after about half a minute.
 PROMPT = Budget(attempts=6, longest_wait=20.0)
+#: For a job that BigQuery itself has spoiled: about a minute and a half, and then Airflow's retries decide.
+JOBS = Budget(attempts=5, longest_wait=40.0)
 #: For watching a job that runs anyway: rides out a quarter of an hour.
 PATIENT = Budget(attempts=34, longest_wait=30.0)
 
@@ -59,6 +80,24 @@ def is_transient(error: ApiError) -> bool:
     return error.reason in TRANSIENT_REASONS or error.status in TRANSIENT_STATUSES
 
 
+def is_worth_another_job(job: dict[str, Any]) -> bool:
+    """
+    Return whether a finished job failed through no fault of its statement, and left nothing behind.
+
+    A single statement is undone when it fails. A script is not: what it did before stays, so it is never repeated here.
+
+    Args:
+        job: The job's resource.
+    """
+    error = job.get("status", {}).get("errorResult")
+    if error is None:
+        return False
+    statistics = job.get("statistics") or {}
+    if (statistics.get("query") or {}).get("statementType") == "SCRIPT" or statistics.get("numChildJobs"):
+        return False
+    return error.get("reason") in TRANSIENT_JOB_REASONS or bool(_CONFLICT.search(error.get("message") or ""))
+
+
 def after_error(
     error: ApiError, *, attempt: int, jitter: float, budget: Budget, left: float | None = None
 ) -> Union[Retry, GiveUp]:
@@ -74,14 +113,37 @@ def after_error(
     """
     if not is_transient(error):
         return GiveUp(exhausted=False)
+    return _again(attempt, jitter=jitter, budget=budget, left=left, asked=error.retry_after)
+
+
+def after_failed_job(
+    job: dict[str, Any], *, attempt: int, jitter: float, left: float | None = None
+) -> Union[Retry, GiveUp]:
+    """
+    Decide whether a job that failed is worth another one, within :data:`JOBS`.
+
+    Args:
+        job: Its resource.
+        attempt: How many jobs have failed so far, this one included.
+        jitter: A number in [0, 1); the caller owns the randomness.
+        left: Seconds until the caller's deadline, if it has one.
+    """
+    if not is_worth_another_job(job):
+        return GiveUp(exhausted=False)
+    return _again(attempt, jitter=jitter, budget=JOBS, left=left)
+
+
+def _again(
+    attempt: int, *, jitter: float, budget: Budget, left: float | None, asked: float | None = None
+) -> Union[Retry, GiveUp]:
     if attempt >= budget.attempts:
         return GiveUp(exhausted=True)
     longest = min(budget.longest_wait, FIRST_WAIT * 2 ** min(attempt - 1, 10))
     # Never less than half of it: full jitter would let some callers hammer.
     wait = longest * (1 + jitter) / 2
-    if error.retry_after is not None:
+    if asked is not None:
         # What the server asked for, a little spread so that its clients do not come back all at once.
-        wait = error.retry_after + jitter
+        wait = asked + jitter
     if left is not None and wait >= left:
         return GiveUp(exhausted=True)
     return Retry(wait)

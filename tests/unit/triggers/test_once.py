@@ -114,6 +114,52 @@ async def test_a_job_whose_location_is_not_known_is_found_where_its_data_is(benc
     assert [made.spec.location for made in bench.google.inserted_jobs] == ["europe-north1"]
 
 
+async def test_a_job_that_bigquery_spoils_is_followed_by_another(bench: Bench, clock: FakeClock) -> None:
+    """It has an id of its own, and the log says why it is there."""
+    bench.google.on_query("create or replace", error=("backendError", "Please try again."), times=2)
+    await bench.plan(model("orders"))
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    ids = [made.job_id for made in bench.google.inserted_jobs]
+    assert ids[1:] == [f"{ids[0]}_a2", f"{ids[0]}_a3"]
+    assert "failed through no fault of its own (Please try again.)" in bench.log.text
+
+
+async def test_a_restart_goes_on_with_the_attempt_it_was_at(bench: Bench, clock: FakeClock) -> None:
+    """The spoiled jobs are met again under their ids; none is made twice."""
+    bench.google.on_query("create or replace", error=("internalError", "Oops."), times=1)
+    await bench.plan(model("orders"))
+    await bench.run()
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert len(bench.google.inserted_jobs) == 2
+
+
+async def test_a_user_s_error_is_not_tried_twice(bench: Bench, clock: FakeClock) -> None:
+    """BigQuery's message comes at once."""
+    bench.google.on_query("create or replace", error=("invalidQuery", "Unrecognized name: amout"))
+    await bench.plan(model("orders"))
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskFailedEvent)
+    assert len(bench.google.inserted_jobs) == 1
+
+
+async def test_bigquery_ends_a_job_soon_after_its_task_s_timeout(bench: Bench) -> None:
+    """Even where no triggerer is left to cancel it; a shorter limit of the project's own stays."""
+    await bench.plan(model("orders"))
+    await bench.run(seconds=60.0)
+    limits = [int(made.spec.configuration["jobTimeoutMs"]) for made in bench.google.inserted_jobs]
+
+    assert len(limits) == 1
+    assert 30_000 < limits[0] <= 75_000
+
+
 async def test_a_new_try_ends_what_the_earlier_one_left_running(bench: Bench) -> None:
     """Nobody may have been there to cancel it; two jobs must not write the same table."""
     held = bench.google.on_query("create or replace", held=True, times=1)

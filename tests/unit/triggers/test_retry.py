@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosmos_async.exceptions import ApiError
-from cosmos_async.triggers.retry import NO_ANSWER, ONCE, PATIENT, PROMPT, GiveUp, Retry, after_error
+from cosmos_async.triggers.retry import (
+    JOBS,
+    NO_ANSWER,
+    ONCE,
+    PATIENT,
+    PROMPT,
+    GiveUp,
+    Retry,
+    after_error,
+    after_failed_job,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +89,55 @@ def test_the_patient_budget_rides_out_a_quarter_of_an_hour() -> None:
         waited += decision.wait
 
     assert 14 * 60 < waited < 16 * 60
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def failed(reason: str, message: str = "no", **statistics: object) -> dict[str, object]:
+    """Return the resource of a job that failed."""
+    return {
+        "status": {"state": "DONE", "errorResult": {"reason": reason, "message": message}},
+        "statistics": statistics,
+    }
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        failed("backendError"),
+        failed("internalError"),
+        failed("jobRateLimitExceeded"),
+        failed("rateLimitExceeded"),
+        failed(
+            "invalidQuery", "Could not serialize access to table p:d.t due to concurrent update", query={}
+        ),
+    ],
+)
+def test_a_job_that_bigquery_spoiled_is_worth_another_one(job: dict[str, object]) -> None:
+    """A statement that failed has left nothing behind."""
+    assert after_failed_job(job, attempt=1, jitter=0.5) == Retry(0.75)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"status": {"state": "DONE"}},
+        failed("invalidQuery", "Unrecognized name: amout"),
+        failed("quotaExceeded"),
+        failed("stopped", "Job execution was cancelled"),
+        failed("backendError", query={"statementType": "SCRIPT"}),
+        failed("backendError", numChildJobs="2"),
+    ],
+)
+def test_a_user_s_error_and_half_a_script_are_final(job: dict[str, object]) -> None:
+    """What a script did before it failed stays; doing it twice could double rows."""
+    assert after_failed_job(job, attempt=1, jitter=0.5) == GiveUp(exhausted=False)
+
+
+def test_the_budget_for_jobs_ends() -> None:
+    """Then the task fails with BigQuery's message, and Airflow's retries decide."""
+    job = failed("backendError")
+    assert isinstance(after_failed_job(job, attempt=JOBS.attempts - 1, jitter=0.0), Retry)
+    assert after_failed_job(job, attempt=JOBS.attempts, jitter=0.0) == GiveUp(exhausted=True)
+    assert after_failed_job(job, attempt=1, jitter=0.0, left=0.4) == GiveUp(exhausted=True)
