@@ -232,7 +232,16 @@ class ProfileConfig:
             identity["impersonation_chain"] = chain
         return identity
 
-    def _from_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def default_target(self) -> str:
+        """
+        Return the target that a user's file names for the profile, as it stands there; ``target_name`` is not used.
+
+        Raises:
+            ProfileError: There is no such file or profile.
+        """
+        return str(self._profile().get("target") or "default")
+
+    def _profile(self) -> dict[str, Any]:
         import yaml
 
         path = Path(str(self.profiles_yml_filepath))
@@ -246,7 +255,11 @@ class ProfileConfig:
         except yaml.YAMLError as error:
             raise ProfileError(f"profiles_yml_filepath {path} is not YAML: {error}") from error
         profiles = document if isinstance(document, dict) else {}
-        profile = self._pick(profiles, self.profile_name, "profile", "profile_name", path)
+        return self._pick(profiles, self.profile_name, "profile", "profile_name", path)
+
+    def _from_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        path = Path(str(self.profiles_yml_filepath))
+        profile = self._profile()
         targets = profile.get("outputs")
         output = self._pick(
             targets if isinstance(targets, dict) else {}, self.target_name, "target", "target_name", path

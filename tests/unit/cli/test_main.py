@@ -1,0 +1,104 @@
+"""The command line from outside: what is found, what is refused, how it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cosmos_async.cli.main import main
+from cosmos_async.cli.profile import find_profile, find_project
+from cosmos_async.exceptions import ProfileError
+
+PROFILES = """
+shop:
+  target: "{{ env_var('WHERE', 'dev') }}"
+  outputs:
+    dev: {type: bigquery, method: oauth, project: p, dataset: d}
+    prod: {type: bigquery, method: oauth, project: p, dataset: d}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with its profile beside it."""
+    folder = tmp_path / "shop"
+    (folder / "models").mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text("name: shop\nversion: '1.0'\nprofile: shop\n")
+    (folder / "profiles.yml").write_text(PROFILES)
+    return folder
+
+
+def found(project: Path, **options: str | None) -> tuple[str, str]:
+    """Return the names of the profile and the target that are found."""
+    asked: dict[str, str | None] = {"profiles_dir": None, "profile": None, "target": None, **options}
+    environ = {"WHERE": options.pop("where")} if "where" in asked else {}  # type: ignore[dict-item]
+    asked.pop("where", None)
+    config = find_profile(project, **asked, variables={}, environ=environ, cwd=project)  # type: ignore[arg-type]
+    return config.profile_name, config.target_name
+
+
+def test_a_project_is_found_from_one_of_its_folders(project: Path) -> None:
+    """As dbt finds it."""
+    assert find_project(None, environ={}, cwd=project / "models") == project
+    assert find_project(None, environ={"DBT_PROJECT_DIR": str(project)}, cwd=Path("/")) == project
+    assert find_project("shop", environ={}, cwd=project.parent) == project
+
+
+def test_a_target_may_be_named_with_a_variable(project: Path) -> None:
+    """profiles.yml is full of them."""
+    assert found(project) == ("shop", "dev")
+    assert found(project, where="prod") == ("shop", "prod")
+    assert found(project, target="prod") == ("shop", "prod")
+
+
+def test_a_missing_target_names_those_there_are(project: Path) -> None:
+    """dbt does so, too."""
+    with pytest.raises(ProfileError, match=r"no target 'production'.*dev, prod"):
+        found(project, target="production")
+
+
+def test_a_project_that_names_no_profile_needs_one(project: Path) -> None:
+    """The message names both ways."""
+    (project / "dbt_project.yml").write_text("name: shop\nversion: '1.0'\n")
+
+    with pytest.raises(ProfileError, match=r"names no profile.*--profile"):
+        found(project)
+
+
+def test_a_folder_without_a_project_fails_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, nothing on stdout, no traceback."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DBT_PROJECT_DIR", "DBT_PROFILES_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert main(["plan"]) == 1
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("Error: There is no dbt_project.yml")
+
+
+def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """dbt's further options come after --, and the help says so."""
+    with pytest.raises(SystemExit) as refused:
+        main(["plan", "--empty"])
+
+    assert refused.value.code == 2
+    assert "come after `--`" in capsys.readouterr().err
+
+
+def test_the_command_line_loads_neither_airflow_nor_an_http_client() -> None:
+    """It is to answer at once, and to work beside a dbt that cannot share an environment with Airflow."""
+    code = (
+        "import sys, cosmos_async.cli.main\n"
+        "print([name for name in sys.modules if name.partition('.')[0] in ('airflow', 'aiohttp', 'dbt', 'google')])"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.strip() == "[]"
