@@ -16,6 +16,7 @@ from cosmos_async.testing.jobs import Job, JobStore
 from cosmos_async.testing.metadata import MetadataApi
 from cosmos_async.testing.objects import ObjectStore
 from cosmos_async.testing.requests import MUTATIONS, Request, RequestLog
+from cosmos_async.testing.routes import Route
 from cosmos_async.testing.rows import infer_schema
 from cosmos_async.testing.script import Answer, ScriptedEngine
 from cosmos_async.testing.server import Server
@@ -24,6 +25,9 @@ from cosmos_async.testing.token import TokenServer
 from cosmos_async.testing.uploads import Uploads
 
 When = Callable[[Request], bool]
+
+#: Of the IAM credentials API, whose host gcloud-aio and google-auth have fixed; tests lead them here.
+IMPERSONATION = "/v1/projects/-/serviceAccounts/{account}:generateAccessToken"
 
 
 class FakeGoogle:
@@ -84,6 +88,7 @@ class FakeGoogle:
             jobs=self.jobs, engine=engine or self.script, catalog=chosen, uploads=uploads, location=location
         )
         self._server.add_open("POST", "/token", "token", self.tokens.exchange)
+        self._server.add([Route("POST", IMPERSONATION, "impersonation", self.tokens.impersonate)])
         self._server.add(job_api.routes())
         self._server.add(MetadataApi(chosen).routes())
         self._server.add(StorageApi(self.objects, uploads=uploads).routes())

@@ -1,5 +1,5 @@
 """
-An OAuth token endpoint for service accounts: a signed assertion goes in, a bearer token comes out.
+An OAuth token endpoint: a service account's signed assertion or a person's refresh token goes in, a bearer token comes out.
 
 The real way of authentication runs: keys are RSA, assertions are verified (RS256, audience, lifetime), and tokens
 that were not issued here, have expired or were revoked are worth nothing.
@@ -22,6 +22,7 @@ from cosmos_async.testing.answers import json_answer
 from cosmos_async.testing.engine import ApiError, Json
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+REFRESH = "refresh_token"  # the grant type of a person's login
 #: google-auth signs for this audience whatever the key file's token_uri says; gcloud-aio signs for the token_uri.
 GOOGLE_AUDIENCE = "https://oauth2.googleapis.com/token"
 LIFETIME = 3600.0  # seconds
@@ -73,6 +74,7 @@ class TokenServer:
         self.issued = 0  #: tokens given out so far
         self._clock = clock
         self._accounts: dict[str, int] = {}  # email → number of its key
+        self._logins: dict[tuple[str, str, str], str] = {}  # client id, client secret, refresh token → email
         self._bearers: dict[str, Bearer] = {}
         self._denial: Denial | None = None
 
@@ -92,6 +94,10 @@ class TokenServer:
             "auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
             "universe_domain": "googleapis.com",
         }
+
+    def add_login(self, email: str, *, client_id: str, client_secret: str, refresh_token: str) -> None:
+        """Accept a person's refresh token from the client it was given to."""
+        self._logins[client_id, client_secret, refresh_token] = email
 
     def issue(self, email: str, scopes: tuple[str, ...] = ()) -> str:
         """Return a new token for *email* without an assertion, for tests that send their own headers."""
@@ -151,6 +157,10 @@ class TokenServer:
         if denial:
             return _refusal(denial.error, denial.description, status=denial.status)
         form = await request.post()
+        if form.get("grant_type") == REFRESH:
+            return self._renew(
+                *(str(form.get(name)) for name in ("client_id", "client_secret", "refresh_token"))
+            )
         if form.get("grant_type") != GRANT_TYPE:
             return _refusal("unsupported_grant_type", "Invalid grant_type")
         try:
@@ -162,7 +172,27 @@ class TokenServer:
         scopes = tuple(str(claims.get("scope", "")).split())
         if not scopes:
             return _refusal("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
-        value = self.issue(str(claims["iss"]), scopes)
+        return self._answer(str(claims["iss"]), scopes)
+
+    async def impersonate(self, request: web.Request, caller: str) -> web.StreamResponse:
+        """Answer POST /v1/projects/-/serviceAccounts/{account}:generateAccessToken; everybody may act as anybody."""
+        value = self.issue(request.match_info["account"])
+        ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock() + self.lifetime))
+        return json_answer({"accessToken": value, "expireTime": ends})
+
+    @property
+    def secrets(self) -> list[str]:
+        """The tokens that are worth something now, for tests that look for them where they must not be."""
+        return list(self._bearers)
+
+    def _renew(self, client_id: str, client_secret: str, refresh_token: str) -> web.Response:
+        email = self._logins.get((client_id, client_secret, refresh_token))
+        if email is None:
+            return _refusal("invalid_grant", "Token has been expired or revoked.")
+        return self._answer(email, ("https://www.googleapis.com/auth/cloud-platform",))
+
+    def _answer(self, email: str, scopes: tuple[str, ...]) -> web.Response:
+        value = self.issue(email, scopes)
         return json_answer({"access_token": value, "expires_in": int(self.lifetime), "token_type": "Bearer"})
 
     def _verify(self, assertion: str, *, token_uri: str) -> Json:
