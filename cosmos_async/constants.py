@@ -8,6 +8,7 @@ SETUP_TASK_ID = "dbt_setup_async"
 RESULTS_TASK_ID = "dbt_results_async"
 OTHER_TESTS_TASK_ID = "dbt_other_tests_async"
 TEARDOWN_TASK_ID = "dbt_teardown_async"
+DONE_TASK_ID = "dbt_done_async"
 
 
 class ExecutionMode(Enum):

@@ -16,7 +16,7 @@ from typing import Any, Union
 
 from cosmos_async.exceptions import PlanDamaged, PlanVersionMismatch
 
-FORMAT = 2  # raise it when an older reader would misunderstand; say so in the changelog
+FORMAT = 3  # raise it when an older reader would misunderstand; say so in the changelog
 
 Json = dict[str, Any]
 
@@ -141,7 +141,7 @@ class IndexEntry:
     level: Level
     reason: str
     digest: str  #: SHA-256 of the node plan's stored bytes
-    owner: str | None = None  #: a test's owner: the node whose test task executes it
+    owner: str | None = None  #: a test's owner; see :mod:`cosmos_async.ownership`
     fqn: tuple[str, ...] = ()
 
 
@@ -172,8 +172,12 @@ class Index:
     format: int = field(default=FORMAT)
 
     def tests_of(self, unique_id: str) -> list[str]:
-        """Return the tests that the test task of *unique_id* executes, sorted."""
-        return sorted(test for test, entry in self.nodes.items() if entry.owner == unique_id)
+        """Return the data tests that the test task of *unique_id* (a node, a source or a test) executes, sorted."""
+        return self._owned(unique_id, "test")
+
+    def unit_tests_of(self, unique_id: str) -> list[str]:
+        """Return the unit tests that decide whether the model *unique_id* is built, sorted."""
+        return self._owned(unique_id, "unit_test")
 
     def other_tests(self) -> list[str]:
         """Return the tests that belong to no node's task, sorted."""
@@ -183,6 +187,13 @@ class Index:
         """Return every test of the run, sorted."""
         return sorted(
             test for test, entry in self.nodes.items() if entry.resource_type in ("test", "unit_test")
+        )
+
+    def _owned(self, unique_id: str, resource_type: str) -> list[str]:
+        return sorted(
+            test
+            for test, entry in self.nodes.items()
+            if entry.owner == unique_id and entry.resource_type == resource_type
         )
 
 

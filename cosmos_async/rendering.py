@@ -2,19 +2,22 @@
 From a graph to tasks, groups and the edges between them.
 
 Ids are those of Cosmos' async mode, so that a migrated DAG keeps its history. Edges are those of ``dbt build``: a
-test runs once all of its parents are built, and a node's children wait for its tests.
+test runs once all of its parents are built, and holds back what lies below all of them (:mod:`cosmos_async.ownership`).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async import settings
 from cosmos_async.compat import BaseOperator, TaskGroup
 from cosmos_async.constants import (
+    DONE_TASK_ID,
     OTHER_TESTS_TASK_ID,
     RESULTS_TASK_ID,
     SETUP_TASK_ID,
@@ -25,8 +28,10 @@ from cosmos_async.constants import (
 )
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.graph.model import Graph, Node, Test
+from cosmos_async.names import digest
 from cosmos_async.operators.node import (
     DbtBuildAsyncOperator,
+    DbtNodeAsyncOperator,
     DbtRunAsyncOperator,
     DbtSeedAsyncOperator,
     DbtSnapshotAsyncOperator,
@@ -35,6 +40,7 @@ from cosmos_async.operators.node import (
 from cosmos_async.operators.results import ResultsAsyncOperator
 from cosmos_async.operators.setup import SetupAsyncOperator
 from cosmos_async.operators.teardown import TeardownAsyncOperator
+from cosmos_async.ownership import is_held_back
 
 if TYPE_CHECKING:
     from cosmos_async.arguments import OperatorArgs
@@ -120,14 +126,12 @@ class Renderer:
             placed = self._place(node)
             if placed is not None:
                 self.placed[node.unique_id] = placed
-        nodes = [node for node in nodes if node.unique_id in self.placed]
-        self._connect_nodes(nodes)
-        last = self._leaves(nodes)
-        if self._behavior is TestBehavior.AFTER_ALL and nodes:
+        self._connect_nodes()
+        last = self._leaves()
+        if self._behavior is TestBehavior.AFTER_ALL and self.placed:
             last = [self._test_everything(last)]
         elif self._behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD):
-            last += self._connect_tests()
-            last = self._other_tests(last)
+            last += self._test_sources() + self._detach_tests() + self._other_tests()
         self._close(last)
 
     # Nodes
@@ -147,6 +151,8 @@ class Renderer:
         if converter is not None and (self.config.node_conversion_by_task_group or not grouped):
             task_id = _SUFFIXES[node.resource_type] if grouped else self._task_id(node)
             converted = self._converted(converter, node, task_id, group)
+            if not self.config.node_conversion_by_task_group:
+                return self._behind_unit_tests(node, converted, f"{node.name}_unit_test", group)
             # A converter may decide that there is nothing to do.
             return None if converted is None else Placed(converted, converted, converted)
         if not grouped:
@@ -158,15 +164,44 @@ class Renderer:
         own_id = _SUFFIXES[node.resource_type]
         test = {"unique_id": node.unique_id}
         if converter is not None:
-            first = self._converted(converter, node, own_id, model_group)
+            converted = self._converted(converter, node, own_id, model_group)
+            build = self._behind_unit_tests(node, converted, "unit_test", model_group)
             last = self._task(DbtTestAsyncOperator, "test", model_group, node, **test)
-            if first is None:
+            if build is None:
                 return Placed(model_group, last, last)
-        else:
-            first = self._node_task(node, own_id, model_group)
-            last = self._task(DbtTestAsyncOperator, "test", model_group, node, **test)
+            connect(build.last, last)
+            return Placed(model_group, build.first, last)
+        first = self._node_task(node, own_id, model_group)
+        last = self._task(DbtTestAsyncOperator, "test", model_group, node, **test)
         connect(first, last)
         return Placed(model_group, first, last)
+
+    def _behind_unit_tests(
+        self, node: Node, converted: Any, task_id: str, group: TaskGroup | None
+    ) -> Placed | None:
+        """Place what a converter made; our own operators execute a model's unit tests, other ones do not."""
+        alone = None if converted is None else Placed(converted, converted, converted)
+        if isinstance(converted, DbtNodeAsyncOperator) or not self._is_unit_tested(node):
+            return alone
+        task = self._task(
+            DbtTestAsyncOperator, task_id, group, node, unique_id=node.unique_id, work="unit_tests"
+        )
+        if converted is None:
+            return Placed(task, task, task)
+        connect(task, converted)
+        return Placed(converted, task, converted)
+
+    def _is_unit_tested(self, node: Node) -> bool:
+        by_node = self._behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD)
+        return by_node and node.unique_id in self.graph.unit_tested
+
+    @cached_property
+    def _owners(self) -> dict[str, str | None]:
+        detach = self.config.should_detach_multiple_parents_tests
+        return {
+            unique_id: test.place.owner_of(unique_id, detach=detach)
+            for unique_id, test in self.graph.tests.items()
+        }
 
     def _has_test_task(self, node: Node) -> bool:
         if not self.config.should_detach_multiple_parents_tests:
@@ -190,12 +225,20 @@ class Renderer:
     def _node_task(self, node: Node, task_id: str, group: TaskGroup | None) -> Any:
         is_alone = task_id != _SUFFIXES[node.resource_type]
         shown = self._display_name(node) if is_alone else {}
-        if node.is_ephemeral and self._behavior is TestBehavior.BUILD and self._has_test_task(node):
-            # Nothing to build, but something to test, and this task is the only one for it.
-            return self._task(DbtTestAsyncOperator, task_id, group, node, unique_id=node.unique_id, **shown)
         if node.is_ephemeral or self._is_empty_seed(node):
-            return self._empty(task_id, group, node, shown)
+            work = self._work_of_empty(node)
+            if work is None:
+                return self._empty(task_id, group, node, shown)
+            # Nothing to build, but something to test, and this task is the only one for it.
+            return self._task(
+                DbtTestAsyncOperator, task_id, group, node, unique_id=node.unique_id, work=work, **shown
+            )
         return self._task(self._operator_of(node), task_id, group, node, unique_id=node.unique_id, **shown)
+
+    def _work_of_empty(self, node: Node) -> str | None:
+        if self._behavior is TestBehavior.BUILD and node.unique_id in self._owners.values():
+            return "build" if self._is_unit_tested(node) else "tests"
+        return "unit_tests" if self._is_unit_tested(node) else None
 
     def _operator_of(self, node: Node) -> type:
         if self._behavior is TestBehavior.BUILD:
@@ -296,80 +339,159 @@ class Renderer:
             connect(leaf, task)
         return task
 
-    def _connect_tests(self) -> list[Any]:
-        """Add the edges that tests with several parents need; return the tasks of detached ones."""
-        build = self._behavior is TestBehavior.BUILD
-        detach = self.config.should_detach_multiple_parents_tests
-        owners = self.graph.owners(attached=not build, detach=detach)
-        seen: set[tuple[str, str]] = set()
-        detached = []
-        for unique_id, owner in owners.items():
-            test = self.graph.tests[unique_id]
-            if owner == unique_id:
-                detached.append(self._detached(test))
+    def _test_sources(self) -> list[Any]:
+        """
+        Add a task for each source's tests, and return those for which nobody waits.
+
+        Ids are those that Cosmos has where it renders sources: ``<source>_<table>.test``.
+        """
+        last = []
+        for source, waiting in self.graph.tested_sources.items():
+            task = self._task(DbtTestAsyncOperator, *self._place_of_source(source), unique_id=source)
+            connect(self.setup, task)
+            last += [] if self._hold_back(task, waiting) else [task]
+        return last
+
+    def _place_of_source(self, source: str) -> tuple[str, TaskGroup | None]:
+        """Return the id and the group of a source's tests; the group has room for the source's freshness."""
+        name = source.split(".", 2)[2].replace(".", "_")
+        if self._behavior is TestBehavior.BUILD:
+            return self._free_id(f"{name}_test", f"source_{name}_test", source), self.task_group
+        group_id = self._free_id(name, f"source_{name}", source)
+        return "test", TaskGroup(
+            group_id=group_id, dag=self.dag, parent_group=self.task_group or self.dag.task_group
+        )
+
+    def _detach_tests(self) -> list[Any]:
+        """Add the tasks of tests that are their own owners, and return those for which nobody waits."""
+        last = []
+        for unique_id, owner in self._owners.items():
+            if owner != unique_id:
                 continue
-            for parent in test.depends_on:
-                if parent != owner and (parent, owner) not in seen and {parent, owner} <= set(self.placed):
-                    seen.add((parent, owner))
-                    connect(self.placed[parent].first, self.placed[owner].last)
-        return detached
-
-    def _detached(self, test: Test) -> Any:
-        task_id = f"{test.name}_test"
-        if len(task_id) >= _LONGEST_ID:
-            # Stable, unlike a running number: another test more or less does not rename it.
-            task_id = f"detached_{test.unique_id.rsplit('.', 1)[-1]}_test"
-        task = self._task(DbtTestAsyncOperator, task_id, self.task_group, unique_id=test.unique_id)
-        for parent in test.depends_on:
-            if parent in self.placed:
+            test = self.graph.tests[unique_id]
+            task_id = self._free_id(f"{test.name}_test", f"detached_{_hash_of(test)}_test", unique_id)
+            task = self._task(DbtTestAsyncOperator, task_id, self.task_group, unique_id=unique_id)
+            parents = self._nearest_placed(test.after)
+            for parent in parents:
                 connect(self.placed[parent].first, task)
-        for child in self.graph.first_below(test.depends_on):
-            if child in self.placed:
-                connect(task, self.placed[child].first)
-        return task
+            if not parents:
+                connect(self.setup, task)
+            last += [] if self._hold_back(task, test.place.holds_back) else [task]
+        return last
 
-    def _other_tests(self, last: list[Any]) -> list[Any]:
-        """
-        Add a task for the tests that belong to no node's task, where there are any.
+    def _free_id(self, usual: str, other: str, unique_id: str) -> str:
+        """Return the usual id, or another one where that is not allowed or taken: tests may have any name."""
+        group = self.task_group or self.dag.task_group
+        for label in (usual, other):
+            taken = group.child_id(label) in self.dag.task_dict or group.child_id(label) in group.used_group_ids
+            # Cosmos stays below the limit.
+            if _is_legal(label) and len(label) < _LONGEST_ID and not taken:
+                return label
+        return f"{unique_id.split('.', 1)[0]}_{digest(unique_id)[:10]}"
 
-        They stand on sources alone, or are unit tests of a model that Cosmos gives no test task.
-        """
-        homeless = self.graph.parentless_tests
-        if self._behavior is TestBehavior.AFTER_EACH:
-            homeless += [
-                unique_id
-                for unique_id, model in self.graph.unit_tests.items()
-                if model is None or not self._has_test_task(self.graph.nodes[model])
-            ]
-        if not homeless:
-            return last
+    def _hold_back(self, test: Any, nodes: Sequence[str]) -> bool:
+        """Let *nodes* wait for a test's task; return whether anybody does."""
+        waiting = self._placed_below(nodes)
+        for unique_id in waiting:
+            connect(test, self.placed[unique_id].first)
+        return bool(waiting)
+
+    def _other_tests(self) -> list[Any]:
+        """Add a task for the tests that stand on nothing that is selected, and hold nothing back."""
+        if not self.graph.other_tests:
+            return []
         task = self._task(DbtTestAsyncOperator, OTHER_TESTS_TASK_ID, self.task_group, work="others")
-        for leaf in last or [self.setup]:
-            connect(leaf, task)
+        connect(self.setup, task)
         return [task]
 
     # Edges
 
-    def _connect_nodes(self, nodes: list[Node]) -> None:
-        for node in nodes:
-            parents = [self.placed[parent] for parent in node.depends_on if parent in self.placed]
-            for parent in parents:
-                connect_placed(parent, self.placed[node.unique_id])
+    def _connect_nodes(self) -> None:
+        for unique_id, child in self.placed.items():
+            parents = self._nearest_placed(self.graph.nodes[unique_id].depends_on)
             if not parents:
-                connect(self.setup, self.placed[node.unique_id].first)
+                connect(self.setup, child.first)
+            for parent in parents:
+                if is_held_back(unique_id):
+                    connect_placed(self.placed[parent], child)
+                else:  # a function, which dbt lets pass its parents' tests
+                    connect(self.placed[parent].first, child.first)
+            if is_held_back(unique_id):
+                for parent in self._behind_functions(parents):
+                    connect(self.placed[parent].last, child.first)
 
-    def _leaves(self, nodes: list[Node]) -> list[Any]:
-        parents = {parent for node in nodes for parent in node.depends_on}
-        return [self.placed[node.unique_id].last for node in nodes if node.unique_id not in parents]
+    def _nearest_placed(self, nodes: Sequence[str]) -> list[str]:
+        """Return *nodes*, each without a place (left out by a converter, say) replaced by its parents."""
+        if all(unique_id in self.placed for unique_id in nodes):
+            return list(nodes)
+        found: dict[str, None] = {}
+        for unique_id in nodes:
+            above = [unique_id] if unique_id in self.placed else self._nearest_placed(self._parents(unique_id))
+            found.update(dict.fromkeys(above))
+        return list(found)
+
+    def _parents(self, unique_id: str) -> tuple[str, ...]:
+        return self.graph.nodes[unique_id].depends_on
+
+    def _behind_functions(self, nodes: Sequence[str]) -> set[str]:
+        """Return the nearest nodes above the functions among *nodes* that are not functions themselves."""
+        found: set[str] = set()
+        for unique_id in nodes:
+            if not is_held_back(unique_id):
+                above = self._nearest_placed(self._parents(unique_id))
+                found |= {parent for parent in above if is_held_back(parent)} | self._behind_functions(above)
+        return found
+
+    @cached_property
+    def _children(self) -> dict[str, list[str]]:
+        children: dict[str, list[str]] = {}
+        for unique_id, node in self.graph.nodes.items():
+            for parent in node.depends_on:
+                children.setdefault(parent, []).append(unique_id)
+        return children
+
+    def _placed_below(self, nodes: Sequence[str]) -> list[str]:
+        """Return *nodes*, each without a place replaced by its children; functions wait for no test, and pass it on."""
+        found: dict[str, None] = {}
+        for unique_id in nodes:
+            here = unique_id in self.placed and is_held_back(unique_id)
+            below = [unique_id] if here else self._placed_below(self._children.get(unique_id, []))
+            found.update(dict.fromkeys(below))
+        return list(found)
+
+    def _leaves(self) -> list[Any]:
+        # Functions do not count as children: nobody else waits for the tests of what they stand on.
+        parents = {
+            parent
+            for unique_id in self.placed
+            if is_held_back(unique_id)
+            for parent in self._nearest_placed(self._parents(unique_id))
+        }
+        return [placed.last for unique_id, placed in self.placed.items() if unique_id not in parents]
 
     def _close(self, last: list[Any]) -> None:
-        """Add the tasks at the end. They are teardowns, so that the nodes alone decide how the run ends."""
+        """
+        Add the tasks at the end.
+
+        Those that work are teardowns, so that they run however the nodes end. How the run ends is the last task's to say:
+        well, if all nodes and dbt's end of the run did. Airflow decides by it and never starts it on a worker.
+        """
         results = self._task(ResultsAsyncOperator, RESULTS_TASK_ID, self.task_group)
+        done = _empty_operator()(
+            task_id=DONE_TASK_ID,
+            dag=self.dag,
+            task_group=self.task_group,
+            # Unlike all_success it waits for all: a leaf that is skipped early must not hide one that fails later.
+            trigger_rule="none_failed_min_one_success",
+            # Those of default_args would bring it to a worker.
+            on_execute_callback=None,
+            on_success_callback=None,
+        )
         for task in last:
             connect(task, results)
-        # Never with on_failure_fail_dagrun, tempting as it is for a failed on-run-end hook: Airflow would then look at
-        # this task instead of the nodes above it, and as it runs in any case, every failed run would end green.
+            connect(task, done)
         results.as_teardown(setups=self.setup)
+        connect(results, done)
         if settings.enable_teardown_async_task():
             teardown = self._task(TeardownAsyncOperator, TEARDOWN_TASK_ID, self.task_group)
             results >> teardown
@@ -384,9 +506,19 @@ def _empty_operator() -> Any:
     return EmptyOperator
 
 
+def _hash_of(test: Test) -> str:
+    """Return what tells *test* from others of its name. It is stable: another test more or less does not rename it."""
+    parts = test.unique_id.split(".")
+    return parts[-1] if len(parts) > 3 else digest(test.unique_id)[:10]
+
+
+def _is_legal(task_id: str) -> bool:
+    letters = task_id.replace("-", "").replace("_", "").replace(".", "")
+    return letters.isalnum() and letters.isascii() and len(task_id) <= _LONGEST_ID
+
+
 def _check_id(task_id: str, node: Node | None) -> None:
-    legal = task_id.replace("-", "").replace("_", "").replace(".", "").isalnum() and task_id.isascii()
-    if legal and len(task_id) <= _LONGEST_ID:
+    if _is_legal(task_id):
         return
     whose = f"{node.unique_id} ({node.original_file_path})" if node is not None else "A task"
     raise ProjectError(

@@ -41,9 +41,8 @@ class BigQueryDbtTrigger(EndingTrigger):
     Execute what setup planned for one task.
 
     Args:
-        work: ``node``, ``tests`` (those the node owns), ``build`` (both), ``others`` (tests that belong to no node)
-            or ``all_tests``.
-        unique_id: dbt's id of the node; None for the last two.
+        work: What to execute; see :func:`cosmos_async.triggers.works.nodes_of`.
+        unique_id: dbt's id of the node; None for ``others`` and ``all_tests``.
         setup_task_id: The setup task's full id.
         identity: Names of the credentials; no secrets.
         succeeds_in_triggerer: Whether the trigger ends the task when all went well.
@@ -184,7 +183,7 @@ class BigQueryDbtTrigger(EndingTrigger):
             number += len(group)
             result.add(ends, index)
             rest = groups[position + 1 :]
-            if result.status == "failed":
+            if result.has_failed:
                 result.add_skipped(rest)
                 return
             if result.dbt and rest:

@@ -40,8 +40,9 @@ def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
 
     Args:
         index: The run's table of contents.
-        work: ``node``, ``tests``, ``build``, ``others`` or ``all_tests``.
-        unique_id: The node, for all but the last two.
+        work: ``node`` (its unit tests first), ``tests`` (the data tests it owns), ``build`` (both), ``unit_tests``
+            (these alone), ``others`` or ``all_tests``.
+        unique_id: The node, for all but the last two; for ``tests`` perhaps a source, or a test with a task of its own.
 
     Raises:
         PlanNotFound: Setup did not plan the node.
@@ -54,19 +55,20 @@ def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
         raise PlanNotFound(f"work {work!r} needs the unique id of a node")
     if work == "tests":
         return [index.tests_of(unique_id)]
-    if unique_id not in index.nodes:
+    # As in dbt build: unit tests decide whether the model is built at all.
+    units = index.unit_tests_of(unique_id)
+    if work == "unit_tests":
+        return [units]
+    tests = index.tests_of(unique_id)
+    # An ephemeral model has no plan, and yet it may own tests.
+    if unique_id not in index.nodes and not units and not tests:
         raise PlanNotFound(
             f"no plan for {unique_id} in run {index.run.run_id}. The setup task recorded {len(index.nodes)} nodes of "
             f"{index.run.project_name} (target {index.run.target_name}); this one was not among them. Add it to "
             "`select`, or clear the setup task together with this one."
         )
-    if work == "node":
-        return [[unique_id]]
-    tests = index.tests_of(unique_id)
-    # As in dbt build: unit tests decide whether the model is built at all.
-    units = [test for test in tests if index.nodes[test].resource_type == "unit_test"]
-    others = [test for test in tests if test not in set(units)]
-    return [group for group in (units, [unique_id], others) if group]
+    groups = [units, [unique_id] if unique_id in index.nodes else [], tests if work == "build" else []]
+    return [group for group in groups if group]
 
 
 def dbt_node(index: Index, unique_id: str, reason: str) -> DbtNode:
@@ -112,13 +114,18 @@ class Result:
         return [end.outcome for end in self.finished]
 
     @property
+    def has_failed(self) -> bool:
+        """Whether something failed, so that nothing that comes later may begin."""
+        return self.error is not None or any(outcome.status.failed for outcome in self.outcomes)
+
+    @property
     def status(self) -> str:
         """``dbt``, ``failed`` or ``success``."""
         if self.error is not None:
             return "failed"
         if self.dbt:
             return "dbt"
-        return "failed" if any(outcome.status.failed for outcome in self.outcomes) else "success"
+        return "failed" if self.has_failed else "success"
 
     @property
     def message(self) -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosmos_async._version import __version__
+from cosmos_async.constants import BUILT_RESOURCES
 from cosmos_async.dbt.planner_steps import NotStatic, Steps, create_schemas, prelude_step
 from cosmos_async.exceptions import PlanError
-from cosmos_async.ownership import assign_owners
+from cosmos_async.ownership import Lineage, unit_test_owner
 from cosmos_async.plan import Index, IndexEntry, Json, Level, NodePlan, RunInfo, Step, TestRule
 
 RECORDING = 1  # the recorder's format that is read here
@@ -23,6 +24,7 @@ RUN = ""  # whom the recorder calls the run itself
 # dbt's words for nodes that went well while they were recorded.
 _PLANNED = frozenset(("success", "pass", "warn", "fail"))
 _NO_OP = "no-op"
+_BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def make_plan(
     created_at: str,
     host: str,
     uploads: Path,
-    attached: bool = True,
+    owned: bool = True,
     detach: bool = False,
 ) -> Plan:
     """
@@ -85,8 +87,8 @@ def make_plan(
         created_at: UTC, ISO 8601.
         host: This machine.
         uploads: The folder the recorder kept the bytes of load jobs in: ``uploads`` beside the recording.
-        attached: As for :func:`cosmos_async.ownership.assign_owners`: False where a node and its tests are one task.
-        detach: As there.
+        owned: Whether tests belong to tasks of nodes. Where all tests are one task behind all nodes they do not.
+        detach: Whether tests with several parents have tasks of their own.
 
     Raises:
         PlanError: The recording cannot be read, or the run does something before its nodes that cannot be planned.
@@ -122,7 +124,7 @@ def make_plan(
     return Plan(
         run=run,
         nodes=nodes,
-        owners=_owners(recording, attached=attached, detach=detach),
+        owners=_owners(recording, detach=detach) if owned else {},
         prelude=prelude,
         uploads={digest: uploads / digest for digest in sorted(filter(None, digests))},
     )
@@ -214,33 +216,18 @@ def _rule(recording: Json, node: Json) -> TestRule | None:
     )
 
 
-def _owners(recording: Json, *, attached: bool, detach: bool) -> dict[str, str]:
+def _owners(recording: Json, *, detach: bool) -> dict[str, str]:
     nodes = recording["nodes"]
-    tests = {unique_id: node for unique_id, node in nodes.items() if node["resource_type"] == "test"}
-    project = recording["run"]["parents"]  # of everything the project builds, selected or not
-    parents_of = {
-        unique_id: [parent for parent in node["depends_on"] if parent in nodes and parent in project]
-        for unique_id, node in tests.items()
-    }
-    owners = assign_owners(
-        parents_of,
-        project,
-        {
-            unique_id: node["attached_node"] if node["attached_node"] in nodes else None
-            for unique_id, node in tests.items()
-        }
-        if attached
-        else None,
-        detach=detach,
-    )
-    # The nodes that have a test task in the DAG; see cosmos_async.rendering.
-    with_test_task = {
-        parent for parents in parents_of.values() for parent in parents if len(parents) == 1 or not detach
-    }
+    built = {unique_id for unique_id, node in nodes.items() if node["resource_type"] in _BUILT}
+    # The whole project, selected or not, as the DAG was rendered; see cosmos_async.graph.manifest.
+    lineage = Lineage(recording["run"]["parents"], built)
+    owners = {}
     for unique_id, node in nodes.items():
-        if node["resource_type"] == "unit_test":
-            # It names its model first, then what the model reads.
-            model = next((parent for parent in node["depends_on"] if parent in nodes), None)
-            if model is not None and (model in with_test_task or not attached):
-                owners[unique_id] = model
+        owner = None
+        if node["resource_type"] == "test":
+            owner = lineage.place(unique_id, node["depends_on"]).owner_of(unique_id, detach=detach)
+        elif node["resource_type"] == "unit_test":
+            owner = unit_test_owner(node["depends_on"], built)
+        if owner is not None:
+            owners[unique_id] = owner
     return owners

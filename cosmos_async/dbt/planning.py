@@ -26,7 +26,7 @@ class Planned:
 
 
 def record_plan(
-    dbt: Dbt, *, dag_id: str, run_id: str, attached: bool = True, detach: bool = False, command: str = "build"
+    dbt: Dbt, *, dag_id: str, run_id: str, owned: bool = True, detach: bool = False, command: str = "build"
 ) -> Planned:
     """
     Record *dbt*'s invocation and return the plan of the run. The warehouse is read, and not changed.
@@ -35,7 +35,7 @@ def record_plan(
         dbt: Still open while the plan's uploads are needed.
         dag_id: The DAG the plan is for.
         run_id: The DAG run.
-        attached: As for :func:`cosmos_async.dbt.planner.make_plan`.
+        owned: As for :func:`cosmos_async.dbt.planner.make_plan`.
         detach: As there.
         command: dbt's command.
 
@@ -65,7 +65,7 @@ def record_plan(
         created_at=begun.isoformat(),
         host=socket.gethostname(),
         uploads=recording.parent / "uploads",
-        attached=attached,
+        owned=owned,
         detach=detach,
     )
     if not plan.nodes:

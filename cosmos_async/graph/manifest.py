@@ -10,12 +10,9 @@ from typing import Any
 from cosmos_async.constants import BUILT_RESOURCES, DbtResourceType
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.graph.model import Graph, Node, Test
-from cosmos_async.ownership import depths
+from cosmos_async.ownership import Lineage, depths, unit_test_owner
 
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
-
-# A function holds no data, so it is no parent of a test.
-_WITH_DEPTH = _BUILT - {DbtResourceType.FUNCTION.value}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -74,42 +71,44 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
     parents = {unique_id: _parents(resource, built) for unique_id, resource in built.items()}
     position = depths(parents)
     order = sorted(built, key=lambda unique_id: (position[unique_id], unique_id))
-    # The planner asks dbt for the same, by the same three kinds, and must come to the same owners.
-    depth = depths(
-        {
-            unique_id: _parents(resource, resources)
-            for unique_id, resource in resources.items()
-            if resource.get("resource_type") in _WITH_DEPTH
-        }
-    )
     kept = [unique_id for unique_id in order if chosen is None or unique_id in chosen]
     nearest = _nearest(order, parents, frozenset(kept))
-    nodes = {
-        unique_id: _node(unique_id, built[unique_id], nearest[unique_id], depth.get(unique_id, 0))
-        for unique_id in kept
-    }
+    nodes = {unique_id: _node(unique_id, built[unique_id], nearest[unique_id]) for unique_id in kept}
+    # The planner asks dbt for the same, and must come to the same owners.
+    lineage = Lineage(
+        {
+            unique_id: _depends_on(resource)
+            for unique_id, resource in resources.items()
+            if resource.get("resource_type") in _BUILT
+        },
+        nodes,
+    )
     tests = {
         unique_id: Test(
             unique_id,
             _parents(resource, nodes),
-            resource.get("attached_node") if resource.get("attached_node") in nodes else None,
+            lineage.place(unique_id, _depends_on(resource)),
+            _pass_on(_parents(resource, built), nearest, nodes),
         )
         for unique_id, resource in sorted(resources.items())
         if resource.get("resource_type") == DbtResourceType.TEST.value
         and (chosen is None or unique_id in chosen)
     }
     unit_tests = {
-        # It names its model first, then what the model reads.
-        unique_id: next(iter(_parents(resource, nodes)), None)
+        unique_id: model
         for unique_id, resource in sorted((manifest.get("unit_tests") or {}).items())
-        if chosen is None or unique_id in chosen
+        if (chosen is None or unique_id in chosen)
+        and (model := unit_test_owner(_depends_on(resource), nodes)) is not None
     }
     return Graph((manifest.get("metadata") or {}).get("project_name") or "", nodes, tests, unit_tests)
 
 
+def _depends_on(resource: dict[str, Any]) -> list[str]:
+    return (resource.get("depends_on") or {}).get("nodes") or []
+
+
 def _parents(resource: dict[str, Any], among: Collection[str]) -> tuple[str, ...]:
-    found = (resource.get("depends_on") or {}).get("nodes") or []
-    return tuple(dict.fromkeys(parent for parent in found if parent in among))
+    return tuple(dict.fromkeys(parent for parent in _depends_on(resource) if parent in among))
 
 
 def _nearest(
@@ -117,14 +116,20 @@ def _nearest(
 ) -> dict[str, tuple[str, ...]]:
     nearest: dict[str, tuple[str, ...]] = {}
     for unique_id in order:  # parents come first
-        found: dict[str, None] = {}
-        for parent in parents[unique_id]:
-            found.update(dict.fromkeys([parent] if parent in kept else nearest[parent]))
-        nearest[unique_id] = tuple(found)
+        nearest[unique_id] = _pass_on(parents[unique_id], nearest, kept)
     return nearest
 
 
-def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...], depth: int) -> Node:
+def _pass_on(
+    parents: tuple[str, ...], nearest: dict[str, tuple[str, ...]], kept: Collection[str]
+) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for parent in parents:
+        found.update(dict.fromkeys([parent] if parent in kept else nearest[parent]))
+    return tuple(found)
+
+
+def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...]) -> Node:
     config = resource.get("config") or {}
     return Node(
         unique_id=unique_id,
@@ -136,7 +141,6 @@ def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...], de
         materialized=str(config.get("materialized") or ""),
         meta=config.get("meta") or {},
         depends_on=parents,
-        depth=depth,
     )
 
 

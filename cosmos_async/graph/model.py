@@ -13,9 +13,9 @@ from typing import Any
 
 from cosmos_async.constants import DbtResourceType
 from cosmos_async.exceptions import ProjectError
-from cosmos_async.ownership import owners_by_depth
+from cosmos_async.ownership import Place, is_source
 
-FORMAT = 2  # of the kept JSON; another number is as good as nothing kept
+FORMAT = 3  # of the kept JSON; another number is as good as nothing kept
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,6 @@ class Node:
     meta: dict[str, Any] = field(default_factory=dict)
     #: The nearest selected nodes above it. A node left out by the selection passes on its own parents, as in dbt.
     depends_on: tuple[str, ...] = ()
-    depth: int = 0  #: how many nodes of the whole project lie above it on the longest way
 
     @property
     def resource_name(self) -> str:
@@ -90,7 +89,9 @@ class Test:
 
     unique_id: str
     depends_on: tuple[str, ...]  #: its parents among the selected nodes, each once
-    attached_node: str | None = None  #: the node it is declared on
+    place: Place  #: who executes it, and who waits for it
+    #: The nearest selected nodes above it: its parents, and above those that are not selected what they pass on.
+    after: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -105,9 +106,7 @@ class Graph:
     project_name: str  #: dbt's name for it
     nodes: dict[str, Node]
     tests: dict[str, Test]
-    unit_tests: dict[str, str | None] = field(
-        default_factory=dict
-    )  #: each one's model, if it is selected, too
+    unit_tests: dict[str, str] = field(default_factory=dict)  #: each one's model
 
     @cached_property
     def tested(self) -> frozenset[str]:
@@ -117,38 +116,28 @@ class Graph:
     @cached_property
     def tested_alone(self) -> frozenset[str]:
         """The nodes that are the only parent of at least one test."""
-        return frozenset(test.depends_on[0] for test in self.tests.values() if len(test.depends_on) == 1)
-
-    def first_below(self, parents: tuple[str, ...]) -> list[str]:
-        """Return the nodes below all of *parents* that have no such node above them: those a test of them holds back."""
-        position = {unique_id: index for index, unique_id in enumerate(self.nodes)}
-        wanted = sum(1 << position[parent] for parent in parents)
-        above: dict[str, int] = {}  # as bits; nodes stand behind their parents
-        found = []
-        for unique_id, node in self.nodes.items():
-            bits = 0
-            for parent in node.depends_on:
-                bits |= above[parent] | 1 << position[parent]
-            above[unique_id] = bits
-            if bits & wanted == wanted and not any(
-                above[parent] & wanted == wanted for parent in node.depends_on
-            ):
-                found.append(unique_id)
-        return found
-
-    @property
-    def parentless_tests(self) -> list[str]:
-        """The tests that stand on sources or on nothing, so that they belong to no node."""
-        return sorted(test.unique_id for test in self.tests.values() if not test.depends_on)
-
-    def owners(self, *, attached: bool = True, detach: bool = False) -> dict[str, str]:
-        """Return each test's owner; see :func:`cosmos_async.ownership.assign_owners`."""
-        return owners_by_depth(
-            {test.unique_id: test.depends_on for test in self.tests.values()},
-            {node.unique_id: node.depth for node in self.nodes.values()},
-            {test.unique_id: test.attached_node for test in self.tests.values()} if attached else None,
-            detach=detach,
+        return frozenset(
+            parent for test in self.tests.values() if not test.place.several for parent in test.depends_on
         )
+
+    @cached_property
+    def unit_tested(self) -> frozenset[str]:
+        """The models that have unit tests."""
+        return frozenset(self.unit_tests.values())
+
+    @cached_property
+    def tested_sources(self) -> dict[str, tuple[str, ...]]:
+        """The sources with tests of their own, each with the nodes that wait for these."""
+        return {
+            test.place.owner: test.place.holds_back
+            for test in self.tests.values()
+            if test.place.owner is not None and is_source(test.place.owner)
+        }
+
+    @cached_property
+    def other_tests(self) -> list[str]:
+        """The tests that hold nothing back and stand on nothing that is selected."""
+        return sorted(test.unique_id for test in self.tests.values() if test.place.owner is None)
 
     def check_names(self) -> None:
         """
@@ -183,7 +172,6 @@ class Graph:
                     node.materialized,
                     node.meta,
                     [position[parent] for parent in node.depends_on],
-                    node.depth,
                 ]
                 for node in self.nodes.values()
             ],
@@ -191,14 +179,14 @@ class Graph:
                 [
                     test.unique_id,
                     [position[parent] for parent in test.depends_on],
-                    position.get(test.attached_node) if test.attached_node else None,
+                    position.get(test.place.owner or "", test.place.owner),
+                    [position[node] for node in test.place.holds_back],
+                    test.place.several,
+                    [position[node] for node in test.after],
                 ]
                 for test in self.tests.values()
             ],
-            "unit_tests": {
-                unique_id: None if model is None else position[model]
-                for unique_id, model in self.unit_tests.items()
-            },
+            "unit_tests": {unique_id: position[model] for unique_id, model in self.unit_tests.items()},
         }
 
     @classmethod
@@ -225,20 +213,23 @@ class Graph:
                     row[6],
                     row[7],
                     tuple(ids[index] for index in row[8]),
-                    row[9],
                 )
                 for row in document["nodes"]
             }
             tests = {
                 row[0]: Test(
-                    row[0], tuple(ids[index] for index in row[1]), None if row[2] is None else ids[row[2]]
+                    row[0],
+                    tuple(ids[index] for index in row[1]),
+                    Place(
+                        ids[row[2]] if isinstance(row[2], int) else row[2],
+                        tuple(ids[index] for index in row[3]),
+                        row[4],
+                    ),
+                    tuple(ids[index] for index in row[5]),
                 )
                 for row in document["tests"]
             }
-            unit_tests = {
-                unique_id: None if index is None else ids[index]
-                for unique_id, index in document["unit_tests"].items()
-            }
+            unit_tests = {unique_id: ids[index] for unique_id, index in document["unit_tests"].items()}
             return cls(document["project_name"], nodes, tests, unit_tests)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ValueError(f"not a graph: {error!r}") from error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cosmos_async.invocation import DbtInvocation
     from cosmos_async.operators.setup import SetupAsyncOperator
 
-WORKS = ("node", "tests", "build", "others", "all_tests")
+WORKS = ("node", "tests", "build", "unit_tests", "others", "all_tests")
 WITHOUT_NODE = ("others", "all_tests")
 
 
@@ -31,8 +31,8 @@ class DbtNodeAsyncOperator(TriggererOperator):
             ``work="all_tests"`` and ``"others"``.
         setup: The setup task that plans this node; without it, see :class:`TriggererOperator`.
         dbt: The invocation to use where the node needs real dbt; the setup task's own by default.
-        work: ``node``, ``tests`` (those the node owns), ``build`` (both), ``others`` (tests that belong to no
-            node), or ``all_tests``.
+        work: ``node`` (its unit tests first), ``tests`` (the data tests it owns), ``build`` (both), ``unit_tests``
+            (these alone), ``others`` (tests that belong to no task of their own or of a node), or ``all_tests``.
         kwargs: See :class:`TriggererOperator`.
     """
 

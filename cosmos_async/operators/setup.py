@@ -44,7 +44,7 @@ class SetupAsyncOperator(BaseOperator):
         project_config: The dbt project.
         profile_config: The profile; its mapping's connection is also the one that submits the jobs.
         execution_config: Where dbt lives.
-        test_behavior: ``NONE`` leaves tests out of the plan; ``BUILD`` decides who owns a test.
+        test_behavior: ``NONE`` leaves tests out of the plan; with ``AFTER_ALL`` none belongs to a node, unit tests included.
         detach_tests: Tests with several parents are tasks of their own.
         gcp_conn_id: The connection that submits the jobs, if it is not the profile's.
         impersonation_chain: The service account to act as when submitting.
@@ -150,8 +150,7 @@ class SetupAsyncOperator(BaseOperator):
                 dbt,
                 dag_id=context["ti"].dag_id,
                 run_id=context["ti"].run_id,
-                # Where a node and its tests are one task, ties between owners must fall the same way for every test.
-                attached=self.test_behavior is not TestBehavior.BUILD,
+                owned=self.test_behavior is not TestBehavior.AFTER_ALL,
                 detach=self.detach_tests,
             ).plan
             address = self._upload(folder, dbt, plan)

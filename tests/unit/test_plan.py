@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cosmos_async.exceptions import PlanDamaged, PlanVersionMismatch
 from cosmos_async.outcome import JobRecord, Outcome, Status, dump_outcome, load_outcome
 from cosmos_async.plan import (
+    FORMAT,
     CallOperation,
     Guard,
     GuardKind,
@@ -101,7 +102,7 @@ def test_equal_plans_are_equal_bytes(plan: NodePlan) -> None:
         pytest.param(b"", id="empty"),
         pytest.param(b"{", id="truncated"),
         pytest.param(b"[]", id="a list"),
-        pytest.param(b'{"format": 2}', id="no plan inside"),
+        pytest.param(b'{"format": %d}' % FORMAT, id="no plan inside"),
         pytest.param(b'{"steps": []}', id="no format"),
         pytest.param(b"\xff\xfe", id="not text"),
     ],
@@ -118,7 +119,7 @@ def test_a_plan_of_another_format_names_both_versions() -> None:
     document = json.loads(dump_node(NodePlan("model.a.b", "b", "model", Level.STATIC)))
     document["format"] = 99
 
-    with pytest.raises(PlanVersionMismatch, match=r"format 99.*format 2.*restart the triggerer"):
+    with pytest.raises(PlanVersionMismatch, match=rf"format 99.*format {FORMAT}.*restart the triggerer"):
         load_node(json.dumps(document).encode())
 
 
@@ -132,14 +133,17 @@ def test_a_plan_from_before_native_operations_is_refused() -> None:
 
 
 def test_a_models_tests_are_those_it_owns() -> None:
-    """The test task of a model executes its own tests, in a stable order."""
+    """The test task of a model executes its own data tests, in a stable order; unit tests come before the model."""
     entry = IndexEntry("n", "test", Level.STATIC, "", "digest", owner="model.a.b")
     other = IndexEntry("n", "test", Level.STATIC, "", "digest", owner="model.a.c")
     model = IndexEntry("b", "model", Level.STATIC, "", "digest")
-    index = Index(run=run_info, nodes={"test.z": entry, "test.y": other, "test.a": entry, "model.a.b": model})
+    unit = IndexEntry("u", "unit_test", Level.STATIC, "", "digest", owner="model.a.b")
+    nodes = {"test.z": entry, "test.y": other, "test.a": entry, "model.a.b": model, "unit_test.u": unit}
+    index = Index(run=run_info, nodes=nodes)
 
     assert index.tests_of("model.a.b") == ["test.a", "test.z"]
-    assert index.all_tests() == ["test.a", "test.y", "test.z"]
+    assert index.unit_tests_of("model.a.b") == ["unit_test.u"]
+    assert index.all_tests() == ["test.a", "test.y", "test.z", "unit_test.u"]
 
 
 def test_an_outcome_survives_the_store_and_adds_up_its_jobs() -> None:

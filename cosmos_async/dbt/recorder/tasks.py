@@ -66,8 +66,11 @@ class TaskPatches:
         self.overlay.default_project = task.config.credentials.database
         self.journal.run["parents"] = {
             unique_id: list(getattr(node.depends_on, "nodes", []))
-            for unique_id, node in task.manifest.nodes.items()
-            if str(node.resource_type.value) in ("model", "seed", "snapshot")
+            for unique_id, node in (
+                *task.manifest.nodes.items(),
+                *getattr(task.manifest, "functions", {}).items(),  # since dbt 1.11
+            )
+            if str(node.resource_type.value) in ("model", "seed", "snapshot", "function")
         }
         for unique_id in selected:
             node = task.manifest.nodes.get(unique_id)

@@ -48,20 +48,43 @@ def test_only_selected_tests_are_kept_with_their_selected_parents(manifest: dict
     }
 
 
-def test_owners_are_the_same_whatever_is_selected_beside_them(manifest: dict[str, Any]) -> None:
-    """The DAG sees a selection, the planner the whole project, and both must give a test to the same task."""
-    owners = graph_of(manifest).owners()
+def test_the_place_of_a_test_is_the_same_whatever_is_selected_beside_it(manifest: dict[str, Any]) -> None:
+    """Whether a parent lies below another is the whole project's to say, as in dbt."""
+    staged = "test.corner_shop.every_order_was_staged.86529e793a"
 
-    assert owners["test.corner_shop.history_is_complete"] == f"{MODEL}order_history"
-    part = graph_of(manifest, {f"{MODEL}order_history", "snapshot.corner_shop.orders_over_time", *owners})
-    assert part.owners()["test.corner_shop.history_is_complete"] == f"{MODEL}order_history"
+    assert graph_of(manifest).tests[staged].place.owner == f"{MODEL}orders"
+    part = graph_of(manifest, {f"{MODEL}orders", staged})
+    assert part.tests[staged].place.owner == f"{MODEL}orders"
 
 
-def test_tests_of_sources_are_known_to_belong_nowhere(manifest: dict[str, Any]) -> None:
-    """They have no task behind a node, as in Cosmos."""
-    assert graph_of(manifest).parentless_tests == [
-        "test.corner_shop.source_not_null_till_orders_id.f6ebc93ea3"
-    ]
+def test_a_test_waits_for_what_is_selected_above_its_parents(manifest: dict[str, Any]) -> None:
+    """Where a parent itself is left out, dbt keeps the order all the same."""
+    complete = "test.corner_shop.history_is_complete"
+
+    graph = graph_of(manifest, {f"{MODEL}customers", f"{MODEL}orders", complete})
+
+    assert graph.tests[complete].after == (f"{MODEL}orders", f"{MODEL}customers")
+    assert graph.tests[complete].depends_on == ()
+    assert graph.tests[complete].place.owner == complete
+
+
+def test_tests_of_sources_belong_to_their_source(manifest: dict[str, Any]) -> None:
+    """What reads the source waits for them."""
+    source, test = (
+        "source.corner_shop.till.orders",
+        "test.corner_shop.source_not_null_till_orders_id.f6ebc93ea3",
+    )
+
+    assert graph_of(manifest).tested_sources == {source: (f"{MODEL}stg_orders",)}
+    assert graph_of(manifest, {f"{MODEL}orders", test}).tested_sources == {source: (f"{MODEL}orders",)}
+    assert graph_of(manifest).other_tests == []
+
+
+def test_a_test_that_stands_on_nothing_belongs_nowhere(manifest: dict[str, Any]) -> None:
+    """It holds nothing back either."""
+    manifest["nodes"]["test.corner_shop.today"] = {"resource_type": "test", "depends_on": {"nodes": []}}
+
+    assert graph_of(manifest).other_tests == ["test.corner_shop.today"]
 
 
 def test_a_unit_test_knows_its_model(manifest: dict[str, Any]) -> None:
@@ -73,8 +96,18 @@ def test_a_unit_test_knows_its_model(manifest: dict[str, Any]) -> None:
     graph = graph_of({**manifest, "unit_tests": unit})
 
     assert graph.unit_tests == {"unit_test.shop.orders.adds_up": f"{MODEL}orders"}
+    assert graph.unit_tested == {f"{MODEL}orders"}
     assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
     assert graph_of({**manifest, "unit_tests": unit}, {f"{MODEL}orders"}).unit_tests == {}
+
+
+def test_a_unit_test_without_its_model_is_not_run(manifest: dict[str, Any]) -> None:
+    """dbt runs it only together with the model."""
+    unit = {"unit_test.shop.orders.u": {"depends_on": {"nodes": [f"{MODEL}orders", f"{MODEL}stg_orders"]}}}
+
+    selected = {f"{MODEL}stg_orders", "unit_test.shop.orders.u"}
+
+    assert graph_of({**manifest, "unit_tests": unit}, selected).unit_tests == {}
 
 
 def test_a_graph_survives_being_kept(manifest: dict[str, Any]) -> None:

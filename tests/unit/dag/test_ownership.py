@@ -6,42 +6,118 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosmos_async.ownership import assign_owners, depths
+from cosmos_async.ownership import Lineage, Place, depths, is_held_back, unit_test_owner
 
-CHAIN = {"seed": [], "stg": ["seed"], "mart": ["stg"], "other": ["seed"]}
-
-
-def test_a_test_belongs_to_its_only_parent() -> None:
-    """Wherever that stands in the project."""
-    assert assign_owners({"t": ["stg"]}, CHAIN) == {"t": "stg"}
-
-
-def test_a_test_of_several_nodes_belongs_to_the_one_built_last() -> None:
-    """Even if it is declared on an earlier one: it could not run there."""
-    assert assign_owners({"t": ["mart", "seed"]}, CHAIN, {"t": "seed"}) == {"t": "mart"}
+#: Two branches that meet in ``top``, which has a child; ``side`` shares a seed with one of them.
+PROJECT = {
+    "seed": ["source.raw.a"],
+    "left": ["seed"],
+    "right": ["source.raw.b"],
+    "side": ["seed"],
+    "top": ["left", "right"],
+    "child": ["top"],
+}
 
 
-def test_of_equally_late_parents_the_one_the_test_is_declared_on_owns_it() -> None:
-    """It is where people look for it."""
-    assert assign_owners({"t": ["stg", "other"]}, CHAIN, {"t": "other"}) == {"t": "other"}
-    assert assign_owners({"t": ["stg", "other"]}, CHAIN, {"t": "stg"}) == {"t": "stg"}
+def place(*parents: str, selected: str = "seed left right side top child") -> Place:
+    """Return where the test ``t`` of these parents runs."""
+    return Lineage(PROJECT, selected.split()).place("t", parents)
 
 
-def test_without_a_declaration_the_last_by_name_owns_it() -> None:
-    """A singular test is declared nowhere; the answer still is the same every time."""
-    assert assign_owners({"t": ["other", "stg"]}, CHAIN) == {"t": "stg"}
+@pytest.mark.parametrize("name", PROJECT)
+def test_a_test_belongs_to_its_only_parent(name: str) -> None:
+    """Wherever that stands in the project; what waits for the parent waits for the test, too."""
+    assert place(name) == Place(name)
 
 
-def test_a_test_without_parents_has_no_owner() -> None:
-    """Tests of sources belong to no task of a node."""
-    assert assign_owners({"t": []}, CHAIN) == {}
+def test_a_test_of_several_nodes_belongs_to_the_one_below_all_others() -> None:
+    """What lies below this one lies below them all."""
+    assert place("top", "seed").owner == "top"
+    assert place("left", "top", "source.raw.b").owner == "top"
 
 
-def test_a_detached_test_owns_itself() -> None:
-    """With several parents only; any other stays with its node."""
-    owners = assign_owners({"one": ["stg"], "two": ["stg", "mart"]}, CHAIN, detach=True)
+def test_a_test_of_unrelated_nodes_belongs_to_none_of_them() -> None:
+    """The children of one of them need not wait for it; only the first below all of them do."""
+    assert place("left", "right") == Place("t", ("top",), several=True)
+    assert place("side", "right") == Place("t", (), several=True)
 
-    assert owners == {"one": "stg", "two": "two"}
+
+def test_a_source_beside_a_node_counts_like_any_parent() -> None:
+    """It lies above the node, or it does not."""
+    assert place("seed", "source.raw.a").owner == "seed"
+    assert place("left", "source.raw.b") == Place("t", ("top",), several=True)
+
+
+def test_a_test_of_a_source_belongs_to_the_source() -> None:
+    """It holds back what reads the source; with a second source only what reads both."""
+    assert place("source.raw.b") == Place("source.raw.b", ("right",))
+    assert place("source.raw.a", "source.raw.b") == Place("t", ("top",), several=True)
+
+
+def test_a_source_that_nothing_reads_holds_nothing_back() -> None:
+    """Its tests run all the same."""
+    assert place("source.raw.unused") == Place("source.raw.unused")
+
+
+def test_a_test_of_nothing_has_no_owner() -> None:
+    """Some packages have such tests."""
+    assert place() == Place(None)
+
+
+def test_a_test_of_what_is_not_selected_holds_back_what_is() -> None:
+    """dbt looks at the whole project, too, before it looks at the selection."""
+    assert place("left", selected="child") == Place("t", ("child",))
+    assert place("left", "right", selected="left child") == Place("t", ("child",), several=True)
+
+
+def test_a_parent_that_is_not_selected_still_counts() -> None:
+    """Else a test would hold back more because less is selected."""
+    assert place("side", "left", selected="left top child") == Place("t", (), several=True)
+
+
+def test_an_owner_that_is_not_selected_leaves_the_test_to_itself() -> None:
+    """There is no task of the owner in which it could run."""
+    assert place("left", "top", selected="left child") == Place("t", ("child",), several=True)
+
+
+def test_a_test_above_which_something_is_selected_waits_for_that() -> None:
+    """So it cannot run with those that wait for nothing, although it holds nothing back."""
+    assert place("child", selected="seed") == Place("t")
+    assert place("child", selected="side") == Place(None)
+
+
+def test_functions_pass() -> None:
+    """dbt holds back models, seeds and snapshots alone, even behind a function."""
+    lineage = Lineage(
+        {"model.a": [], "function.f": ["model.a"], "model.b": ["function.f"]},
+        ["model.a", "function.f", "model.b"],
+    )
+
+    assert lineage.place("t", ["model.a", "metric.m"]).holds_back == ()
+    assert lineage.place("t", ["function.f"]).owner == "function.f"
+    assert Lineage({"function.f": ["s"], "model.b": ["function.f"]}, ["function.f", "model.b"]).place(
+        "t", ["s"]
+    ) == Place("t", ("model.b",))
+
+
+def test_something_that_is_never_built_holds_nothing_back() -> None:
+    """A metric, say; the nodes beside it come before the test as usual."""
+    assert place("left", "metric.m") == Place("t", (), several=True)
+
+
+def test_every_test_of_several_nodes_may_be_detached() -> None:
+    """As Cosmos' option has it; any other stays with its node, or with the other ones."""
+    assert place("top", "seed").owner_of("t", detach=True) == "t"
+    assert place("top", "seed").owner_of("t", detach=False) == "top"
+    assert place("top", "seed").holds_back == ("child",)
+    assert place("top").owner_of("t", detach=True) == "top"
+    assert place("left", "right", selected="side").owner_of("t", detach=True) is None
+
+
+def test_a_unit_test_belongs_to_the_node_it_names_first() -> None:
+    """The others are what its model reads."""
+    assert unit_test_owner(["top", "left"], {"top", "left"}) == "top"
+    assert unit_test_owner(["top", "left"], {"left"}) is None
 
 
 def test_depth_counts_the_longest_way_up() -> None:
@@ -68,46 +144,43 @@ def test_nodes_in_a_circle_are_an_error() -> None:
 
 
 @st.composite
-def projects(draw: st.DrawFn) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, str | None]]:
-    """Draw nodes with edges to earlier ones, and tests on any of them."""
+def projects(draw: st.DrawFn) -> tuple[dict[str, list[str]], list[str], list[str]]:
+    """Draw nodes with edges to earlier ones, some of them selected, and the parents of a test."""
     count = draw(st.integers(1, 12))
-    names = [f"n{i}" for i in draw(st.permutations(range(count)))]
+    # Numbered against the order in which they are built, too: names must not matter.
+    names = [
+        f"{draw(st.sampled_from(['model', 'function']))}.n{i}" for i in draw(st.permutations(range(count)))
+    ]
+    sources = ["source.a", "source.b"]
     edges = {
-        name: draw(st.lists(st.sampled_from(names[:index]), unique=True)) if index else []
+        name: draw(st.lists(st.sampled_from(names[:index] + sources), unique=True, max_size=4))
         for index, name in enumerate(names)
     }
-    tests = {
-        f"t{i}": draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
-        for i in range(draw(st.integers(0, 8)))
-    }
-    attached = {test: draw(st.sampled_from([None, *parents])) for test, parents in tests.items()}
-    return edges, tests, attached
+    selected = draw(st.lists(st.sampled_from(names), unique=True))
+    parents = draw(st.lists(st.sampled_from(names + sources), min_size=1, max_size=4, unique=True))
+    return edges, selected, parents
 
 
-def _has_circle(edges: dict[str, set[str]]) -> bool:
-    try:
-        depths(edges)
-    except ValueError:
-        return True
-    return False
+def ancestors(edges: dict[str, list[str]], name: str) -> set[str]:
+    """Return everything above *name*."""
+    return {above for parent in edges.get(name, []) for above in {parent, *ancestors(edges, parent)}}
 
 
-@given(projects(), st.booleans())
-def test_the_edges_to_a_test_never_close_a_circle(
-    project: tuple[dict[str, list[str]], dict[str, list[str]], dict[str, str | None]], build: bool
+@given(projects())
+def test_what_waits_for_a_test_is_what_dbt_lets_wait(
+    project: tuple[dict[str, list[str]], list[str], list[str]],
 ) -> None:
-    """Neither with a task for tests behind each node, nor with one task for both."""
-    edges, tests, attached = project
-    owners = assign_owners(tests, edges, None if build else attached)
-    run, test = ("{}", "{}") if build else ("{}.run", "{}.test")
-    above: dict[str, set[str]] = {form.format(name): set() for name in edges for form in (run, test)}
-    for name, parents in edges.items():
-        above[run.format(name)] |= {test.format(parent) for parent in parents}
-        if not build:
-            above[test.format(name)].add(run.format(name))
-    for unique_id, owner in owners.items():
-        above[test.format(owner)] |= {run.format(parent) for parent in tests[unique_id]} - {
-            test.format(owner)
-        }
+    """Those below all of its parents: the ones named, and what is below these."""
+    edges, selected, parents = project
+    found = Lineage(edges, selected).place("t", parents)
+    above = {name: ancestors(edges, name) for name in edges}
+    in_dbt = {name for name in selected if is_held_back(name) and above[name].issuperset(parents)}
 
-    assert not _has_circle(above)
+    first = {found.owner} if found.owner in selected and not found.holds_back else set(found.holds_back)
+    here = {name for name in selected if is_held_back(name) and (above[name] & first or name in first)}
+    here -= {found.owner}
+
+    assert here == in_dbt
+    assert not any(above[one] & set(found.holds_back) for one in found.holds_back)
+    if found.owner in edges:
+        assert {found.owner, *above[found.owner]}.issuperset(parents)

@@ -26,31 +26,202 @@ def above(dag: DAG, task_id: str) -> set[str]:
     return {task.task_id for task in dag.get_task(task_id).get_flat_relatives(upstream=True)}
 
 
+RELATIONSHIPS = "relationships_orders_customer_id__id__ref_customers__test"
+COMPLETE = "history_is_complete_test"
+
+#: What dbt's order needs beside Cosmos' tasks, by behavior: tests of sources, and of nodes of which none lies below all
+#: others (Cosmos has these behind each of their nodes, several times, unless they are detached).
+EXTRA = {
+    TestBehavior.AFTER_EACH: {"till_orders.test", RELATIONSHIPS, COMPLETE},
+    TestBehavior.BUILD: {"till_orders_test", RELATIONSHIPS, COMPLETE},
+}
+
+
 @pytest.mark.parametrize("detach", [False, True], ids=["with their nodes", "detached"])
 @pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
 def test_task_ids_are_those_of_cosmos(make_dag: MakeDag, behavior: TestBehavior, detach: bool) -> None:
-    """A migrated DAG keeps its history; new are the tasks for results and for tests that Cosmos leaves out."""
+    """A migrated DAG keeps its history; new are the tasks at the end and those of tests that dbt's order needs."""
     dag = make_dag(RenderConfig(test_behavior=behavior, should_detach_multiple_parents_tests=detach))
 
-    expected = COSMOS[behavior.value + ("+detach" if detach else "")]
-    assert sorted(set(dag.task_ids) - {"dbt_results_async", "dbt_other_tests_async"}) == expected
+    expected = set(COSMOS[behavior.value + ("+detach" if detach else "")])
+    extra = {"dbt_results_async", "dbt_done_async"} | EXTRA.get(behavior, set())
+    assert set(dag.task_ids) == expected | extra
 
 
-@pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
-def test_tests_that_belong_to_no_node_have_a_task_of_their_own(
-    make_dag: MakeDag, behavior: TestBehavior
-) -> None:
-    """A test of a source runs in `dbt build`, so it runs here, after the nodes; a failing one fails the run."""
+@pytest.mark.parametrize("behavior", list(EXTRA), ids=lambda behavior: behavior.name)
+def test_the_tests_of_a_source_hold_back_what_reads_it(make_dag: MakeDag, behavior: TestBehavior) -> None:
+    """As in ``dbt build``; they need nothing but the plan."""
     dag = make_dag(RenderConfig(test_behavior=behavior))
+    build = behavior is TestBehavior.BUILD
+    task = dag.get_task("till_orders_test" if build else "till_orders.test")
 
-    assert ("dbt_other_tests_async" in dag.task_ids) == (
-        behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD)
+    assert (task.work, task.unique_id) == ("tests", "source.corner_shop.till.orders")
+    assert task.upstream_task_ids == {"dbt_setup_async"}
+    assert task.downstream_task_ids == {"stg_orders_model_build" if build else "stg_orders.run"}
+
+
+def test_a_source_named_like_a_node_gets_another_group(
+    shop: Path, manifest: dict[str, Any], profile: ProfileConfig, tmp_path: Path
+) -> None:
+    """A source ``raw.orders`` beside a seed ``raw_orders`` is no mistake."""
+    text = json.dumps(manifest).replace("corner_shop.till.orders", "corner_shop.raw.orders")
+    path = tmp_path / "manifest.json"
+    path.write_text(text)
+
+    dag = DbtDag(dag_id="d", project_config=ProjectConfig(shop, manifest_path=path), profile_config=profile)
+
+    assert "raw_orders.test" in dag.task_ids
+    assert dag.get_task("source_raw_orders.test").unique_id == "source.corner_shop.raw.orders"
+
+
+def changed(manifest: dict[str, Any], tmp_path: Path, **tests: list[str]) -> Path:
+    """Return the path of *manifest* with more tests: their parents by name."""
+    for name, parents in tests.items():
+        manifest["nodes"][f"test.corner_shop.{name}"] = {
+            "resource_type": "test",
+            "depends_on": {"nodes": parents},
+        }
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+def test_tests_that_stand_on_nothing_have_one_task(
+    make_dag: MakeDag, shop: Path, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """They need nothing but the plan and hold nothing back, but a failing one fails the run."""
+    project = ProjectConfig(shop, manifest_path=changed(manifest, tmp_path, today=[], yesterday=[]))
+    dag = make_dag(project_config=project)
+
+    assert "dbt_other_tests_async" not in make_dag().task_ids
+    task = dag.get_task("dbt_other_tests_async")
+    assert (task.work, task.unique_id) == ("others", None)
+    assert task.upstream_task_ids == {"dbt_setup_async"}
+    assert task.downstream_task_ids == {"dbt_results_async", "dbt_done_async"}
+
+
+def test_a_test_of_unrelated_nodes_has_a_task_of_its_own(make_dag: MakeDag) -> None:
+    """Only what lies below all of them waits for it; the children of one of them need not."""
+    dag = make_dag()
+    task = dag.get_task(RELATIONSHIPS)
+
+    assert task.upstream_task_ids == {"orders.run", "customers.run"}
+    assert task.downstream_task_ids == {"order_history.run"}
+    assert RELATIONSHIPS not in above(dag, "prices_v1_run")
+    assert dag.get_task(COMPLETE).downstream_task_ids == {"dbt_results_async", "dbt_done_async"}
+
+
+@pytest.mark.parametrize("name", ["my test", "x" * 300, "twice"])
+def test_a_test_may_have_any_name(
+    make_dag: MakeDag, shop: Path, manifest: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    """dbt names singular tests after their files; Airflow allows less, and once only."""
+    parents = ["model.corner_shop.customers", "model.corner_shop.stg_orders"]
+    manifest["nodes"][f"test.other_package.{name}"] = {
+        "resource_type": "test",
+        "depends_on": {"nodes": parents},
+    }
+    project = ProjectConfig(shop, manifest_path=changed(manifest, tmp_path, **{name: parents}))
+
+    dag = make_dag(project_config=project)
+
+    ids = {f"test.{package}.{name}" for package in ("corner_shop", "other_package")}
+    found = [task for task in dag.tasks if getattr(task, "unique_id", None) in ids]
+    assert len(found) == 2
+    assert all(task.upstream_task_ids == {"customers.run", "stg_orders.run"} for task in found)
+
+
+def with_unit_tests(manifest: dict[str, Any], tmp_path: Path, *models: str) -> Path:
+    """Return the path of *manifest* with a unit test for each of *models*."""
+    manifest["unit_tests"] = {
+        f"unit_test.corner_shop.{model}.u": {"depends_on": {"nodes": [f"model.corner_shop.{model}"]}}
+        for model in models
+    }
+    return changed(manifest, tmp_path)
+
+
+@pytest.mark.parametrize("behavior", list(EXTRA), ids=lambda behavior: behavior.name)
+def test_an_ephemeral_model_with_unit_tests_runs_these(
+    make_dag: MakeDag, shop: Path, manifest: dict[str, Any], tmp_path: Path, behavior: TestBehavior
+) -> None:
+    """Its children wait for them although there is nothing to build."""
+    project = ProjectConfig(shop, manifest_path=with_unit_tests(manifest, tmp_path, "int_orders", "orders"))
+    dag = make_dag(RenderConfig(test_behavior=behavior), project_config=project)
+
+    if behavior is TestBehavior.BUILD:
+        assert dag.get_task("int_orders_model_build").work == "build"
+    else:
+        assert dag.get_task("int_orders.run").work == "unit_tests"
+        assert dag.get_task("int_orders.test").work == "tests"
+        assert dag.get_task("orders.run").work == "node"  # the trigger knows its unit tests
+
+
+@pytest.mark.parametrize("behavior", [TestBehavior.AFTER_ALL, TestBehavior.NONE], ids=lambda b: b.name)
+def test_unit_tests_come_with_the_others_where_these_come_last(
+    make_dag: MakeDag, shop: Path, manifest: dict[str, Any], tmp_path: Path, behavior: TestBehavior
+) -> None:
+    """Or not at all."""
+    project = ProjectConfig(shop, manifest_path=with_unit_tests(manifest, tmp_path, "int_orders"))
+    dag = make_dag(RenderConfig(test_behavior=behavior), project_config=project)
+
+    assert type(dag.get_task("int_orders_run")).__name__ == "EmptyOperator"
+
+
+def test_a_task_of_somebody_else_comes_after_its_models_unit_tests(
+    make_dag: MakeDag, shop: Path, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """It would not execute them; our own operators do."""
+
+    def convert(node: Any, task_group: Any, task_id: str, **kwargs: Any) -> Any:
+        if node.name == "orders":
+            return None
+        return BaseOperator(task_id=task_id, task_group=task_group)
+
+    project = ProjectConfig(
+        shop,
+        manifest_path=with_unit_tests(manifest, tmp_path, "stg_orders", "orders", "order_history"),
     )
-    if "dbt_other_tests_async" in dag.task_ids:
-        task = dag.get_task("dbt_other_tests_async")
-        assert (task.work, task.unique_id) == ("others", None)
-        assert {"order_history.test", "order_history_model_build"} & above(dag, task.task_id)
-        assert task.downstream_task_ids == {"dbt_results_async"}
+    render = RenderConfig(
+        node_converters={DbtResourceType.MODEL: convert}, node_conversion_by_task_group=False
+    )
+    dag = make_dag(render, project_config=project)
+
+    assert dag.get_task("stg_orders.run").upstream_task_ids == {"stg_orders.unit_test"}
+    assert dag.get_task("stg_orders.unit_test").work == "unit_tests"
+    assert "raw_orders.test" in dag.get_task("stg_orders.unit_test").upstream_task_ids
+    assert dag.get_task("orders.test").upstream_task_ids == {"orders.unit_test"}
+
+
+def test_a_node_without_a_task_passes_the_order_on(make_dag: MakeDag) -> None:
+    """A converter that leaves it out leaves its children behind its parents."""
+
+    def convert(node: Any, task_id: str, task_group: Any, **kwargs: Any) -> Any:
+        return None if node.name == "orders" else BaseOperator(task_id=task_id, task_group=task_group)
+
+    render = RenderConfig(test_behavior=TestBehavior.BUILD, node_converters={DbtResourceType.MODEL: convert})
+    dag = make_dag(render)
+
+    assert dag.get_task("prices_v1_model_build").upstream_task_ids == {"int_orders_model_build"}
+    assert "int_orders_model_build" in dag.get_task(RELATIONSHIPS).upstream_task_ids
+
+
+def test_functions_wait_for_no_test(
+    make_dag: MakeDag, shop: Path, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """dbt holds back models, seeds and snapshots; what lies behind a function waits as if it were not there."""
+    model, function = manifest["nodes"]["model.corner_shop.prices.v1"], "function.corner_shop.f"
+    manifest["functions"] = {
+        function: {
+            **model,
+            "resource_type": "function",
+            "depends_on": {"nodes": ["model.corner_shop.orders"]},
+        }
+    }
+    manifest["nodes"]["model.corner_shop.last"] = {**model, "depends_on": {"nodes": [function]}}
+    dag = make_dag(project_config=ProjectConfig(shop, manifest_path=changed(manifest, tmp_path)))
+
+    assert dag.get_task("f_function").upstream_task_ids == {"orders.run"}
+    assert dag.get_task("last_run").upstream_task_ids == {"f_function", "orders.test"}
 
 
 def test_a_nodes_group_is_named_like_the_node(make_dag: MakeDag) -> None:
@@ -61,15 +232,19 @@ def test_a_nodes_group_is_named_like_the_node(make_dag: MakeDag) -> None:
     assert set(groups["orders"].children) == {"orders.run", "orders.test"}
 
 
+OURS = {"dbt_setup_async", "dbt_results_async", "dbt_teardown_async", "dbt_done_async"}
+
+
 @pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
 def test_everything_runs_between_setup_and_results(make_dag: MakeDag, behavior: TestBehavior) -> None:
     """Nothing starts before it is planned, and results come when all is over."""
     dag = make_dag(RenderConfig(test_behavior=behavior))
-    work = set(dag.task_ids) - {"dbt_setup_async", "dbt_results_async", "dbt_teardown_async"}
+    work = set(dag.task_ids) - OURS
 
     assert [task.task_id for task in dag.roots] == ["dbt_setup_async"]
     assert above(dag, "dbt_results_async") == work | {"dbt_setup_async"}
     assert above(dag, "dbt_teardown_async") == work | {"dbt_setup_async", "dbt_results_async"}
+    assert above(dag, "dbt_done_async") == work | {"dbt_setup_async", "dbt_results_async"}
 
 
 class Ended(NamedTuple):
@@ -79,20 +254,34 @@ class Ended(NamedTuple):
     state: str
 
 
+@pytest.mark.parametrize("teardown", ["True", "False"], ids=["with a teardown", "without"])
 @pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
-def test_the_nodes_alone_decide_how_the_run_ends(make_dag: MakeDag, behavior: TestBehavior) -> None:
+def test_the_last_task_decides_how_the_run_ends(
+    make_dag: MakeDag, monkeypatch: pytest.MonkeyPatch, behavior: TestBehavior, teardown: str
+) -> None:
     """Results and teardown run in any case; if Airflow looked at these, a failed run would end green."""
     from airflow.models.dagrun import DagRun
 
+    monkeypatch.setenv("AIRFLOW__COSMOS__ENABLE_TEARDOWN_ASYNC_TASK", teardown)
     dag = make_dag(RenderConfig(test_behavior=behavior))
-    ours = {"dbt_setup_async", "dbt_results_async", "dbt_teardown_async"}
 
     instances = [Ended(task.task_id, "success") for task in dag.tasks]
     decisive = {ended.task_id for ended in DagRun._tis_for_dagrun_state(DagRun(), dag=dag, tis=instances)}
 
-    assert not decisive & ours
-    # What fails further up reaches them as upstream_failed.
-    assert decisive.union(*(above(dag, task_id) for task_id in decisive)) - ours == set(dag.task_ids) - ours
+    # What fails further up reaches it as upstream_failed, dbt's end of the run included.
+    assert decisive == {"dbt_done_async"}
+    assert above(dag, "dbt_done_async") == set(dag.task_ids) - {"dbt_done_async", "dbt_teardown_async"}
+
+
+def test_the_last_task_needs_no_worker(make_dag: MakeDag) -> None:
+    """Airflow ends an empty task by itself, unless it has callbacks; those of default_args are for other tasks."""
+    dag = make_dag(default_args={"on_success_callback": print, "on_execute_callback": print, "retries": 3})
+    done = dag.get_task("dbt_done_async")
+
+    assert not done.on_success_callback
+    assert not done.on_execute_callback
+    assert not done.outlets
+    assert dag.get_task("orders.run").on_success_callback
 
 
 def test_a_nodes_children_wait_for_its_tests(make_dag: MakeDag) -> None:
@@ -103,14 +292,12 @@ def test_a_nodes_children_wait_for_its_tests(make_dag: MakeDag) -> None:
     assert {"orders.test", "customers.test"} <= above(dag, "order_history.run")
 
 
-def test_a_test_of_several_nodes_waits_for_all_of_them(make_dag: MakeDag) -> None:
-    """The singular test reads the snapshot and the history; the history is built last."""
+def test_a_test_of_nodes_below_one_another_runs_with_the_last(make_dag: MakeDag) -> None:
+    """It needs no edges of its own: what lies below the last lies below them all."""
     dag = make_dag()
 
-    assert {"orders_over_time.snapshot", "order_history.run"} <= dag.get_task(
-        "order_history.test"
-    ).upstream_task_ids
-    assert dag.get_task("orders.test").upstream_task_ids == {"orders.run", "stg_orders.run", "customers.run"}
+    assert dag.get_task("orders.test").upstream_task_ids == {"orders.run"}
+    assert "stg_orders.run" in above(dag, "orders.test")
 
 
 def test_a_parent_that_owns_no_test_still_has_its_task(make_dag: MakeDag) -> None:
@@ -125,7 +312,8 @@ def test_with_build_a_node_and_its_tests_are_one_task(make_dag: MakeDag) -> None
     """Edges that tests need connect these."""
     dag = make_dag(RenderConfig(test_behavior=TestBehavior.BUILD))
 
-    assert "orders_over_time_snapshot_build" in dag.get_task("order_history_model_build").upstream_task_ids
+    assert dag.get_task(RELATIONSHIPS).upstream_task_ids == {"orders_model_build", "customers_model_build"}
+    assert dag.get_task(RELATIONSHIPS).downstream_task_ids == {"order_history_model_build"}
     assert type(dag.get_task("orders_model_build")).__name__ == "DbtBuildAsyncOperator"
 
 
@@ -277,8 +465,9 @@ def test_groups_of_one_dag_keep_their_tasks_apart(
     assert dag.get_task("first.orders.test").setup_task_id == "first.dbt_setup_async"
     assert dag.get_task("second.orders_run").setup_task_id == "second.dbt_setup_async"
     assert dag.get_task("first.dbt_setup_async").upstream_task_ids == {"before"}
-    assert "second.order_history_run" in dag.get_task("after").upstream_task_ids
-    assert not any("async" in task_id for task_id in dag.get_task("after").upstream_task_ids)
+    # So that what comes after a group waits for dbt's end of the run, too.
+    assert dag.get_task("second.dbt_setup_async").upstream_task_ids == {"first.dbt_done_async"}
+    assert dag.get_task("after").upstream_task_ids == {"second.dbt_done_async"}
 
 
 def test_a_group_without_a_name_is_called_as_in_cosmos(

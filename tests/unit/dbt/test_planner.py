@@ -416,30 +416,44 @@ def test_a_run_hook_that_is_not_static_is_refused_by_its_name(
     assert "dbt run-operation" in str(raised.value)
 
 
-def test_a_test_belongs_to_the_parent_that_is_built_last() -> None:
+def test_a_test_belongs_to_the_parent_below_all_others() -> None:
     """As the DAG renders it; unit tests belong to their model."""
     customers, test, unit = "model.shop.customers", "test.shop.rel", "unit_test.shop.orders.u"
+    alone, source = "test.shop.alone", "source.shop.raw.orders"
     recorded = recording(
-        node(),
+        node(depends_on=[source]),
         node(customers, depends_on=[ORDERS]),
-        test_node(test, parents=[ORDERS, customers], attached_node=ORDERS),
-        node(unit, depends_on=[ORDERS], relation=None),
+        test_node(test, parents=[ORDERS, customers]),
+        test_node(alone, parents=[source]),
+        node(unit, depends_on=[ORDERS, customers], relation=None),
         events={},
         flags={unit: "A unit test compares rows inside dbt."},
     )
     recorded["run"]["parents"].pop(unit)
 
-    assert plan(recorded).owners == {test: customers, unit: ORDERS}
+    assert plan(recorded).owners == {test: customers, alone: source, unit: ORDERS}
     assert plan(recorded, detach=True).owners[test] == test
 
 
-def test_a_unit_test_belongs_to_its_model_where_that_has_a_test_task() -> None:
-    """Cosmos gives no test task to a model whose only tests are unit tests; its build task has them all."""
+def test_what_is_not_selected_counts_for_the_owner_of_a_test() -> None:
+    """As in the DAG: whether one parent lies below another is the whole project's to say."""
+    left, hidden, test = "model.shop.left", "model.shop.hidden", "test.shop.rel"
+    recorded = recording(
+        node(depends_on=[hidden]), node(left), test_node(test, parents=[ORDERS, left]), events={}
+    )
+    assert plan(recorded).owners == {test: test}
+
+    recorded["run"]["parents"][hidden] = [left]
+    assert plan(recorded).owners == {test: ORDERS}
+
+
+def test_where_all_tests_are_one_task_none_belongs_to_a_node() -> None:
+    """Unit tests included: the author wants them after everything else."""
     unit = "unit_test.shop.orders.u"
     recorded = recording(node(), test_node(unit, parents=[ORDERS], resource_type="unit_test"), events={})
 
-    assert plan(recorded).owners == {}
-    assert plan(recorded, attached=False).owners == {unit: ORDERS}
+    assert plan(recorded, owned=False).owners == {}
+    assert plan(recorded).owners == {unit: ORDERS}
 
 
 def test_a_test_without_a_result_query_is_left_to_dbt() -> None:

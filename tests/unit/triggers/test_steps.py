@@ -122,18 +122,37 @@ def test_a_build_runs_unit_tests_then_the_model_then_its_tests() -> None:
     assert found == [["u1"], ["m"], ["t1", "t2"]]
 
 
+def test_a_model_without_its_data_tests_still_comes_after_its_unit_tests() -> None:
+    """In ``dbt build`` a model whose unit test fails is skipped, so its own task has to know first."""
+    found = index(m=None, t1="m", u1="m", u2="m")
+
+    assert nodes_of(found, "node", "m") == [["u1", "u2"], ["m"]]
+    assert nodes_of(found, "unit_tests", "m") == [["u1", "u2"]]
+    assert nodes_of(found, "tests", "m") == [["t1"]]
+
+
+def test_an_ephemeral_model_has_no_plan_and_yet_tests() -> None:
+    """Nothing is built between its unit tests and its data tests."""
+    found = index(t1="model.shop.e", u1="model.shop.e")
+
+    assert nodes_of(found, "node", "model.shop.e") == [["u1"]]
+    assert nodes_of(found, "build", "model.shop.e") == [["u1"], ["t1"]]
+
+
 def test_the_tests_of_a_node_are_those_it_owns() -> None:
-    """The owner is decided once, when the run is planned."""
-    found = index(m=None, t1="m", t2="x")
+    """The owner is decided once, when the run is planned; it may be a source, or the test itself."""
+    found = index(m=None, t1="m", t2="x", t3="source.raw.a", t4="t4")
 
     assert nodes_of(found, "tests", "m") == [["t1"]]
     assert nodes_of(found, "tests", "nobody") == [[]]
-    assert nodes_of(found, "all_tests", None) == [["t1", "t2"]]
+    assert nodes_of(found, "tests", "source.raw.a") == [["t3"]]
+    assert nodes_of(found, "tests", "t4") == [["t4"]]
+    assert nodes_of(found, "all_tests", None) == [["t1", "t2", "t3", "t4"]]
 
 
 def test_tests_without_an_owner_are_executed_together() -> None:
-    """Those of sources, and unit tests whose model has no test task."""
-    assert nodes_of(index(m=None, t1="m", t2=None, u1=None), "others", None) == [["t2", "u1"]]
+    """Those that stand on nothing that is selected."""
+    assert nodes_of(index(m=None, t1="m", t2=None, t3=None), "others", None) == [["t2", "t3"]]
 
 
 @pytest.mark.parametrize("work", ["node", "build"])
