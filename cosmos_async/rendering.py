@@ -383,7 +383,9 @@ class Renderer:
         """Return the usual id, or another one where that is not allowed or taken: tests may have any name."""
         group = self.task_group or self.dag.task_group
         for label in (usual, other):
-            taken = group.child_id(label) in self.dag.task_dict or group.child_id(label) in group.used_group_ids
+            taken = (
+                group.child_id(label) in self.dag.task_dict or group.child_id(label) in group.used_group_ids
+            )
             # Cosmos stays below the limit.
             if _is_legal(label) and len(label) < _LONGEST_ID and not taken:
                 return label
@@ -426,7 +428,9 @@ class Renderer:
             return list(nodes)
         found: dict[str, None] = {}
         for unique_id in nodes:
-            above = [unique_id] if unique_id in self.placed else self._nearest_placed(self._parents(unique_id))
+            above = (
+                [unique_id] if unique_id in self.placed else self._nearest_placed(self._parents(unique_id))
+            )
             found.update(dict.fromkeys(above))
         return list(found)
 
@@ -473,29 +477,35 @@ class Renderer:
         """
         Add the tasks at the end.
 
-        Those that work are teardowns, so that they run however the nodes end. How the run ends is the last task's to say:
-        well, if all nodes and dbt's end of the run did. Airflow decides by it and never starts it on a worker.
+        Those that work are teardowns, so that they run however the nodes end, and Airflow does not look at them when it
+        decides how the run ends: it looks at the nodes before them, and at an empty task behind the results, which
+        fails the run where an on-run-end hook failed.
         """
         results = self._task(ResultsAsyncOperator, RESULTS_TASK_ID, self.task_group)
+        for task in last:
+            connect(task, results)
+        # Never with on_failure_fail_dagrun: Airflow would then look at this task instead of the nodes above it, and as it
+        # runs in any case, every failed run would end green.
+        results.as_teardown(setups=self.setup)
         done = _empty_operator()(
             task_id=DONE_TASK_ID,
             dag=self.dag,
             task_group=self.task_group,
-            # Unlike all_success it waits for all: a leaf that is skipped early must not hide one that fails later.
+            # Unlike all_success it waits for all: one that is skipped early must not hide one that fails later.
             trigger_rule="none_failed_min_one_success",
-            # Those of default_args would bring it to a worker.
+            # Those of default_args would bring it to a worker; without any, Airflow ends it by itself.
             on_execute_callback=None,
             on_success_callback=None,
         )
-        for task in last:
-            connect(task, results)
-            connect(task, done)
-        results.as_teardown(setups=self.setup)
         connect(results, done)
         if settings.enable_teardown_async_task():
             teardown = self._task(TeardownAsyncOperator, TEARDOWN_TASK_ID, self.task_group)
             results >> teardown
             teardown.as_teardown(setups=self.setup)
+            return
+        # A group without a teardown at its end ends with this task alone: what comes after the group waits for nothing else.
+        for task in last:
+            connect(task, done)
 
 
 def _empty_operator() -> Any:

@@ -97,7 +97,7 @@ def test_tests_that_stand_on_nothing_have_one_task(
     task = dag.get_task("dbt_other_tests_async")
     assert (task.work, task.unique_id) == ("others", None)
     assert task.upstream_task_ids == {"dbt_setup_async"}
-    assert task.downstream_task_ids == {"dbt_results_async", "dbt_done_async"}
+    assert task.downstream_task_ids == {"dbt_results_async"}
 
 
 def test_a_test_of_unrelated_nodes_has_a_task_of_its_own(make_dag: MakeDag) -> None:
@@ -108,7 +108,7 @@ def test_a_test_of_unrelated_nodes_has_a_task_of_its_own(make_dag: MakeDag) -> N
     assert task.upstream_task_ids == {"orders.run", "customers.run"}
     assert task.downstream_task_ids == {"order_history.run"}
     assert RELATIONSHIPS not in above(dag, "prices_v1_run")
-    assert dag.get_task(COMPLETE).downstream_task_ids == {"dbt_results_async", "dbt_done_async"}
+    assert dag.get_task(COMPLETE).downstream_task_ids == {"dbt_results_async"}
 
 
 @pytest.mark.parametrize("name", ["my test", "x" * 300, "twice"])
@@ -256,7 +256,7 @@ class Ended(NamedTuple):
 
 @pytest.mark.parametrize("teardown", ["True", "False"], ids=["with a teardown", "without"])
 @pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
-def test_the_last_task_decides_how_the_run_ends(
+def test_the_nodes_and_dbts_end_of_the_run_decide_how_the_run_ends(
     make_dag: MakeDag, monkeypatch: pytest.MonkeyPatch, behavior: TestBehavior, teardown: str
 ) -> None:
     """Results and teardown run in any case; if Airflow looked at these, a failed run would end green."""
@@ -268,9 +268,39 @@ def test_the_last_task_decides_how_the_run_ends(
     instances = [Ended(task.task_id, "success") for task in dag.tasks]
     decisive = {ended.task_id for ended in DagRun._tis_for_dagrun_state(DagRun(), dag=dag, tis=instances)}
 
-    # What fails further up reaches it as upstream_failed, dbt's end of the run included.
-    assert decisive == {"dbt_done_async"}
-    assert above(dag, "dbt_done_async") == set(dag.task_ids) - {"dbt_done_async", "dbt_teardown_async"}
+    assert decisive & OURS == {"dbt_done_async"}
+    # What fails further up reaches them as upstream_failed, and a failed end of the run the last task.
+    assert decisive.union(*(above(dag, task_id) for task_id in decisive)) - OURS == set(dag.task_ids) - OURS
+    assert "dbt_results_async" in dag.get_task("dbt_done_async").upstream_task_ids
+
+
+@pytest.mark.parametrize("teardown", ["True", "False"], ids=["with a teardown", "without"])
+def test_what_follows_a_group_waits_for_its_nodes_and_for_dbts_end_of_the_run(
+    shop: Path,
+    manifest_path: Path,
+    profile: ProfileConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    teardown: str,
+) -> None:
+    """Airflow leaves teardowns out of the arrow behind a group, and with them a failed on-run-end hook."""
+    monkeypatch.setenv("AIRFLOW__COSMOS__ENABLE_TEARDOWN_ASYNC_TASK", teardown)
+    with DAG("d", schedule=None) as dag:
+        group = DbtTaskGroup(
+            group_id="dbt",
+            project_config=ProjectConfig(shop, manifest_path=manifest_path),
+            profile_config=profile,
+        )
+        group >> BaseOperator(task_id="after")
+
+    assert "dbt.dbt_done_async" in dag.get_task("after").upstream_task_ids
+    work = set(dag.task_ids) - {"after", "dbt.dbt_teardown_async", "dbt.dbt_results_async"}
+    # Not by way of the results, which end well however the nodes end.
+    before, waiting = set(), ["after"]
+    while waiting:
+        for task_id in dag.get_task(waiting.pop()).upstream_task_ids - before - {"dbt.dbt_results_async"}:
+            before.add(task_id)
+            waiting.append(task_id)
+    assert before == work
 
 
 def test_the_last_task_needs_no_worker(make_dag: MakeDag) -> None:
@@ -465,9 +495,10 @@ def test_groups_of_one_dag_keep_their_tasks_apart(
     assert dag.get_task("first.orders.test").setup_task_id == "first.dbt_setup_async"
     assert dag.get_task("second.orders_run").setup_task_id == "second.dbt_setup_async"
     assert dag.get_task("first.dbt_setup_async").upstream_task_ids == {"before"}
-    # So that what comes after a group waits for dbt's end of the run, too.
-    assert dag.get_task("second.dbt_setup_async").upstream_task_ids == {"first.dbt_done_async"}
-    assert dag.get_task("after").upstream_task_ids == {"second.dbt_done_async"}
+    assert "second.order_history_run" in dag.get_task("after").upstream_task_ids
+    assert [name for name in dag.get_task("after").upstream_task_ids if "async" in name] == [
+        "second.dbt_done_async"
+    ]
 
 
 def test_a_group_without_a_name_is_called_as_in_cosmos(
