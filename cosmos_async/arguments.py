@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cosmos_async.dbt.options import checked
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.invocation import DbtInvocation
 
@@ -58,7 +59,7 @@ REFUSED = {
     "schema": 'Set the dataset in the profile (profile_args={"dataset": ...}).',
     "warn_error": 'Use dbt_cmd_global_flags=["--warn-error"].',
     "no_version_check": 'Use dbt_cmd_global_flags=["--no-version-check"].',
-    "fail_fast": "Leave it out; Airflow decides what runs after a failure (DAG argument fail_fast or fail_stop).",
+    "fail_fast": "Set fail_fast=True for the DAG (fail_stop=True before Airflow 3), which stops its tasks.",
     "dbt_cmd": "Leave it out.",
     "extra_env": "Use env.",
 }
@@ -90,6 +91,8 @@ class OperatorArgs:
                         f"operator_args has {name!r}, which is not supported there. {REFUSED[name]}"
                     )
             elif name in options:
+                if name in ("dbt_cmd_flags", "dbt_cmd_global_flags"):
+                    checked(name, value)  # now rather than when the first run begins
                 sorted_args.dbt[name] = value
             elif name in EXECUTION:
                 sorted_args.execution[name] = value

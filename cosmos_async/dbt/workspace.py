@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.dbt.command import SECRET_PREFIX
+from cosmos_async.dbt.options import anchored_variables
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.names import digest
 from cosmos_async.profiles.base import RenderedProfile
@@ -104,7 +105,10 @@ def open_workspace(
             kept_parse=_kept_parse(project, profile, cache_dir, variant),
         )
         workspace.env.update(profile.write(workspace.profiles_dir))
-        workspace.env.update(_paths(workspace))
+        workspace.env.update(anchored_variables(env, project))
+        for name, value in _ours(workspace).items():
+            workspace.env[name] = value
+            workspace.env.pop(name.replace("DBT_", "DBT_ENGINE_", 1), None)  # dbt 1.11 would prefer it
         _bring_partial_parse(workspace)
         yield workspace
         workspace.keep_partial_parse()
@@ -138,13 +142,14 @@ def read_project(project: Path) -> dict[str, Any]:
     return document
 
 
-def _paths(workspace: Workspace) -> dict[str, str]:
+def _ours(workspace: Workspace) -> dict[str, str]:
     # As variables rather than options: they must not be part of the invocation that `dbt retry` repeats.
     return {
         "DBT_PROJECT_DIR": str(workspace.project_dir),
         "DBT_PROFILES_DIR": str(workspace.profiles_dir),
         "DBT_TARGET_PATH": str(workspace.target_path),
         "DBT_LOG_PATH": str(workspace.log_path),
+        "DBT_WRITE_JSON": "True",  # whatever the project says: run_results.json tells what became of a node
     }
 
 

@@ -118,4 +118,9 @@ def _import_time() -> float:
 def _hint(words: str) -> str:
     if "dbt deps" in words:
         return "Set ProjectConfig(install_dbt_deps=True), or run `dbt deps` before you deploy the project."
+    if "comparison manifest" in words:
+        return (
+            'Set ProjectConfig(env_vars={"DBT_STATE": ...}) to the folder with the earlier manifest.json: unlike '
+            "dbt_cmd_flags, it is there when the DAG is made, too."
+        )
     return "Mend the project, the selection or the profile; the same command on a shell says the same."

@@ -62,6 +62,7 @@ def describe_run(config: Any, flags: Any) -> dict[str, Any]:
         "endpoint": getattr(credentials, "api_endpoint", None),
         "threads": config.threads,
         "full_refresh": bool(getattr(flags, "FULL_REFRESH", False)),
+        "fail_fast": bool(getattr(flags, "FAIL_FAST", False)),
         # A warning of a test fails: with --warn-error, or where its options name the event.
         "warn_error": bool(
             getattr(flags, "WARN_ERROR", False) or (options is not None and options.includes("LogTestResult"))

@@ -119,6 +119,7 @@ def test_dbt_is_told_where_to_work(project: Path):
             "DBT_PROFILES_DIR": str(workspace.profiles_dir),
             "DBT_TARGET_PATH": str(workspace.target_path),
             "DBT_LOG_PATH": str(workspace.log_path),
+            "DBT_WRITE_JSON": "True",
         }
 
 
