@@ -11,7 +11,7 @@ CLEAN_ENV := env -u PYTHONPATH -u DBT_PROFILES_DIR -u DBT_PROJECT_DIR -u BIGQUER
 	AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-dbt test-acceptance check format dist clean
+.PHONY: help demo test test-unit test-dbt test-acceptance bench check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ test-dbt: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE)  ## the tests that ru
 test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real Airflow processes
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m airflow $(ARGS)
 
+bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready  ## how long planning takes beside `dbt compile`; ARGS="--rounds 9"
+	@$(CLEAN_ENV) $(RUN) -m tests.bench.planning $(ARGS)
+
 check: $(VENVS)/airflow-3.3/.ready  ## lint, format and types, changing nothing
 	@$(VENVS)/airflow-3.3/bin/ruff check .
 	@$(VENVS)/airflow-3.3/bin/ruff format --check .
@@ -44,7 +47,7 @@ dist: $(UV)  ## build the wheel and the sdist
 	@$(UV) build -q --out-dir dist .
 
 clean:  ## remove the environments and everything built
-	rm -rf $(VENVS) .demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENVS) .demo .bench build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 
 $(UV):
 	@echo "Setting up uv ..."
