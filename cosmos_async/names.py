@@ -16,6 +16,7 @@ from dataclasses import dataclass
 _ILLEGAL_IN_JOB_ID = re.compile(r"[^A-Za-z0-9_-]+")
 _ILLEGAL_IN_OBJECT = re.compile(r"[^A-Za-z0-9_.+:=@-]")
 _LONGEST_OBJECT = 120  # characters; local file systems end at 255
+_DIGESTED = re.compile(r"-[0-9a-f]{12}$")  # how the names end that are not the user's own
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,10 @@ class TaskKey:
     task_id: str
     map_index: int  #: -1 for a task that is not mapped
     try_number: int  #: counts from 1
+    late: str = ""  #: the digest of the plan that a worker made anew in this try; empty for setup's
 
     def with_try(self, try_number: int) -> TaskKey:
-        """Return the same task at another try."""
+        """Return the same task at another try, which begins with setup's plan."""
         return TaskKey(self.dag_id, self.run_id, self.task_id, self.map_index, try_number)
 
 
@@ -61,6 +63,8 @@ def job_id(key: TaskKey, unique_id: str, operation: int) -> str:
         key.try_number,
         unique_id,
         operation,
+        # What was done for the first plan is done; the second one's jobs are others.
+        *([key.late] if key.late else ()),
     )
     return f"cosmos_{readable}_t{key.try_number}_{operation}_{unique[:20]}"
 
@@ -94,6 +98,7 @@ def object_name(name: str) -> str:
     Return *name* as one path segment: readable, without separators, never ``.`` or ``..``, distinct for distinct names.
     """
     readable = _ILLEGAL_IN_OBJECT.sub("_", name).lstrip(".") or "_"
-    if readable == name and len(name) <= _LONGEST_OBJECT:
+    # A name that looks like a computed one is computed as well: nobody can choose to be another's.
+    if readable == name and len(name) <= _LONGEST_OBJECT and not _DIGESTED.search(name):
         return name
     return f"{readable[: _LONGEST_OBJECT - 13]}-{digest(name)[:12]}"

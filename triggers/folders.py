@@ -89,7 +89,7 @@ class GcsFolder:
         )
 
     def _key(self, name: str) -> str:
-        return "/".join(part for part in (self._prefix, name) if part)
+        return "/".join(part for part in (self._prefix, _inside(name)) if part)
 
     async def read(self, name: str) -> bytes:
         client, key = self._client(), self._key(name)
@@ -209,7 +209,7 @@ class LocalFolder:
 
     def _read(self, name: str) -> bytes:
         try:
-            return (self._root / name).read_bytes()
+            return (self._root / _inside(name)).read_bytes()
         except FileNotFoundError as error:
             here = socket.gethostname()
             if self._written_by and self._written_by != here and not self._root.exists():
@@ -226,7 +226,7 @@ class LocalFolder:
         await asyncio.to_thread(self._write, name, data)
 
     def _write(self, name: str, data: bytes) -> None:
-        target = self._root / name
+        target = self._root / _inside(name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
@@ -268,6 +268,13 @@ class LocalFolder:
         except OSError as error:
             raise StoreError(f"{self._root} cannot be deleted: {error.strerror}.") from error
         return count
+
+
+def _inside(name: str) -> str:
+    """Return *name*, unless it would lead out of its folder."""
+    if name.startswith("/") or any(part in (".", "..") for part in name.split("/")):
+        raise StoreError(f"{name!r} is no name of an object in a run's folder.")
+    return name
 
 
 def folder_of(session: Session, path: str, *, written_by: str | None = None) -> Folder:

@@ -171,10 +171,18 @@ async def read_node(folder: Folder, unique_id: str, digest: str) -> NodePlan:
 
 
 async def read_upload(folder: Folder, name: str, digest: str | None) -> bytes:
-    """Return the bytes of a load job, checked against their digest."""
+    """
+    Return the bytes of a load job, checked against their digest.
+
+    Raises:
+        PlanNotFound: They are not there (any more).
+        PlanDamaged: They are not what setup wrote.
+    """
     what = f"the data to load ({folder.path}/{name})"
     if digest is None:
-        return await folder.read(name)
+        raise PlanDamaged(
+            f"the plan does not say what {what} must be. Clear the setup task to write the plan anew."
+        )
     return await _read_checked(folder, name, digest, what)
 
 
