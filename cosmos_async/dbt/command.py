@@ -122,8 +122,9 @@ def dbt_environment(
     for name, value in {**(invocation.project_config.env_vars or {}), **(invocation.env or {})}.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise ConfigError(
+                # Without the value, which may be a password.
                 f"env has {name!r} of type {type(value).__name__}; environment variables are strings. "
-                f"Write {str(name)!r}: {str(value)!r}."
+                "Write the value in quotes."
             )
         env[name] = value
     return env

@@ -178,5 +178,5 @@ def test_a_variable_that_is_no_string_is_named():
     """
     The message shows how to write it.
     """
-    with pytest.raises(ConfigError, match=r"env has 'DAY' of type int.*Write 'DAY': '1'"):
+    with pytest.raises(ConfigError, match=r"env has 'DAY' of type int.*Write the value in quotes"):
         dbt_environment(invocation(env={"DAY": 1}), {})
