@@ -84,6 +84,10 @@ class GuardDiffered(CosmosAsyncError):
         self.found = found
 
 
+class DbtMustJudge(CosmosAsyncError):
+    """What became of the node can be told by real dbt only; the message is a sentence for a person."""
+
+
 class ApiError(CosmosAsyncError):
     """
     Google answered with an error.

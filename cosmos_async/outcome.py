@@ -332,6 +332,31 @@ def judge_test(rule: TestRule, row: TestRow) -> Verdict:
     return Verdict(Status.PASS, None, 0)
 
 
+def passes_unit_test(answer: Json) -> bool:
+    """
+    Tell whether the rows a unit test's query marks ``actual`` are for certain those it marks ``expected``.
+
+    dbt converts values before it compares them, and so what differs here may be equal there; what is the same here is the
+    same there.
+
+    Args:
+        answer: Of ``getQueryResults``, all its pages' rows under ``rows``.
+    """
+    names = [column["name"].lower() for column in (answer.get("schema") or {}).get("fields") or []]
+    if names.count("actual_or_expected") != 1:
+        return False
+    at = names.index("actual_or_expected")
+    found: dict[str, list[str]] = {"actual": [], "expected": []}
+    for row in answer.get("rows") or []:
+        values = [cell.get("v") for cell in row["f"]]
+        text = json.dumps(values, sort_keys=True)
+        # Not a number is not even equal to itself.
+        if values[at] not in found or '"NaN"' in text:
+            return False
+        found[values.pop(at)].append(json.dumps(values, sort_keys=True))
+    return sorted(found["actual"]) == sorted(found["expected"])
+
+
 def judge_build(plan: NodePlan, main: Json | None, *, table_rows: int | None = None) -> Verdict:
     """
     Return the verdict on a model, seed or snapshot all of whose operations succeeded.

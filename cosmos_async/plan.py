@@ -100,6 +100,17 @@ Step = Union[Guard, JobOperation, CallOperation, NativeOperation]
 
 
 @dataclass(frozen=True)
+class Batch:
+    """One batch of a microbatch model: a window of event time, and what dbt would do for it."""
+
+    name: str  #: dbt's own, such as ``2024-01-01``
+    start: str  #: ISO 8601, inclusive
+    end: str  #: exclusive
+    steps: tuple[Step, ...]
+    at_once: int = 1  #: how many of its kind dbt would run at the same time; 1 means alone
+
+
+@dataclass(frozen=True)
 class TestRule:
     """How a test's row becomes its status; dbt's own configs."""
 
@@ -130,6 +141,7 @@ class NodePlan:
     message: str | None = (
         None  #: dbt's fixed message where it does not depend on a job (copy materialization, no-op)
     )
+    batches: tuple[Batch, ...] = ()  #: a microbatch model's, in dbt's order; it has no steps of its own
 
 
 @dataclass(frozen=True)
@@ -225,6 +237,10 @@ def _step_from_json(document: Json) -> Step:
     raise ValueError(f"unknown step {kind!r}")
 
 
+def _steps_from_json(documents: list[Json]) -> tuple[Step, ...]:
+    return tuple(_step_from_json(document) for document in documents)
+
+
 def _dump(document: Json) -> bytes:
     # Sorted and compact: equal plans are equal bytes, so a digest can speak for them.
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -251,6 +267,9 @@ def dump_node(plan: NodePlan) -> bytes:
     """Return a node's plan as canonical JSON bytes."""
     document = asdict(plan)
     document["steps"] = [_step_to_json(step) for step in plan.steps]
+    document["batches"] = [
+        {**asdict(batch), "steps": [_step_to_json(step) for step in batch.steps]} for batch in plan.batches
+    ]
     return _dump({"format": FORMAT, **document})
 
 
@@ -267,7 +286,10 @@ def load_node(data: bytes, *, what: str = "the node's plan") -> NodePlan:
         del document["format"]
         document["level"] = Level(document["level"])
         document["fqn"] = tuple(document["fqn"])
-        document["steps"] = tuple(_step_from_json(step) for step in document["steps"])
+        document["steps"] = _steps_from_json(document["steps"])
+        document["batches"] = tuple(
+            Batch(**{**batch, "steps": _steps_from_json(batch["steps"])}) for batch in document["batches"]
+        )
         if document["test"] is not None:
             document["test"] = TestRule(**document["test"])
         return NodePlan(**document)

@@ -11,22 +11,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Union
 
-from cosmos_async.exceptions import ApiError, CosmosAsyncError, GuardDiffered, JobFailed, Unavailable
+from cosmos_async.exceptions import (
+    ApiError,
+    CosmosAsyncError,
+    DbtMustJudge,
+    GuardDiffered,
+    JobFailed,
+    Unavailable,
+)
 from cosmos_async.names import TaskKey, attempt_id
 from cosmos_async.outcome import (
     JobRecord,
     Outcome,
     Status,
     Verdict,
+    adapter_response,
     counted_table,
     database_error,
     job_record,
     judge_build,
     judge_test,
+    passes_unit_test,
     read_test_row,
 )
 from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Level, NodePlan, Step
 from cosmos_async.triggers import jobs, native, report, steps
+from cosmos_async.triggers.batches import Batches
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_earlier_tries, cancel_jobs
 from cosmos_async.triggers.folders import Folder
@@ -104,17 +114,22 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
     sql = None if plan.test is not None else report.sql_block(plan)
     if sql is not None:
         run.log.info(sql)
-    node = _Node(plan, run)
+    node = Batches(plan, run, _Node) if plan.batches else _Node(plan, run)
     started = run.clock.utc()
     error: CosmosAsyncError | None = None
     try:
         await cancel_earlier_tries(plan, run)
         await node.carry_out()
-        verdict = await node.judge()
+        verdict, error = await node.judge(), node.error
     except GuardDiffered as differed:
         run.log.warning(f"{differed}. Nothing more of its plan is written; real dbt takes over on a worker.")
         return NeedsDbt(plan, str(differed))
+    except DbtMustJudge as judged:
+        run.log.warning(f"{plan.unique_id}: {judged}")
+        return NeedsDbt(plan, str(judged))
     except JobFailed as failed:
+        if plan.resource_type == "unit_test":
+            return NeedsDbt(plan, f"its query failed, and dbt has its own words for that: {failed}")
         error, verdict = failed, Verdict(Status.ERROR, database_error(plan, str(failed)))
     except CosmosAsyncError as failed:
         error, verdict = failed, Verdict(Status.ERROR, str(failed))
@@ -131,6 +146,7 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
         failures=verdict.failures,
         adapter_response=verdict.adapter_response,
         jobs=tuple(node.records),
+        batch_results=node.batch_results,
     )
     return _told(plan, outcome, error, run, number=number, total=total)
 
@@ -187,6 +203,9 @@ def _shared(step: Step, position: int) -> Step:
 class _Node:
     """One node under way."""
 
+    error: CosmosAsyncError | None = None  #: what went wrong although it came to an end; of batches only
+    batch_results: Json | None = None  #: as dbt writes them; of batches only
+
     def __init__(self, plan: NodePlan, run: Run) -> None:
         self._plan = plan
         self._run = run
@@ -224,6 +243,8 @@ class _Node:
         """Return the verdict on a node whose every step succeeded."""
         plan = self._plan
         result = self._last(lambda operation: operation.rows)
+        if plan.resource_type == "unit_test" and result is not None:
+            return await self._judge_unit_test(result)
         if plan.test is not None:
             if result is None:
                 raise CosmosAsyncError(f"{plan.unique_id}: its plan has no query whose rows would judge it.")
@@ -247,6 +268,13 @@ class _Node:
         rows = int(answer.get("totalRows") or len(answer["rows"]))
         response = judge_build(plan, job, table_rows=rows).adapter_response if plan.message is None else {}
         return Verdict(verdict.status, verdict.message, verdict.failures, response)
+
+    async def _judge_unit_test(self, position: int) -> Verdict:
+        job = await self._finished(position)
+        answer = await self._bigquery.rows(JobRef.of(job), deadline=self._run.deadline)
+        if not passes_unit_test(answer):
+            raise DbtMustJudge("The rows are not those that were expected; dbt shows how they differ.")
+        return Verdict(Status.PASS, None, 0, adapter_response(job, table_rows=len(answer["rows"])))
 
     def _note_rows(self, job: Json, rows: int | None) -> None:
         """Keep what the table knows of a job's rows; its statistics are silent about CREATE TABLE AS SELECT."""

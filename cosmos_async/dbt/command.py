@@ -8,6 +8,7 @@ environment variables, so that dbt's record of the invocation can be repeated el
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from cosmos_async.exceptions import ConfigError
@@ -57,6 +58,10 @@ def dbt_arguments(
         arguments.append("--full-refresh")
     if invocation.threads is not None:
         arguments += ["--threads", str(_threads(invocation.threads))]
+    for name in ("event_time_start", "event_time_end"):
+        moment = getattr(invocation, name)
+        if moment:
+            arguments += [f"--{name.replace('_', '-')}", _moment(name, moment)]
     arguments += ["--profile", invocation.profile_config.profile_name]
     arguments += ["--target", invocation.profile_config.target_name]
     arguments += _flags("dbt_cmd_flags", invocation.dbt_cmd_flags)
@@ -170,6 +175,21 @@ def _as_yaml(variables: dict[str, Any]) -> str:
         raise ConfigError(
             f"vars cannot be given to dbt: {error}. Use strings, numbers, dates, lists and dicts."
         ) from error
+
+
+def _moment(name: str, value: Any) -> str:
+    """Return a point in time as dbt reads it: UTC, without a zone."""
+    try:
+        # Airflow's own, rendered; before Python 3.11, fromisoformat knows no Z.
+        at = value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{name} is {value!r}, which is not a point in time. Write it as 2024-01-31T06:00:00, or as "
+            "{{ data_interval_start }} in a DAG whose runs have a data interval."
+        ) from error
+    if at.tzinfo is not None:
+        at = at.astimezone(timezone.utc)
+    return at.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _threads(value: int | str) -> int:

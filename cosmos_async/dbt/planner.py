@@ -13,10 +13,11 @@ from pathlib import Path
 
 from cosmos_async._version import __version__
 from cosmos_async.constants import BUILT_RESOURCES
+from cosmos_async.dbt.planner_batches import make_batches
 from cosmos_async.dbt.planner_steps import NotStatic, Steps, create_schemas, prelude_step
 from cosmos_async.exceptions import PlanError
 from cosmos_async.ownership import Lineage, unit_test_owner
-from cosmos_async.plan import Index, IndexEntry, Json, Level, NodePlan, RunInfo, Step, TestRule
+from cosmos_async.plan import Batch, Index, IndexEntry, Json, Level, NodePlan, RunInfo, Step, TestRule
 
 RECORDING = 1  # the recorder's format that is read here
 RUN = ""  # whom the recorder calls the run itself
@@ -166,11 +167,16 @@ def _prelude(recording: Json, schemas: Mapping[str, tuple[Step, ...]]) -> tuple[
 def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) -> NodePlan:
     unique_id = node["unique_id"]
     steps: tuple[Step, ...] = ()
+    batches: tuple[Batch, ...] = ()
     level, reason, message = Level.DBT, _why_dbt(recording, node), None
     if not reason:
         try:
-            made = Steps(recording, node, schemas).make()
-            steps, level, reason = made.steps, made.level, made.reason
+            if recording.get("batches", {}).get(unique_id):
+                several = make_batches(recording, node, schemas)
+                batches, level, reason = several.batches, several.level, several.reason
+            else:
+                made = Steps(recording, node, schemas).make()
+                steps, level, reason = made.steps, made.level, made.reason
             # A seed's message, for one, does not come from its jobs.
             message = None if node["main_job"] else node["message"]
         except NotStatic as error:
@@ -189,6 +195,7 @@ def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) 
         steps=steps,
         test=_rule(recording, node),
         message=message,
+        batches=batches,
     )
 
 

@@ -56,13 +56,24 @@ class Steps:
         recording: The whole recording.
         node: The node's description.
         schemas: The steps that create a dataset, by ``project.dataset``, for each the run creates.
+        own: The node's own events; None means all that were recorded.
+        begins: Whether the node begins with them; later batches of a model do not.
     """
 
-    def __init__(self, recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) -> None:
+    def __init__(
+        self,
+        recording: Json,
+        node: Json,
+        schemas: Mapping[str, tuple[Step, ...]],
+        *,
+        own: list[Json] | None = None,
+        begins: bool = True,
+    ) -> None:
         self._recording = recording
         self._node = node
         self._schemas = schemas
-        self._own: list[Json] = recording["events"].get(node["unique_id"], [])
+        self._own: list[Json] = recording["events"].get(node["unique_id"], []) if own is None else own
+        self._begins = begins
         self._reasons: list[str] = []
 
     def make(self) -> Made:
@@ -72,17 +83,19 @@ class Steps:
         Raises:
             NotStatic: Real dbt has to run this node.
         """
-        events = [*self._inherited(self._node, set()), *self._own]
+        # The inputs of a unit test are given, ephemeral models among them.
+        inherits = self._begins and self._node["resource_type"] != "unit_test"
+        events = [*(self._inherited(self._node, set()) if inherits else ()), *self._own]
         body = self._body(events)
         if not body:
             return Made((), Level.STATIC, "")
         writes = any(not isinstance(step, Guard) for step in body)
-        if self._node["resource_type"] == "test" and not any(
+        if self._node["resource_type"] in ("test", "unit_test") and not any(
             isinstance(s, JobOperation) and s.rows for s in body
         ):
             raise NotStatic("Its result does not come from one query, as dbt's own tests' do.")
-        target = self._target() if writes else None
-        created = self._creates(events) if writes else []
+        target = self._target() if writes and self._begins else None
+        created = self._creates(events) if writes and self._begins else []
         steps = (*([target] if target else []), *created, *(step for step in body if step != target))
         if not self._reasons:
             return Made(steps, Level.STATIC, "")
@@ -226,8 +239,11 @@ class Steps:
         """Return the steps that create the datasets the node writes into, where the run has to create them."""
         relation = self._node["relation"]
         own = ".".join(relation[:2]) if relation else None
-        # A hook may write into another dataset than the node's own.
-        hooks = [_sql(event).replace("`", "") for event in events if "run_hooks" in event["macros"]]
+        # A hook may write into another dataset than the node's own, and a unit test has no relation at all.
+        unit_test = self._node["resource_type"] == "unit_test"
+        hooks = [
+            _sql(event).replace("`", "") for event in events if unit_test or "run_hooks" in event["macros"]
+        ]
         return [
             step
             for dataset, steps in sorted(self._schemas.items())

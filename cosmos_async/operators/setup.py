@@ -48,8 +48,8 @@ class SetupAsyncOperator(BaseOperator):
         detach_tests: Tests with several parents are tasks of their own.
         gcp_conn_id: The connection that submits the jobs, if it is not the profile's.
         impersonation_chain: The service account to act as when submitting.
-        select, exclude, selector, vars, env, append_env, full_refresh, install_deps, location, threads, dbt_cmd_flags,
-            dbt_cmd_global_flags: See :class:`~cosmos_async.invocation.DbtInvocation`; templated.
+        select, exclude, selector, vars, env, append_env, full_refresh, install_deps, location, threads,
+            event_time_start, event_time_end, dbt_cmd_flags, dbt_cmd_global_flags: See :class:`~cosmos_async.invocation.DbtInvocation`; templated.
         kwargs: Airflow's own arguments of a task.
     """
 
@@ -64,6 +64,8 @@ class SetupAsyncOperator(BaseOperator):
         "install_deps",
         "location",
         "threads",
+        "event_time_start",
+        "event_time_end",
         "dbt_cmd_flags",
         "dbt_cmd_global_flags",
     )
@@ -88,6 +90,8 @@ class SetupAsyncOperator(BaseOperator):
         install_deps: Union[bool, str] = True,
         location: str | None = None,
         threads: Union[int, str, None] = None,
+        event_time_start: str | None = None,
+        event_time_end: str | None = None,
         dbt_cmd_flags: list[str] | None = None,
         dbt_cmd_global_flags: list[str] | None = None,
         **kwargs: Any,
@@ -100,6 +104,7 @@ class SetupAsyncOperator(BaseOperator):
         self.select, self.exclude, self.selector = select, exclude, selector
         self.vars, self.full_refresh, self.install_deps = vars, full_refresh, install_deps
         self.location, self.threads = location, threads
+        self.event_time_start, self.event_time_end = event_time_start, event_time_end
         self.dbt_cmd_flags, self.dbt_cmd_global_flags = dbt_cmd_flags, dbt_cmd_global_flags
         self.test_behavior = test_behavior
         self.detach_tests = detach_tests
@@ -120,6 +125,8 @@ class SetupAsyncOperator(BaseOperator):
             install_deps=install_deps,
             location=location,
             threads=threads,
+            event_time_start=event_time_start,
+            event_time_end=event_time_end,
             dbt_cmd_flags=dbt_cmd_flags,
             dbt_cmd_global_flags=dbt_cmd_global_flags,
             exclude_resource_types=("test", "unit_test") if test_behavior is TestBehavior.NONE else (),

@@ -107,3 +107,12 @@ TEST_FIELDS = [
     {"name": "should_error", "type": "BOOLEAN", "mode": "NULLABLE"},
 ]
 TEST_ROW = ["0", "false", "false"]
+UNIT_TEST_FIELDS = [
+    {"name": "value", "type": "INTEGER", "mode": "NULLABLE"},
+    {"name": "actual_or_expected", "type": "STRING", "mode": "NULLABLE"},
+]
+#: What passes, by the kind of test.
+TEST_RESULTS = {
+    "test": (TEST_FIELDS, [TEST_ROW]),
+    "unit_test": (UNIT_TEST_FIELDS, [["1", "actual"], ["1", "expected"]]),
+}

@@ -18,6 +18,7 @@ class Journal:
         self.flags: dict[str, str] = {}  #: why a node is left to real dbt, by node
         self.nodes: dict[str, dict[str, Any]] = {}
         self.listings: dict[str, dict[str, str]] = {}  #: table types by name, by ``project.dataset``
+        self.batches: dict[str, list[dict[str, Any]]] = {}  #: of microbatch models, in dbt's order, by node
         self.run: dict[str, Any] = {"on_run_start": [], "on_run_end": 0}
         self._lock = threading.Lock()
         self._here = threading.local()
@@ -30,6 +31,8 @@ class Journal:
             "macros": list(self.doing("macros") or ()),
             **values,
         }
+        if self.doing("batch") is not None:
+            entry["batch"] = self.doing("batch")
         with self._lock:
             self.events.setdefault(unique_id, []).append(entry)
         return entry

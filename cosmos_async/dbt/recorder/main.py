@@ -133,6 +133,7 @@ def _document(recording: Any, versions: dict[str, str], arguments: list[str], fl
         "nodes": journal.nodes,
         "events": journal.events,
         "flags": journal.flags,
+        "batches": journal.batches,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from .batches import BatchPatches
 from .describe import describe
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
 from .lines import tests_say_planned
@@ -19,16 +20,19 @@ class RunnerPatches:
         self.overlay = recording.overlay
         self.wire = recording.wire
         self._lock = recording.lock
+        self._batches = BatchPatches(recording)
 
     def install(self) -> None:
         """Put everything in place."""
         self._runners()
+        self._batches.install()
 
     def _runners(self) -> None:
         from dbt.artifacts.schemas.results import RunStatus, TestStatus
         from dbt.artifacts.schemas.run import RunResult
         from dbt.compilation import Compiler
         from dbt.task.base import BaseRunner
+        from dbt_common.exceptions import DbtBaseException
 
         need(Compiler, "compile_node")
         compile_node = Compiler.compile_node
@@ -45,15 +49,21 @@ class RunnerPatches:
 
         @functools.wraps(compile_and_execute)
         def planning(runner: Any, manifest: Any, ctx: Any) -> Any:
-            node = runner.node
-            is_test = str(node.resource_type.value) in ("test", "unit_test")
+            node, batch = runner.node, self._batches.index(runner)
+            if batch is not None:
+                return self._batch(lambda: compile_and_execute(runner, manifest, ctx), runner, batch)
+            kind = str(node.resource_type.value)
+            is_test = kind in ("test", "unit_test")
             try:
                 reason = self._beyond_us(runner, manifest)
                 if reason:
                     self.wire.leave_to_dbt(reason)
-                with self.journal.while_doing(phase="run", test=is_test, macros=()):
+                with self.journal.while_doing(phase="run", test=kind if is_test else None, macros=()):
                     return compile_and_execute(runner, manifest, ctx)
-            except LeftToDbt:
+            except DbtBaseException:
+                # A unit test wraps whatever ends it.
+                if node.unique_id not in self.journal.flags:
+                    raise
                 self._forget_relation(runner)
                 status = TestStatus.Pass if is_test else RunStatus.Success
                 return RunResult.from_node(ctx.node, status, NEEDS_DBT)
@@ -61,7 +71,15 @@ class RunnerPatches:
         @functools.wraps(safe_run)
         def recording(runner: Any, manifest: Any) -> Any:
             result = safe_run(runner, manifest)
-            self._describe(runner, result)
+            if self._batches.index(runner) is not None:
+                self._batches.ended(runner, result)
+            else:
+                self._describe(runner, result)
+                if (
+                    runner.node.unique_id in self.journal.batches
+                    and runner.node.unique_id in self.journal.flags
+                ):
+                    self._forget_relation(runner)
             if str(result.status) == "pass" or (str(result.status) == "success" and result.message):
                 result.message = NEEDS_DBT if runner.node.unique_id in self.journal.flags else "planned"
             return result
@@ -70,19 +88,27 @@ class RunnerPatches:
         BaseRunner.safe_run = recording
         tests_say_planned()
 
+    def _batch(self, plan: Any, runner: Any, batch: int) -> Any:
+        """Plan one batch; where its model is left to real dbt, it counts as planned."""
+        if runner.node.unique_id not in self.journal.flags:
+            self._batches.begins(runner)
+            try:
+                with self.journal.while_doing(phase="run", test=None, macros=(), batch=batch):
+                    return plan()
+            except LeftToDbt:
+                pass  # its reason is written down
+        return self._batches.left(runner)
+
     def _beyond_us(self, runner: Any, manifest: Any) -> str | None:
         """Return why a node is not even tried."""
         node = runner.node
         kind = str(node.resource_type.value)
-        if kind == "unit_test":
-            return "A unit test compares rows inside dbt."
         if getattr(node, "language", "sql") == "python":
             return "It is a Python model, which runs outside BigQuery."
-        if getattr(node.config, "incremental_strategy", None) == "microbatch":
-            return "A microbatch model is run batch by batch."
-        if kind == "test":
+        if kind in ("test", "unit_test"):
+            materialization = "unit" if kind == "unit_test" else node.get_materialization()
             macro = manifest.find_materialization_macro_by_name(
-                runner.config.project_name, node.get_materialization(), "bigquery"
+                runner.config.project_name, materialization, "bigquery"
             )
             if macro is not None and macro.package_name not in ("dbt", "dbt_bigquery"):
                 return f"The package {macro.package_name} runs its tests in its own way."
@@ -104,5 +130,13 @@ class RunnerPatches:
 
     def _describe(self, runner: Any, result: Any) -> None:
         node = result.node if result is not None and result.node is not None else runner.node
+        described = describe(node, result)
+        if described["resource_type"] == "unit_test":
+            # dbt makes a model of it to run it; what it is called and what it belongs to is the definition's.
+            described = {
+                **describe(runner.node, result),
+                "compiled_code": described["compiled_code"],
+                "main_job": described["main_job"],
+            }
         with self._lock:
-            self.journal.nodes[node.unique_id] = describe(node, result)
+            self.journal.nodes[node.unique_id] = described

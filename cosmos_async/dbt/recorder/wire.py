@@ -127,7 +127,8 @@ class Wire:
         if not read:
             return self._record(project, location, job_id, body, url)
         unique_id = self.node()
-        if self.journal.doing("phase") == "run" and self.journal.doing("test"):
+        test = self.journal.doing("test") if self.journal.doing("phase") == "run" else None
+        if test == "test" or (test == "unit_test" and not sql.asks_for_columns_only(query["query"])):
             return self._record(project, location, job_id, body, url, rows=True)
         request = {"project": project, "location": location, "configuration": configuration}
         if self.journal.doing("columns_only") or sql.asks_for_columns_only(query["query"]):
@@ -177,7 +178,7 @@ class Wire:
         )
         if query is not None:
             if rows:
-                self._results[job_id] = (answers.TEST_FIELDS, [answers.TEST_ROW])
+                self._results[job_id] = answers.TEST_RESULTS[self.journal.doing("test")]
             else:
                 self.overlay.apply(query["query"], by=unique_id, dry_run=self.dry_run, exists=self._listed)
             table = resource["configuration"]["query"].get("destinationTable")

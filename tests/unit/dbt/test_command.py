@@ -112,6 +112,32 @@ def test_threads_must_be_a_number(threads: Any):
         dbt_arguments(invocation(threads=threads))
 
 
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ("2024-01-31", "2024-01-31T00:00:00"),
+        ("2024-01-31 02:00:00+02:00", "2024-01-31T00:00:00"),  # as Airflow renders a data interval
+        ("2024-01-31T00:00:00Z", "2024-01-31T00:00:00"),
+    ],
+)
+def test_event_times_are_told_in_utc(start: str, told: str):
+    """
+    dbt takes them without a zone.
+    """
+    arguments = dbt_arguments(invocation(event_time_start=start, event_time_end="2024-02-01"))
+
+    window = ["--event-time-start", told, "--event-time-end", "2024-02-01T00:00:00"]
+    assert arguments == ["build", *ALWAYS, *window, *PROFILE]
+
+
+def test_a_run_without_a_data_interval_has_no_event_time():
+    """
+    Airflow renders it as None, which must not select everything.
+    """
+    with pytest.raises(ConfigError, match=r"event_time_start is 'None'.*data interval"):
+        dbt_arguments(invocation(event_time_start="None"))
+
+
 @pytest.mark.parametrize("flag", ["--target-path", "--target=dev", "--project-dir"])
 def test_flags_that_would_lead_dbt_elsewhere_are_refused(flag: str):
     """

@@ -1,0 +1,133 @@
+"""
+A microbatch model: its batches in dbt's order, and what they amount to.
+
+dbt runs the first batch alone and goes no further if it fails; then those in between, side by side where they do not
+depend on one another; then the last one alone. A batch that fails holds up no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered
+from cosmos_async.outcome import JobRecord, Status, Verdict
+from cosmos_async.plan import Batch, NodePlan
+from cosmos_async.triggers.cancel import cancel_earlier_tries
+from cosmos_async.triggers.gather import gather_bounded
+
+if TYPE_CHECKING:
+    from cosmos_async.triggers.executor import Run
+
+
+def plan_of(plan: NodePlan, batch: Batch) -> NodePlan:
+    """Return one batch as a plan of its own, whose jobs have names of their own."""
+    return replace(plan, unique_id=f"{plan.unique_id}.{batch.name}", steps=batch.steps, batches=())
+
+
+class Batches:
+    """
+    A microbatch model under way.
+
+    Args:
+        plan: The model's plan.
+        run: What it shares with its task's other nodes.
+        node: Makes what carries out one batch.
+    """
+
+    def __init__(self, plan: NodePlan, run: Run, node: Callable[[NodePlan, Run], Any]) -> None:
+        self._plan = plan
+        self._run = run
+        self._node = node
+        self._errors: dict[int, CosmosAsyncError | None] = {}  # of those that were run, by position
+        self._records: dict[int, list[JobRecord]] = {}
+
+    @property
+    def records(self) -> list[JobRecord]:
+        """The jobs of all batches, in the batches' order."""
+        return [record for _, records in sorted(self._records.items()) for record in records]
+
+    @property
+    def error(self) -> CosmosAsyncError | None:
+        """What the first batch failed with that did."""
+        return next((error for _, error in sorted(self._errors.items()) if error is not None), None)
+
+    @property
+    def batch_results(self) -> dict[str, list[list[str]]]:
+        """What became of each window, as dbt writes it."""
+        batches = self._plan.batches
+        return {
+            "successful": [[batches[at].start, batches[at].end] for at in self._good],
+            "failed": [[each.start, each.end] for at, each in enumerate(batches) if at not in self._good],
+        }
+
+    async def carry_out(self) -> None:
+        """
+        Perform the batches.
+
+        Raises:
+            GuardDiffered: One of them no longer fits the warehouse; none is under way any more.
+        """
+        for batch in self._plan.batches if self._run.key.try_number > 1 else ():
+            await cancel_earlier_tries(plan_of(self._plan, batch), self._run)
+        last = len(self._plan.batches) - 1
+        await self._settle([0])
+        if self._errors[0] is not None:
+            self._run.log.warning(f"{self._plan.unique_id}: the first batch failed, so no other is run")
+            return
+        if last > 1:
+            await self._settle(range(1, last))
+        if last:
+            await self._settle([last])
+
+    async def judge(self) -> Verdict:
+        """Return the verdict on the model, in dbt's words."""
+        total, good = len(self._plan.batches), len(self._good)
+        # What was not run because the first batch failed has failed, too.
+        if good == total:
+            return Verdict(Status.SUCCESS, "SUCCESS", failures=0)
+        if not good:
+            return Verdict(Status.ERROR, "ERROR", failures=0)
+        return Verdict(Status.PARTIAL_SUCCESS, f"PARTIAL SUCCESS ({good}/{total})", failures=0)
+
+    async def abandon(self) -> None:
+        """Nothing is left: each batch sees to its own jobs."""
+
+    @property
+    def _good(self) -> list[int]:
+        return [at for at, error in sorted(self._errors.items()) if error is None]
+
+    async def _settle(self, positions: Sequence[int]) -> None:
+        most = max(self._plan.batches[position].at_once for position in positions)
+        await gather_bounded((self._one(position) for position in positions), most=most)
+        if isinstance(self._differs, GuardDiffered):
+            raise self._differs
+
+    @property
+    def _differs(self) -> CosmosAsyncError | None:
+        return next((error for error in self._errors.values() if isinstance(error, GuardDiffered)), None)
+
+    async def _one(self, position: int) -> None:
+        if self._differs is not None:
+            return  # real dbt takes over, once those have ended that are under way
+        plan = plan_of(self._plan, self._plan.batches[position])
+        place = f"Batch {position + 1} of {len(self._plan.batches)}"
+        self._run.log.info(f"{place} START {plan.unique_id}")
+        node = self._node(plan, self._run)
+        self._records[position] = node.records
+        try:
+            await node.carry_out()
+        except GuardDiffered as differed:
+            self._errors[position] = differed
+        except CosmosAsyncError as failed:
+            self._errors[position] = failed
+            await node.abandon()
+            self._run.log.error(f"{place} ERROR {plan.unique_id}: {failed}")
+        else:
+            self._errors[position] = None
+            self._run.log.info(f"{place} OK {plan.unique_id}")
+        self._records[position] = [
+            replace(record, purpose=f"{record.purpose} ({self._plan.batches[position].name})")
+            for record in node.records
+        ]
