@@ -85,11 +85,16 @@ class NativeKind(str, Enum):
     #: The payload: ``columns``, by name or dotted path, each with what dbt knows of it (``description``,
     #: ``policy_tags``, ``quote``); ``checked``: whether dbt leaves out, with a warning, those the table lacks.
     UPDATE_COLUMNS = "update_columns"
+    #: Ask for the relation's grants, revoke what is too much, grant what is missing (dbt's ``apply_grants``).
+    #: The payload: ``grants`` wanted, grantees by privilege; ``show`` and ``apply``, the two jobs (``project``,
+    #: ``location``, ``configuration``; the second one's SQL is made then); ``texts`` it is made of, see
+    #: :mod:`cosmos_async.grants`.
+    GRANTS = "grants"
 
 
 @dataclass(frozen=True)
 class NativeOperation:
-    """Read something this node has just written and write it back changed; repeating it changes nothing more."""
+    """Change what is there by then, as dbt reads it first; repeating it changes nothing more."""
 
     kind: NativeKind
     request: Json  #: project/dataset/table

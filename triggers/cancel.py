@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.exceptions import ApiError
-from cosmos_async.names import attempt_id
-from cosmos_async.plan import JobOperation, NodePlan
-from cosmos_async.triggers import jobs, steps
-from cosmos_async.triggers.bigquery import JobRef
+from cosmos_async.names import TaskKey, attempt_id
+from cosmos_async.plan import JobOperation, NativeOperation, NodePlan
+from cosmos_async.triggers import jobs, natives, steps
+from cosmos_async.triggers.bigquery import BigQuery, JobRef
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.retry import JOBS, is_worth_another_job
 from cosmos_async.triggers.warehouse import Warehouse
@@ -29,12 +29,28 @@ async def cancel_earlier_tries(plan: NodePlan, run: Run, *, most: int = 5) -> No
     Their ids are computable. Only the last *most* tries are looked at; nothing of an older one can still run unless
     all of those between failed at once.
     """
-    tries = range(max(1, run.key.try_number - most), run.key.try_number)
+    if not run.key.late:  # by then it has been done
+        await cancel_jobs_of(plan, earlier_tries(run.key, most=most), run)
+
+
+def earlier_tries(key: TaskKey, *, most: int = 5) -> list[TaskKey]:
+    """Return the last *most* tries before this one."""
+    return [key.with_try(number) for number in range(max(1, key.try_number - most), key.try_number)]
+
+
+async def cancel_jobs_of(plan: NodePlan, keys: Sequence[TaskKey], run: Run) -> None:
+    """End what *plan* left running when it was carried out as one of *keys*."""
     found = await gather_bounded(
-        _running(step, steps.id_of(run.key.with_try(number), plan, position), run)
-        for number in tries
+        _running(step, steps.id_of(key, plan, position), run)
+        for key in keys
         for position, step in enumerate(plan.steps)
         if isinstance(step, JobOperation) and step.shared is None
+    )
+    found += await gather_bounded(
+        _running_part(step, Look(plan, run, position, key))
+        for key in keys
+        for position, step in enumerate(plan.steps)
+        if isinstance(step, NativeOperation)
     )
     left = [job for job in found if job is not None]
     if not left:
@@ -44,17 +60,69 @@ async def cancel_earlier_tries(plan: NodePlan, run: Run, *, most: int = 5) -> No
     await gather_bounded(_end(job, run) for job in left)
 
 
+class Look:
+    """
+    Eyes on the jobs of one native operation.
+
+    Args:
+        plan: The node's plan.
+        run: What it shares with its task's other nodes.
+        position: The operation's place in the plan.
+        key: The try that is looked at.
+    """
+
+    def __init__(self, plan: NodePlan, run: Run, position: int, key: TaskKey) -> None:
+        self._plan = plan
+        self._run = run
+        self._position = position
+        self._key = key
+
+    @property
+    def bigquery(self) -> BigQuery:
+        """The API."""
+        return self._run.warehouse.bigquery
+
+    @property
+    def deadline(self) -> float | None:
+        """When to give up, on the session's clock."""
+        return self._run.deadline
+
+    def id_of(self, part: str) -> str:
+        """Return the id of one part's job."""
+        return steps.id_of_part(self._key, self._plan, self._position, part)
+
+    async def find(self, operation: JobOperation, part: str) -> Json | None:
+        """Return the last job that was submitted for *part*, None where there is none."""
+        return await _last_attempt(operation, self.id_of(part), self._run)
+
+
+async def _running_part(operation: NativeOperation, look: Look) -> Json | None:
+    # One after the other, as they were submitted: only the last of them can still run.
+    last: Json | None = None
+    for part in await natives.parts(operation, look):
+        found = await look.find(part.operation, part.name)
+        if found is None:
+            break
+        last = found
+    return None if last is None or jobs.is_done(last) else last
+
+
 async def _running(operation: JobOperation, first_id: str, run: Run) -> Json | None:
+    found = await _last_attempt(operation, first_id, run)
+    return None if found is None or jobs.is_done(found) else found
+
+
+async def _last_attempt(operation: JobOperation, first_id: str, run: Run) -> Json | None:
+    last: Json | None = None
     for attempt in range(1, JOBS.attempts + 1):
         job_id = attempt_id(first_id, attempt)
         found = await jobs.find(run.warehouse.bigquery, operation, job_id, deadline=run.deadline)
         if found is None:
-            return None
-        if not jobs.is_done(found.resource):
-            return found.resource
-        if not is_worth_another_job(found.resource):
-            return None
-    return None
+            return last
+        last = found.resource
+        if not is_worth_another_job(last):
+            return last
+    return last
 
 
 async def _end(job: Json, run: Run) -> None:

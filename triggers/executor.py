@@ -7,7 +7,7 @@ it submits has a computed id, so it may be stopped anywhere and started again fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Union
 
@@ -35,10 +35,10 @@ from cosmos_async.outcome import (
     read_test_row,
 )
 from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Level, NodePlan, Step
-from cosmos_async.triggers import jobs, native, report, steps
+from cosmos_async.triggers import jobs, natives, report, steps
 from cosmos_async.triggers.batches import Batches
 from cosmos_async.triggers.bigquery import JobRef
-from cosmos_async.triggers.cancel import cancel_earlier_tries, cancel_jobs
+from cosmos_async.triggers.cancel import Look, cancel_earlier_tries, cancel_jobs
 from cosmos_async.triggers.folders import Folder
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.retry import GiveUp, after_failed_job
@@ -46,6 +46,7 @@ from cosmos_async.triggers.storage import read_upload
 from cosmos_async.triggers.warehouse import Warehouse
 
 Json = dict[str, Any]
+Submit = Callable[[JobOperation, str], Awaitable[Json]]
 
 
 class Log(Protocol):
@@ -478,11 +479,29 @@ class _Node:
         earlier = await self._earlier_life(action.position)
         if earlier is not None:
             return earlier
-        done = await native.perform(action.operation, self._bigquery, deadline=self._run.deadline)
+        done = await natives.perform(
+            action.operation, _Hands(self._plan, self._run, action.position, self._job)
+        )
         for warning in done.warnings:
             self._run.log.warning(f"{self._plan.unique_id}: {warning}")
         self._run.log.info(f"{self._plan.unique_id}: {done.what}")
         return action.position + 1
+
+
+class _Hands(Look):
+    """What the native operation at one position works with."""
+
+    def __init__(self, plan: NodePlan, run: Run, position: int, submit: Submit) -> None:
+        super().__init__(plan, run, position, run.key)
+        self._submit = submit
+
+    async def job(self, operation: JobOperation, part: str) -> Json:
+        """Submit or adopt the job of one part, and return it when it has succeeded."""
+        return await self._submit(operation, self.id_of(part))
+
+    def log(self, message: str) -> None:
+        """Tell how far it is."""
+        self._run.log.info(f"{self._plan.unique_id}: {message}")
 
 
 def _as_answer(error: ApiError) -> ApiError:

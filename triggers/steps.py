@@ -127,6 +127,11 @@ def id_of(key: TaskKey, plan: NodePlan, position: int) -> str:
     return job_id(key, plan.unique_id, position)
 
 
+def id_of_part(key: TaskKey, plan: NodePlan, position: int, part: str) -> str:
+    """Return the id of one job of the native operation at *position*."""
+    return f"{id_of(key, plan, position)}_{part}"
+
+
 def id_of_shared(index: str, name: str, attempt: int) -> str:
     """
     Return the id of a job that the run needs once.

@@ -30,7 +30,10 @@ from cosmos_async.store import upload_object
 
 _READS = frozenset(("relation", "table", "dataset", "rows", "schema"))
 #: Why a node needs the executor's own hand.
-_NATIVE = {"update_columns": "describes the columns that its table has by then"}
+_NATIVE = {
+    "update_columns": "describes the columns that its table has by then",
+    "grants": "compares its grants with those its relation has by then",
+}
 _LONGEST_SUBJECT = 80  # characters
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from cosmos_async.columns import described, split_known
+from cosmos_async.grants import change_between, current_grants, script
 from cosmos_async.plan import (
     CallOperation,
     Guard,
     GuardKind,
     JobOperation,
     Level,
+    NativeKind,
     NativeOperation,
     NodePlan,
     Step,
@@ -74,6 +76,16 @@ SNAPSHOT = [
     {"name": "dbt_valid_to", "type": "TIMESTAMP", "mode": "NULLABLE"},
     {"name": "dbt_scd_id", "type": "STRING", "mode": "NULLABLE"},
 ]
+GRANT_COLUMNS = [
+    {"name": "privilege_type", "type": "STRING", "mode": "NULLABLE"},
+    {"name": "grantee", "type": "STRING", "mode": "NULLABLE"},
+]
+#: Who may do what with every relation: one who stays, one who goes, one privilege of another.
+GRANTED = [
+    ["roles/bigquery.dataviewer", "user:A@example.com"],
+    ["roles/bigquery.dataOwner", "group:b@example.com"],
+    ["roles/bigquery.dataviewer", "user:c@example.com"],
+]
 CHANGES = [{"name": "dbt_change_type", "type": "STRING", "mode": "NULLABLE"}, *SNAPSHOT]
 PASSED = [
     {"name": "failures", "type": "INTEGER", "mode": "NULLABLE"},
@@ -81,7 +93,7 @@ PASSED = [
     {"name": "should_error", "type": "BOOLEAN", "mode": "NULLABLE"},
 ]
 #: What real dbt cannot do on the stand-in, or does in its own way.
-LEFT = {"broken", "outside", "own_rows", "own_tables", "granted", "accessing"}
+LEFT = {"broken", "outside", "own_rows", "own_tables", "accessing"}
 
 
 def fill(google: FakeGoogle) -> None:
@@ -114,6 +126,7 @@ def fill(google: FakeGoogle) -> None:
     google.on_query("dbt_scd_id", schema=SNAPSHOT)
     google.on_query("dbt_change_type", schema=CHANGES)
     google.on_query("should_error", schema=PASSED, rows=[[0, False, False]])
+    google.on_query("OBJECT_PRIVILEGES", schema=GRANT_COLUMNS, rows=GRANTED)
     google.on_query("select distinct kind", rows=[{"kind": "click"}, {"kind": "view"}])
 
 
@@ -148,13 +161,25 @@ def _write(step: Step) -> list[str]:
     if isinstance(step, JobOperation):
         return [_job(step.configuration)]
     if isinstance(step, NativeOperation):
-        # As the executor does it, to a table of the stand-in.
+        return _native(step)
+    return [f"{step.method} {_normal(step.path)} {_body(step.body)}"]
+
+
+def _native(step: NativeOperation) -> list[str]:
+    """As the executor does it, to what the stand-in has."""
+    if step.kind is NativeKind.GRANTS:
+        rows = [{"f": [{"v": value} for value in row]} for row in GRANTED]
+        current = current_grants({"schema": {"fields": GRANT_COLUMNS}, "rows": rows})
+        sql = script(change_between(step.payload["grants"], current), step.payload["texts"])
+        configuration = step.payload["apply"]["configuration"]
+        return [_job({**configuration, "query": {**configuration["query"], "query": sql}})]
+    if step.kind is NativeKind.UPDATE_COLUMNS:
         columns = step.payload["columns"]
         if step.payload["checked"]:
             columns, _ = split_known(STRUCTURED, columns)
         path = "projects/{project}/datasets/{dataset}/tables/{table}".format(**step.request)
         return [f"PATCH {path} {_body({'schema': {'fields': described(STRUCTURED, columns)}})}"]
-    return [f"{step.method} {_normal(step.path)} {_body(step.body)}"]
+    raise NotImplementedError(step.kind)
 
 
 def built(requests: list[Request], plan: NodePlan) -> list[str]:
@@ -246,7 +271,6 @@ def test_what_cannot_be_planned_is_left_to_dbt_with_its_reason(recorded: Recorde
     assert "depends on the rows of writes-project.shop.merged" in reasons["own_rows"]
     assert "shop.INFORMATION_SCHEMA.TABLES" in reasons["own_tables"]
     assert "grant_access_to" in reasons["accessing"]
-    assert "grants" in reasons["granted"]
 
 
 def test_every_node_that_writes_looks_at_its_target_first(recorded: Recorded) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from .grants import Grants
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
 from .journal import RUN
 from .session import Recording
@@ -32,6 +33,7 @@ class AdapterPatches:
         self.journal = recording.journal
         self.overlay = recording.overlay
         self.wire = recording.wire
+        self.grants = Grants(recording)
 
     def install(self) -> None:
         """Put everything in place."""
@@ -199,6 +201,11 @@ class AdapterPatches:
         @functools.wraps(call_macro)
         def calling(generator: Any, *args: Any, **kwargs: Any) -> Any:
             name, package = generator.macro.name, generator.macro.package_name
+            packages = journal.doing("packages")
+            if packages is not None:
+                packages.add(package)
+            if (package, name) == ("dbt", "default__apply_grants"):
+                return self.grants.apply(generator, call_macro, *args, **kwargs)
             if (package, name) == ("dbt_bigquery", "bigquery__persist_docs") and not _warnings_fail():
                 return self._persisting_docs(lambda: call_macro(generator, *args, **kwargs))
             if (package, name) == ("dbt", "validate_doc_columns") and journal.doing("describing"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from . import answers, sql
@@ -123,6 +124,9 @@ class Wire:
             return call.forward()
         job_id, location = reference.get("jobId") or f"job-{id(body)}", reference.get("location")
         query = configuration.get("query")
+        kept = self.journal.doing("keeping")
+        if kept is not None:
+            return self._keep(kept, project, location, job_id, body, url)
         read = query is not None and self.journal.doing("fetch") is not False and sql.is_read(query["query"])
         if not read:
             return self._record(project, location, job_id, body, url)
@@ -155,6 +159,33 @@ class Wire:
             )
             self._note_result_table(answer.json())
         return answer
+
+    @contextmanager
+    def keeping(self, fields: Any = None, rows: Any = None) -> Iterator[list[dict[str, Any]]]:
+        """
+        Keep this thread's jobs for their caller: neither sent nor part of the node's events.
+
+        Args:
+            fields: The columns of the result that dbt gets.
+            rows: Its rows, each a list of values.
+        """
+        jobs: list[dict[str, Any]] = []
+        with self.journal.while_doing(keeping=(jobs, fields, rows)):
+            yield jobs
+
+    def _keep(self, kept: Any, project: str, location: str | None, job_id: str, body: Any, url: str) -> Any:
+        jobs, fields, rows = kept
+        jobs.append(
+            json.loads(
+                json.dumps({"project": project, "location": location, "configuration": body["configuration"]})
+            )
+        )
+        resource = answers.job(body, project=project, location=location, job_id=job_id, kind="SELECT")
+        self._jobs[job_id] = resource
+        self._results[job_id] = (fields, rows)
+        if "query" in resource["configuration"]:
+            self._nowhere[_path(resource["configuration"]["query"]["destinationTable"])] = fields
+        return answers.reply(resource, url=url)
 
     def _record(
         self, project: str, location: str | None, job_id: str, body: Any, url: str, *, rows: bool = False

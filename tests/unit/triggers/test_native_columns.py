@@ -9,7 +9,7 @@ from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.plan import Level, NativeKind, NativeOperation, NodePlan
 from cosmos_async.testing import Request
-from cosmos_async.triggers.native import ATTEMPTS
+from cosmos_async.triggers.natives.hands import ATTEMPTS
 from tests.unit.triggers.bench import Bench, FakeClock, job, model, target_state
 
 FIELDS = [

@@ -1,0 +1,44 @@
+"""
+Native operations: what dbt reads and writes back changed, done at the moment it would do it.
+
+Each may be done again after a crash or a lost answer: a call starts with what is there by then, a job is met again under
+its computed id, and what an earlier answer led to follows from that answer.
+"""
+
+from __future__ import annotations
+
+from cosmos_async.exceptions import PlanDamaged
+from cosmos_async.plan import NativeKind, NativeOperation
+from cosmos_async.triggers.natives import columns, grants
+from cosmos_async.triggers.natives.hands import Done, Eyes, Hands, Part
+
+__all__ = ["Done", "Eyes", "Hands", "Part", "parts", "perform"]
+
+_PERFORM = {
+    NativeKind.UPDATE_COLUMNS: columns.describe,
+    NativeKind.GRANTS: grants.apply,
+}
+_PARTS = {
+    NativeKind.GRANTS: grants.parts,
+}
+
+
+async def perform(operation: NativeOperation, hands: Hands) -> Done:
+    """
+    Carry out one native operation.
+
+    Raises:
+        CosmosAsyncError: Its table is not there, or it changed each time before it could be written back.
+        GuardDiffered: dbt would have gone on differently from here.
+        JobFailed: One of its jobs failed.
+        ApiError: BigQuery refused.
+    """
+    if operation.kind not in _PERFORM:
+        raise PlanDamaged(f"a native operation of an unknown kind: {operation.kind!r}")
+    return await _PERFORM[operation.kind](operation, hands)
+
+
+async def parts(operation: NativeOperation, eyes: Eyes) -> list[Part]:
+    """Return the jobs that a try which these eyes look at has submitted for *operation*, or may yet submit."""
+    found = _PARTS.get(operation.kind)
+    return [] if found is None else await found(operation, eyes)
