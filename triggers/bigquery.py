@@ -20,6 +20,7 @@ from cosmos_async.exceptions import ApiError
 from cosmos_async.triggers.retry import PROMPT, Budget
 from cosmos_async.triggers.session import Session
 from cosmos_async.triggers.threads import parse_json
+from cosmos_async.triggers.token import GivenToken, SharedToken
 
 Json = dict[str, Any]
 
@@ -60,8 +61,13 @@ class JobRef:
 class _AuthorisedJob(Job):
     """gcloud-aio's job handle, without its switch: an environment variable there turns authentication off."""
 
+    token: SharedToken | GivenToken
+
     async def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {await self.token.get()}"}
+        sent = {"Authorization": f"Bearer {await self.token.get()}"}
+        if self.token.quota_project:
+            sent["x-goog-user-project"] = self.token.quota_project  # dbt's `quota_project`
+        return sent
 
 
 class BigQuery:

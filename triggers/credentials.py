@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ Identity = Mapping[str, Any]
 CONNECTION_TYPES = ("google_cloud_platform", "gcpbigquery")
 # Airflow before 2.3 wrote the provider's own fields with this prefix, and its connections live on.
 _OLD_PREFIX = "extra__google_cloud_platform__"
+_QUOTA_VARIABLE = "GOOGLE_CLOUD_QUOTA_PROJECT"
 _GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"
 
 
@@ -39,6 +40,8 @@ class Credentials:
     impersonate: str | None = None  #: the account to act as
     delegates: tuple[str, ...] = ()  #: the accounts in between
     project: str | None = None
+    quota_project: str | None = None  #: whose quota the requests use, if not the account's own project's
+    scopes: tuple[str, ...] = ()  #: beside those that dbt-bigquery asks for anyway
 
 
 def identity_key(identity: Identity) -> str:
@@ -60,7 +63,20 @@ async def resolve(identity: Identity) -> Credentials:
     else:
         credentials = Credentials(who="this machine's default credentials")
     chain = _as_list(identity.get("impersonation_chain"))
-    return _impersonating(credentials, chain) if chain else credentials
+    credentials = _impersonating(credentials, chain) if chain else credentials
+    return replace(
+        credentials,
+        # google-auth reads the variable for default credentials, and dbt with it.
+        quota_project=identity.get("quota_project")
+        or credentials.quota_project
+        or (os.environ.get(_QUOTA_VARIABLE) if _is_default(credentials) else None)
+        or None,
+        scopes=(*credentials.scopes, *_as_list(identity.get("scopes"))),
+    )
+
+
+def _is_default(credentials: Credentials) -> bool:
+    return not (credentials.service_data or credentials.key_path or credentials.access_token)
 
 
 # -- an Airflow connection --------------------------------------------------------------------------------------------
@@ -123,19 +139,17 @@ def connection_credentials(
         credentials = Credentials(
             who=f"this machine's default credentials ({origin} has no key)", project=project
         )
+    credentials = replace(credentials, scopes=tuple(_as_list(extra.get("scope"))))
     chain = _as_list(extra.get("impersonation_chain"))
     return _impersonating(credentials, chain) if chain else credentials
 
 
 def _impersonating(credentials: Credentials, chain: list[str]) -> Credentials:
-    return Credentials(
+    return replace(
+        credentials,
         who=f"{chain[-1]} (impersonated by {credentials.who})",
-        service_data=credentials.service_data,
-        key_path=credentials.key_path,
-        access_token=credentials.access_token,
         impersonate=chain[-1],
         delegates=tuple(chain[:-1]),
-        project=credentials.project,
     )
 
 
@@ -210,6 +224,11 @@ def profile_credentials(output: Mapping[str, Any], where: str) -> Credentials:
             f"The {where} has method {method!r}. The triggerer knows oauth, service-account, service-account-json and "
             "oauth-secrets."
         )
+    credentials = replace(
+        credentials,
+        quota_project=output.get("quota_project") or None,
+        scopes=tuple(_as_list(output.get("scopes"))),
+    )
     principal = output.get("impersonate_service_account")
     return _impersonating(credentials, [str(principal)]) if principal else credentials
 

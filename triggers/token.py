@@ -20,17 +20,21 @@ from cosmos_async.triggers.credentials import Credentials
 from cosmos_async.triggers.errors import token_error
 from cosmos_async.triggers.retry import PROMPT, Retry, after_error
 
-# dbt-bigquery's own three, so that a token from here can do exactly what dbt's can.
+# dbt-bigquery's own, so that a token from here can do what dbt's can: Drive is where tables on spreadsheets are.
 SCOPES = [
     "https://www.googleapis.com/auth/bigquery",
     "https://www.googleapis.com/auth/cloud-platform",
     "https://www.googleapis.com/auth/drive",
+    "https://www.googleapis.com/auth/userinfo.email",
 ]
-_IMPERSONATION_SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
+_IMPERSONATION_SCOPES = [
+    "https://www.googleapis.com/auth/cloud-platform"
+]  # of the token that asks for another's
 
 FRESH = 0.5  # of its life, after which a token is renewed in the background
 USABLE = 0.9  # of its life, after which it is renewed before it is used
 TIMEOUT = 20  # seconds for one request to the token endpoint
+LIFETIME = 3600  # seconds; what Google allows everybody
 
 
 class SharedToken(Token):
@@ -39,6 +43,8 @@ class SharedToken(Token):
     def __init__(self, credentials: Credentials, *, clock: Clock, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.who = credentials.who
+        self.quota_project = credentials.quota_project or self.service_data.get("quota_project_id")
+        self._wanted = [*SCOPES, *(scope for scope in credentials.scopes if scope not in SCOPES)]
         self._clock = clock
         self._fresh_until = 0.0
         self._usable_until = 0.0
@@ -119,6 +125,19 @@ class SharedToken(Token):
             value=str(content["access_token"]), expires_in=int(content.get("expires_in", 3600))
         )
 
+    async def _impersonate(self, token: Any, *, timeout: int) -> Any:
+        # Theirs asks for the scopes of the token that asks, and so a person's spreadsheets would stay closed.
+        response = await self.session.post(
+            self.impersonation_uri,
+            data=json.dumps(
+                {"lifetime": f"{LIFETIME}s", "scope": self._wanted, "delegates": self.delegates or []}
+            ),
+            headers={"Authorization": f"Bearer {token.value}", "Content-Type": "application/json"},
+            timeout=timeout,
+        )
+        content = await response.json()
+        return _TokenResponse(value=str(content["accessToken"]), expires_in=LIFETIME)
+
     async def _get_subject_token(self, credential_source: dict[str, Any], timeout: int) -> str:
         if "file" not in credential_source:
             return await super()._get_subject_token(credential_source, timeout)
@@ -131,6 +150,7 @@ class GivenToken(Token):
     def __init__(self, credentials: Credentials) -> None:
         # Not Token's own: that would look for key files.
         self.who = credentials.who
+        self.quota_project = credentials.quota_project
         self.access_token = credentials.access_token
 
     async def ensure_token(self) -> None:
@@ -172,7 +192,7 @@ async def make_token(credentials: Credentials, *, http: Any, clock: Clock) -> Sh
             clock=clock,
             service_file=source,
             session=http,
-            scopes=_IMPERSONATION_SCOPES if credentials.impersonate else SCOPES,
+            scopes=_IMPERSONATION_SCOPES if credentials.impersonate else [*SCOPES, *credentials.scopes],
             target_principal=credentials.impersonate,
             delegates=list(credentials.delegates) or None,
         )

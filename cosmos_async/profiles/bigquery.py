@@ -45,6 +45,10 @@ class _GoogleCloudProfileMapping(BaseProfileMapping):
         # Only what differs from the connection, so that the triggerer acts as the same principal as dbt.
         if self.profile_args.get("impersonate_service_account"):
             identity["impersonation_chain"] = [self.profile_args["impersonate_service_account"]]
+        if self.profile_args.get("quota_project"):
+            identity["quota_project"] = str(self.profile_args["quota_project"])
+        if self.profile_args.get("scopes"):
+            identity["scopes"] = _as_list(self.profile_args["scopes"])
         return identity
 
     def resolve(self) -> tuple[dict[str, Any], dict[str, str]]:

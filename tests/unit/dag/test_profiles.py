@@ -264,3 +264,12 @@ def test_a_profile_is_written_for_its_user_alone(connect: Any, tmp_path: Path) -
     assert path.stat().st_mode & 0o777 == 0o600
     assert "MIIsecret" not in path.read_text()
     assert env["DBT_ENV_SECRET_COSMOS_PRIVATE_KEY"] == KEY["private_key"]
+
+
+def test_the_triggerer_learns_whose_quota_and_which_scopes_the_profile_wants() -> None:
+    """They change requests, and dbt sends the same."""
+    mapping = GoogleCloudOauthProfileMapping(
+        conn_id="gcp", profile_args={"dataset": "d", "quota_project": "payer", "scopes": ["s1", "s2"]}
+    )
+
+    assert mapping.identity() == {"conn_id": "gcp", "quota_project": "payer", "scopes": ["s1", "s2"]}

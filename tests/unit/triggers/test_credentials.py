@@ -128,6 +128,27 @@ async def test_a_target_may_use_the_environment(tmp_path: Path, monkeypatch: pyt
     assert (found.key_path, found.project) == ("/keys/dbt.json", "p")
 
 
+async def test_the_targets_quota_project_and_scopes_are_the_triggers(tmp_path: Path) -> None:
+    """Also for an impersonated account."""
+    output = {"quota_project": "payer", "scopes": ["s1"], "impersonate_service_account": "run@p"}
+
+    found = await resolve(profile(tmp_path, method="oauth", **output))
+
+    assert (found.quota_project, found.scopes, found.impersonate) == ("payer", ("s1",), "run@p")
+
+
+async def test_default_credentials_know_the_quota_project_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Google's own library does, and so dbt; a key knows nothing of it."""
+    monkeypatch.setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "payer")
+
+    default = await resolve(profile(tmp_path, method="oauth"))
+    key = await resolve(profile(tmp_path, method="service-account", keyfile="/k.json"))
+
+    assert (default.quota_project, key.quota_project) == ("payer", None)
+
+
 async def test_a_variable_that_only_the_worker_has_is_named(tmp_path: Path) -> None:
     """The triggerer is another process."""
     identity = profile(tmp_path, method="service-account", keyfile="{{ env_var('NOBODY_HAS_THIS') }}")

@@ -11,9 +11,11 @@ import pytest
 
 from cosmos_async.exceptions import ApiError, AuthError, ProfileError, Unavailable
 from cosmos_async.testing import FakeGoogle
-from cosmos_async.triggers.bigquery import BigQuery
+from cosmos_async.testing.google import IMPERSONATION
+from cosmos_async.triggers.bigquery import BigQuery, JobRef
 from cosmos_async.triggers.retry import PROMPT
 from cosmos_async.triggers.session import Session, shared_session
+from cosmos_async.triggers.token import SCOPES
 from tests.unit.triggers.bench import FakeClock, cancelled
 
 
@@ -74,6 +76,47 @@ async def test_other_identities_have_sessions_of_their_own(
     async with shared_session(identity) as one, shared_session(other) as two:
         assert one is not two
         assert two.who.startswith("somebody@p.iam.gserviceaccount.com")
+
+
+async def test_requests_count_against_the_quota_project_of_the_profile(
+    google: FakeGoogle, identity: dict[str, Any]
+) -> None:
+    """dbt's `quota_project` travels in a header of every BigQuery request, and of no other."""
+    async with shared_session({**identity, "quota_project": "payer"}) as session:
+        api = bigquery(session, google)
+        await api.get_table("p", "shop", "orders")
+        await api.find_job(JobRef("p", "nobody"))
+
+    sent = [(request.operation, request.headers.get("x-goog-user-project")) for request in google.requests]
+    assert sent == [("token", None), ("tables.get", "payer"), ("jobs.get", "payer")]
+
+
+async def test_without_a_quota_project_there_is_no_header(
+    google: FakeGoogle, identity: dict[str, Any]
+) -> None:
+    """The account's own project has the quota."""
+    async with shared_session(identity) as session:
+        await bigquery(session, google).get_table("p", "shop", "orders")
+
+    assert [request.headers.get("x-goog-user-project") for request in google.requests] == [None, None]
+
+
+async def test_an_impersonated_account_may_do_what_dbts_may(
+    google: FakeGoogle, identity: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token opens spreadsheets, too, and has the scopes that the profile adds."""
+    where = google.endpoint + IMPERSONATION.replace("{account}", "{service_account}")
+    monkeypatch.setattr("gcloud.aio.auth.token.GCLOUD_ENDPOINT_GENERATE_ACCESS_TOKEN", where)
+    asked = {"impersonation_chain": ["via@p.iam", "run@p.iam"], "scopes": ["https://example.com/auth/more"]}
+
+    async with shared_session({**identity, **asked}) as session:
+        await bigquery(session, google).get_table("p", "shop", "orders")
+
+    [request] = [request for request in google.requests if request.operation == "impersonation"]
+    assert request.path.endswith("/serviceAccounts/run@p.iam:generateAccessToken")
+    assert request.json["scope"] == [*SCOPES, "https://example.com/auth/more"]
+    assert request.json["delegates"] == ["via@p.iam"]
+    assert "https://www.googleapis.com/auth/drive" in SCOPES
 
 
 def test_a_session_is_never_taken_to_another_event_loop(identity: dict[str, Any]) -> None:
