@@ -11,13 +11,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from cosmos_async.dbt.options import checked
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.invocation import DbtInvocation
 
 SECRET_PREFIX = "DBT_ENV_SECRET_"  # dbt's own
-
-# Set by the working copy; another value would make dbt write where nobody looks.
-_OURS = ("--project-dir", "--profiles-dir", "--target-path", "--log-path", "--profile", "--target", "-t")
 
 # The worker's own affairs: Python paths that would shadow dbt's packages, Airflow's configuration with its keys and
 # passwords, and connections. AIRFLOW_HOME, AIRFLOW_VAR_* and AIRFLOW_CTX_* stay, as projects use them in env_var().
@@ -44,7 +42,7 @@ def dbt_arguments(
     Raises:
         ConfigError: An option cannot be given to dbt.
     """
-    arguments = [*_flags("dbt_cmd_global_flags", invocation.dbt_cmd_global_flags)]
+    arguments = [*checked("dbt_cmd_global_flags", invocation.dbt_cmd_global_flags)]
     if not invocation.project_config.partial_parse:
         arguments.append("--no-partial-parse")
     arguments += command
@@ -64,7 +62,7 @@ def dbt_arguments(
             arguments += [f"--{name.replace('_', '-')}", _moment(name, moment)]
     arguments += ["--profile", invocation.profile_config.profile_name]
     arguments += ["--target", invocation.profile_config.target_name]
-    arguments += _flags("dbt_cmd_flags", invocation.dbt_cmd_flags)
+    arguments += checked("dbt_cmd_flags", invocation.dbt_cmd_flags)
     return [*arguments, *extra]
 
 
@@ -152,17 +150,6 @@ def _selection(invocation: DbtInvocation) -> list[str]:
     for resource_type in invocation.exclude_resource_types:
         arguments += ["--exclude-resource-type", resource_type]
     return arguments
-
-
-def _flags(option: str, flags: list[str] | None) -> list[str]:
-    for flag in flags or []:
-        name = flag.split("=", 1)[0]
-        if name in _OURS:
-            raise ConfigError(
-                f"{option} has {name}, which is not available: the project is run in a copy of its own with the profile "
-                "and target of ProfileConfig. Leave it out."
-            )
-    return [str(flag) for flag in flags or []]
 
 
 def _as_yaml(variables: dict[str, Any]) -> str:

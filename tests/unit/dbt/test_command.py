@@ -54,7 +54,7 @@ def test_every_option_becomes_its_flag():
         full_refresh=True,
         threads="16",
         dbt_cmd_global_flags=["--no-version-check"],
-        dbt_cmd_flags=["--fail-fast"],
+        dbt_cmd_flags=["--store-failures"],
         exclude_resource_types=("test", "unit_test"),
     )
 
@@ -66,7 +66,7 @@ def test_every_option_becomes_its_flag():
         *("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"),
         *("--indirect-selection", "cautious", "--vars", "{day: 2024-01-31, zone: EU}"),
         *("--full-refresh", "--threads", "16", *PROFILE),
-        *("--fail-fast", "--empty"),
+        *("--store-failures", "--empty"),
     ]
 
 
