@@ -1,8 +1,8 @@
 """
 Starts the warehouse: `python -m tests.warehouse --data-dir DIR --key-file KEY.json`.
 
-Prints one line of JSON when it is ready (endpoint, token_uri, project, key_file, emulator_pid), and ends without leaving a process on
-SIGTERM, on SIGINT, and when the emulator ends.
+Prints one line of JSON when it is ready (endpoint, token_uri, project, key_file, emulator_pid, window), and ends without
+leaving a process on SIGTERM, on SIGINT, and when the emulator ends.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.warehouse.child import EmulatorError
 from tests.warehouse.front import PROJECT, front
+from tests.warehouse.window import window
 
 
 async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
@@ -28,8 +29,12 @@ async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     options = {"project": arguments.project, "port": arguments.port, "hold_ms": arguments.job_ms}
-    async with front(data_dir, python=arguments.emulator_python, **options) as running:
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(
+            front(data_dir, python=arguments.emulator_python, **options)
+        )
         google = running.google
+        seen_from = await stack.enter_async_context(window(google.requests))
         key = google.add_account(google.email)
         arguments.key_file.write_text(json.dumps(key, indent=2))
         for bucket in arguments.bucket:
@@ -40,6 +45,7 @@ async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
             "project": arguments.project,
             "key_file": str(arguments.key_file),
             "emulator_pid": running.emulator.process.pid,
+            "window": seen_from,
         }
         print(json.dumps(ready), flush=True)
         waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(running.emulator.ended())]

@@ -45,6 +45,7 @@ class Warehouse:
     key_file: Path
     pid: int  #: of the process that answers
     emulator_pid: int  #: of its child, which has the tables
+    window: str = ""  #: where its log of requests can be read
     _token: str = field(default="", repr=False)
 
     @property
@@ -76,6 +77,14 @@ class Warehouse:
     def table(self, dataset: str, name: str) -> Json:
         """Return a table's resource."""
         return self.call("GET", f"projects/{self.project}/datasets/{dataset}/tables/{name}")
+
+    def rows(self, dataset: str, name: str, table: Json) -> list[Json]:
+        """Return the rows of a relation, whose resource *table* is."""
+        if table["type"] != "TABLE":
+            return self.query(f"select * from `{self.project}`.`{dataset}`.`{name}`")
+        path = f"projects/{self.project}/datasets/{dataset}/tables/{name}/data"
+        answer = self.call("GET", f"{path}?maxResults=50000&formatOptions.useInt64Timestamp=true")
+        return [_row(table["schema"]["fields"], row) for row in answer.get("rows", ())]
 
     def dump(self, dataset: str, *, without: Sequence[str] = ()) -> dict[str, Json]:
         """
@@ -131,6 +140,12 @@ class Warehouse:
         answer: Json = json.loads(raw) if raw else {}
         return answer
 
+    def asked(self, since: int = 0) -> tuple[int, list[Json]]:
+        """Return how many requests there have been, and those after the first *since* that could change something."""
+        with urllib.request.urlopen(f"{self.window}/requests?since={since}", timeout=30) as response:
+            answer: Json = json.loads(response.read())
+        return answer["next"], answer["requests"]
+
     def token(self) -> str:
         """Return a bearer token of the warehouse's service account."""
         if not self._token:
@@ -143,17 +158,10 @@ class Warehouse:
                 self._token = json.loads(response.read())["access_token"]
         return self._token
 
-    def _rows(self, dataset: str, name: str, table: Json) -> list[Json]:
-        if table["type"] != "TABLE":
-            return self.query(f"select * from `{self.project}`.`{dataset}`.`{name}`")
-        path = f"projects/{self.project}/datasets/{dataset}/tables/{name}/data"
-        answer = self.call("GET", f"{path}?maxResults=50000&formatOptions.useInt64Timestamp=true")
-        return [_row(table["schema"]["fields"], row) for row in answer.get("rows", ())]
-
     def _relation(self, dataset: str, name: str, without: Sequence[str]) -> Json:
         table = self.table(dataset, name)
         fields = table.get("schema", {}).get("fields", [])
-        rows = self._rows(dataset, name, table) if fields else []
+        rows = self.rows(dataset, name, table) if fields else []
         kept = [{key: value for key, value in row.items() if key not in without} for row in rows]
         return {
             "type": table["type"],
@@ -189,6 +197,7 @@ def running_warehouse(directory: Path, *options: str) -> Iterator[Warehouse]:
             key_file=key_file,
             pid=process.pid,
             emulator_pid=ready["emulator_pid"],
+            window=ready["window"],
         )
     finally:
         if process.poll() is None:

@@ -1,0 +1,98 @@
+"""
+What differs between two equal builds, taken out of texts before they are compared.
+
+Only what is known to be of one build is replaced: its dataset, its invocation ids, and points in time within one of its
+runs. A time before or after a run (a microbatch's window, a column of the data) stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|\+00:?00| ?UTC)?")
+_HEAD = len("2026-11-22T18:22:11")
+#: dbt makes its temporary relations' names from the time: __dbt_tmp_20261122..., __dbt_tmp182211123456.
+_TEMPORARY = re.compile(r"__dbt_tmp_?\d+")
+#: The last line of dbt's error messages: a file that dbt has left where it ran. In the triggerer there is none.
+_COMPILED = re.compile(r"\s*compiled code at \S+")
+_MARGIN = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class Span:
+    """One run of a build: from when to when, and its id."""
+
+    begun: datetime  #: UTC
+    ended: datetime
+    invocation_id: str
+
+    def has(self, at: datetime) -> bool:
+        """Whether *at* lies within the run."""
+        return self.begun - _MARGIN <= at <= self.ended + _MARGIN
+
+
+@dataclass
+class Names:
+    """The names and times of one build, to be replaced by the same words as those of another."""
+
+    datasets: tuple[str, ...]  #: each becomes <dataset>, <dataset 2>, ...
+    spans: list[Span] = field(default_factory=list)
+    paths: dict[str, str] = field(default_factory=dict)  #: folders of this build and what stands for them
+
+    def text(self, text: str) -> str:
+        """Return *text* without what belongs to this build alone."""
+        for path, word in sorted(self.paths.items(), key=lambda item: -len(item[0])):
+            text = text.replace(path, word)
+        for number, dataset in enumerate(self.datasets, 1):
+            text = text.replace(dataset, "<dataset>" if number == 1 else f"<dataset {number}>")
+        for number, span in enumerate(self.spans, 1):
+            if span.invocation_id:
+                text = text.replace(span.invocation_id, f"<invocation {number}>")
+        text = _COMPILED.sub("", _TEMPORARY.sub("__dbt_tmp", text))
+        return _TIME.sub(self._time, text)
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with every text in it as :meth:`text` has it, keys included."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(str(key)): self.value(each) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(each) for each in value]
+        return value
+
+    def moment(self, at: datetime) -> str | None:
+        """Return which run *at* lies in, None for a time that is not of a run."""
+        # Runs follow one another at once: the later one, as margins overlap.
+        for number in range(len(self.spans), 0, -1):
+            if self.spans[number - 1].has(at):
+                return f"<time of run {number}>"
+        return None
+
+    def _time(self, match: re.Match[str]) -> str:
+        digits = match[0][:_HEAD].replace("T", " ")
+        try:
+            at = datetime.fromisoformat(digits).replace(tzinfo=timezone.utc)
+        except ValueError:
+            return match[0]
+        return self.moment(at) or match[0]
+
+
+def first_difference(theirs: str, ours: str, *, around: int = 60) -> str:
+    """Return the place where two texts part, in a line."""
+    at = next((at for at, (one, other) in enumerate(zip(theirs, ours)) if one != other), None)
+    if at is None:
+        at = min(len(theirs), len(ours))
+    start = max(0, at - around)
+    return f"dbt: …{theirs[start : at + around]!r}  we: …{ours[start : at + around]!r}"
+
+
+def differing_keys(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterable[str]:
+    """Yield the keys whose values differ, those that one side lacks included."""
+    for key in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(key) != ours.get(key):
+            yield key
