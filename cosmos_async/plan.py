@@ -27,7 +27,7 @@ class Level(str, Enum):
     STATIC = "S"  #: operations only
     GUARDED = "G"  #: operations between guards
     NATIVE = "N"  #: with read-modify-write steps of the executor
-    LATE = "L"  #: recorded once its upstreams are done
+    LATE = "L"  #: planned by a worker once the nodes before it are built
     DBT = "D"  #: real dbt on a worker
 
 
@@ -179,6 +179,7 @@ class RunInfo:
     endpoint: str | None = None  #: the BigQuery endpoint dbt's profile names, if it names one
 
 
+    parsed: str | None = None  #: SHA-256 of the parsed project in the store, if setup kept it
 @dataclass(frozen=True)
 class Index:
     """The table of contents of a run's plan; written last."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cosmos_async.exceptions import PlanDamaged, StoreError
-from cosmos_async.names import object_name
+from cosmos_async.names import TaskKey, digest, object_name
 
 ADDRESS_KEY = "dbt_plan"  # of the setup task's XCom
 
@@ -114,6 +114,20 @@ def node_object(unique_id: str, digest: str) -> str:
 def upload_object(digest: str) -> str:
     """Return the name of a load job's bytes below the run's folder."""
     return f"plan/uploads/{digest}"
+
+
+def parsed_object(digest: str) -> str:
+    """Return the name of the parsed project below the run's folder, see ``cosmos_async/dbt/part.py``."""
+    return f"dbt/parsed-{digest[:16]}"
+
+
+def late_objects(key: TaskKey) -> str:
+    """
+    Return how the names begin of what a task's try has planned late.
+
+    Each object maps nodes to the digests of their late plans, so that the next try finds the jobs they led to.
+    """
+    return f"late/{digest(key.dag_id, key.run_id, key.task_id, key.map_index)[:20]}-t{key.try_number}-"
 
 
 def outcome_object(unique_id: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -13,7 +14,7 @@ from airflow.triggers.base import TriggerEvent
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.links import LINK_XCOM_KEY
 from cosmos_async.outcome import dump_outcome
-from cosmos_async.plan import Index
+from cosmos_async.plan import Index, Level, NodePlan
 from cosmos_async.store import outcome_object
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.bigquery import JobRef
@@ -21,6 +22,7 @@ from cosmos_async.triggers.cancel import cancel_jobs
 from cosmos_async.triggers.executor import End, Run, execute, execute_prelude
 from cosmos_async.triggers.folders import folder_of
 from cosmos_async.triggers.gather import gather_bounded
+from cosmos_async.triggers.late import Resume, cancel_late_jobs
 from cosmos_async.triggers.session import Session, shared_session
 from cosmos_async.triggers.storage import read_index, read_node, store_identity
 from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts, plan_address
@@ -47,6 +49,8 @@ class BigQueryDbtTrigger(EndingTrigger):
         identity: Names of the credentials; no secrets.
         succeeds_in_triggerer: Whether the trigger ends the task when all went well.
         fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
+        resume: Where to go on after a worker's work, in the same try: ``position`` of a group of nodes, and ``plans``,
+            the digests of those that the worker planned anew, by unique id. None begins with the first group.
     """
 
     fields = (
@@ -56,6 +60,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         "identity",
         "succeeds_in_triggerer",
         "fails_in_triggerer",
+        "resume",
     )
 
     def __init__(
@@ -66,6 +71,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         identity: dict[str, Any],
         succeeds_in_triggerer: bool = True,
         fails_in_triggerer: bool = True,
+        resume: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.work = work
@@ -74,6 +80,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         self.identity = identity
         self.succeeds_in_triggerer = succeeds_in_triggerer
         self.fails_in_triggerer = fails_in_triggerer
+        self.resume = resume
         self._runs: list[Run] = []
         self._endpoint: str | None = None  # of the run's dbt profile, once it is known
 
@@ -161,34 +168,59 @@ class BigQueryDbtTrigger(EndingTrigger):
             )
             self._runs.append(run)
             self._endpoint = index.run.endpoint
-            await self._execute_groups(run, index, groups, total=total, result=result)
+            await cancel_late_jobs(run)
+            resume = Resume.of(self.resume)
+            if resume is not None:
+                result.earlier += await resume.ended(folder, groups)
+            await self._execute_groups(
+                run, index, groups, total=total, result=result, resume=resume or Resume(-1)
+            )
         if total > 1:
             self.log.info(result.summary())
 
     async def _execute_groups(
-        self, run: Run, index: Index, groups: Sequence[Sequence[str]], *, total: int, result: Result
+        self,
+        run: Run,
+        index: Index,
+        groups: Sequence[Sequence[str]],
+        *,
+        total: int,
+        result: Result,
+        resume: Resume,
     ) -> None:
-        prepared, number = False, 1
+        prepared, number = False, 1 + len(result.earlier)
         for position, group in enumerate(groups):
+            if position < resume.position:
+                continue
+            left = resume.left_of(position, group)
+            late = resume.plans if position == resume.position else {}
             plans = await gather_bounded(
-                read_node(run.folder, unique_id, index.nodes[unique_id].digest) for unique_id in group
+                read_node(run.folder, unique_id, late.get(unique_id, index.nodes[unique_id].digest))
+                for unique_id in left
             )
-            if not prepared and any(plan.steps for plan in plans):
+            if not prepared and any(_needs_the_run(plan) for plan in plans):
                 await execute_prelude(index.prelude, run)
                 prepared = True
             ends: list[End] = await gather_bounded(
-                (self._execute_one(plan, run, number + offset, total) for offset, plan in enumerate(plans)),
+                (
+                    self._execute_one(
+                        plan,
+                        replace(run, key=replace(run.key, late=late.get(plan.unique_id, ""))),
+                        number + offset,
+                        total,
+                    )
+                    for offset, plan in enumerate(plans)
+                ),
                 most=TESTS_AT_ONCE,
             )
-            number += len(group)
+            number += len(left)
             result.add(ends, index)
-            rest = groups[position + 1 :]
+            result.position, rest = position, groups[position + 1 :]
             if result.has_failed:
                 result.add_skipped(rest)
                 return
-            if result.dbt and rest:
-                reason = f"it follows {result.dbt[0]['unique_id']}, which needs real dbt"
-                result.add_waiting(rest, index, reason)
+            if result.dbt:
+                result.rest = len(rest)
                 return
 
     async def _execute_one(self, plan: Any, run: Run, number: int, total: int) -> End:
@@ -197,7 +229,13 @@ class BigQueryDbtTrigger(EndingTrigger):
         if outcome is not None:
             await run.folder.write(outcome_object(outcome.unique_id), dump_outcome(outcome))
         else:
-            self.log.info(f"{plan.unique_id} needs real dbt on a worker: {getattr(end, 'reason', '')}")
+            reason = getattr(end, "reason", "")
+            if getattr(end, "late", False):
+                self.log.info(
+                    f"{plan.unique_id} goes to a worker, to be planned as things are now, and then goes on here: {reason}"
+                )
+            else:
+                self.log.info(f"{plan.unique_id} needs real dbt on a worker: {reason}")
         return end
 
     # -- killed or out of time ----------------------------------------------------------------------------------------
@@ -217,6 +255,11 @@ class BigQueryDbtTrigger(EndingTrigger):
     async def _cancel_if_killed(self, facts: TaskFacts, refs: Sequence[JobRef], warehouse: Warehouse) -> None:
         if await self.was_killed(facts):
             await self._cancel_now(refs, warehouse)
+
+
+def _needs_the_run(plan: NodePlan) -> bool:
+    """Return whether what the run does before its nodes comes before this one; a no-op needs nothing."""
+    return bool(plan.steps or plan.batches) or plan.level in (Level.LATE, Level.DBT)
 
 
 def _seconds_left(facts: TaskFacts, session: Session) -> float | None:

@@ -88,10 +88,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class NeedsDbt:
-    """The node has to be run by real dbt; nothing (more) was written for it."""
+    """The node needs a worker; nothing (more) was written for it."""
 
     plan: NodePlan
     reason: str
+    late: bool = False  #: it can be planned anew now, and go on here; otherwise real dbt has to run it
 
 
 End = Union[Finished, NeedsDbt]
@@ -109,7 +110,7 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
     """
     reason = steps.why_dbt(plan)
     if reason is not None:
-        return NeedsDbt(plan, reason)
+        return NeedsDbt(plan, reason, late=plan.level is Level.LATE)
     run.log.info(report.start_line(plan, number=number, total=total))
     # A test's SQL is shown when there is something to look into: a task may have hundreds of them.
     sql = None if plan.test is not None else report.sql_block(plan)
@@ -123,8 +124,9 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
         await node.carry_out()
         verdict, error = await node.judge(), node.error
     except GuardDiffered as differed:
-        run.log.warning(f"{differed}. Nothing more of its plan is written; real dbt takes over on a worker.")
-        return NeedsDbt(plan, str(differed))
+        run.log.warning(report.differed(differed, again=bool(run.key.late)))
+        # What was planned a moment ago and differs already will differ again.
+        return NeedsDbt(plan, str(differed), late=not run.key.late)
     except DbtMustJudge as judged:
         run.log.warning(f"{plan.unique_id}: {judged}")
         return NeedsDbt(plan, str(judged))
@@ -139,7 +141,7 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
         unique_id=plan.unique_id,
         status=verdict.status,
         message=verdict.message,
-        level=plan.level,
+        level=Level.LATE if run.key.late else plan.level,
         started_at=started.isoformat(),
         completed_at=run.clock.utc().isoformat(),
         try_number=run.key.try_number,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from cosmos_async.exceptions import CosmosAsyncError, JobFailed
+from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered, JobFailed
 from cosmos_async.outcome import JobRecord, Outcome, Status, format_bytes
 from cosmos_async.plan import NodePlan
 from cosmos_async.triggers.bigquery import JobRef
@@ -142,6 +142,22 @@ def numbered(sql: str, message: str = "") -> str:
     if last < len(lines):
         shown.append(f"  … {len(lines) - last} lines below")
     return "\n".join(shown)
+
+
+def differed(error: GuardDiffered, *, again: bool) -> str:
+    """
+    Return what a person has to know of a plan that does not fit.
+
+    Args:
+        error: Which read differed, and how.
+        again: Whether it was a plan that a worker had made a moment ago.
+    """
+    what_next = (
+        "Real dbt runs the node on a worker."
+        if again
+        else "A worker plans the node anew, for what is there now; then it goes on here."
+    )
+    return f"{error}. Nothing more of this plan is written. {what_next}"
 
 
 _ADVICE = {

@@ -17,20 +17,24 @@ Json = dict[str, Any]
 
 
 class DbtNode(TypedDict):
-    """A node that has to be run by real dbt."""
+    """A node that needs a worker."""
 
     unique_id: str
     name: str
     level: str
     reason: str
+    way: str  #: ``late``: to be planned anew and executed in the triggerer; ``dbt``: to be run by real dbt
 
 
 class Payload(TypedDict):
     """What the trigger tells the operator's ``execute_complete``."""
 
-    status: str  #: ``success``, ``failed`` or ``dbt``
-    message: str  #: for ``failed``: the whole story; for ``dbt``: what has failed already, if anything
-    dbt: list[DbtNode]  #: in the order in which to run them; with status ``dbt`` only
+    #: ``success``, ``failed``, ``dbt`` (real dbt runs the last of the task's nodes) or ``late`` (the trigger goes on after)
+    status: str
+    message: str  #: for ``failed``: the whole story; else what has failed already, if anything
+    dbt: list[DbtNode]  #: what needs the worker; with status ``dbt`` and ``late`` only
+    position: int  #: of the group they belong to, see :func:`nodes_of`
+    rest: int  #: how many groups follow it
     results: dict[str, Any]  #: what was executed here: unique id → status and message
 
 
@@ -71,32 +75,36 @@ def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
     return [group for group in groups if group]
 
 
-def dbt_node(index: Index, unique_id: str, reason: str) -> DbtNode:
+def dbt_node(index: Index, end: NeedsDbt) -> DbtNode:
     """Return the entry of a node for the worker."""
-    entry = index.nodes[unique_id]
-    return {"unique_id": unique_id, "name": entry.name, "level": entry.level.value, "reason": reason}
+    entry = index.nodes[end.plan.unique_id]
+    return {
+        "unique_id": end.plan.unique_id,
+        "name": entry.name,
+        "level": entry.level.value,
+        "reason": end.reason,
+        "way": "late" if end.late else "dbt",
+    }
 
 
 @dataclass
 class Result:
     """What came of a task's nodes so far."""
 
+    earlier: list[Outcome] = field(default_factory=list)  #: of nodes that ended before the worker was asked for
     ends: list[Union[Finished, NeedsDbt]] = field(default_factory=list)
     dbt: list[DbtNode] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     error: Optional[str] = None  #: what failed apart from the nodes
+    position: int = 0  #: of the last group
+    rest: int = 0  #: how many groups follow it
 
     def add(self, ends: Sequence[End], index: Index) -> None:
         """Take in how a group of nodes ended."""
         for end in ends:
             self.ends.append(end)
             if isinstance(end, NeedsDbt):
-                self.dbt.append(dbt_node(index, end.plan.unique_id, end.reason))
-
-    def add_waiting(self, groups: Sequence[Sequence[str]], index: Index, reason: str) -> None:
-        """Take in nodes that must follow others to the worker."""
-        for group in groups:
-            self.dbt += [dbt_node(index, unique_id, reason) for unique_id in group]
+                self.dbt.append(dbt_node(index, end))
 
     def add_skipped(self, groups: Sequence[Sequence[str]]) -> None:
         """Take in nodes that ``dbt build`` would skip."""
@@ -111,7 +119,7 @@ class Result:
     @property
     def outcomes(self) -> list[Outcome]:
         """Their outcomes."""
-        return [end.outcome for end in self.finished]
+        return [*self.earlier, *(end.outcome for end in self.finished)]
 
     @property
     def has_failed(self) -> bool:
@@ -124,13 +132,16 @@ class Result:
         if self.error is not None:
             return "failed"
         if self.dbt:
-            return "dbt"
+            return "late" if self.rest or any(node["way"] == "late" for node in self.dbt) else "dbt"
         return "failed" if self.has_failed else "success"
 
     @property
     def message(self) -> str:
         """What failed, in full."""
         stories = [
+            f"{outcome.unique_id}: {outcome.message}" for outcome in self.earlier if outcome.status.failed
+        ]
+        stories += [
             end.report or f"{end.outcome.unique_id}: {end.outcome.message}"
             for end in self.finished
             if end.outcome.status.failed
@@ -145,6 +156,8 @@ class Result:
             "status": self.status,
             "message": self.message,
             "dbt": self.dbt,
+            "position": self.position,
+            "rest": self.rest,
             "results": {
                 outcome.unique_id: {"status": outcome.status.value, "message": outcome.message}
                 for outcome in self.outcomes

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from cosmos_async.dbt.late import part_options
 from cosmos_async.dbt.session import HERE, Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.outcome import JobRecord, Outcome, Status
@@ -22,6 +23,7 @@ def run_node(
     try_number: int,
     reason: str = "",
     run: RunInfo | None = None,
+    parsed: bytes | None = None,
     command: str = "build",
 ) -> Outcome:
     """
@@ -36,21 +38,18 @@ def run_node(
         try_number: Of the task, for the outcome.
         reason: Why the node takes this way, for the outcome.
         run: What the index says of the run; None makes the node an invocation of its own.
+        parsed: The project as setup kept it; without it dbt parses the project.
         command: dbt's command that the run is made of.
 
     Raises:
         DbtError: dbt did not come to run the node, or was stopped.
     """
-    document: dict[str, Any] = {"unique_id": unique_id}
-    if run is not None:
-        document.update(invocation_id=run.invocation_id, started_at=run.created_at)
-    node_file = dbt.workspace.target_path / "cosmos_async_node.json"
-    node_file.write_text(json.dumps(document), encoding="utf-8")
+    options = part_options(dbt.workspace.target_path, [unique_id], run=run, parsed=parsed)
     run_results = dbt.workspace.target_path / "run_results.json"
     run_results.unlink(missing_ok=True)
     arguments = dbt.arguments(command)
     begun = _now()
-    finished = dbt.run_script(HERE / "node_runner.py", ["--node", str(node_file)], arguments)
+    finished = dbt.run_script(HERE / "node_runner.py", options, arguments)
     if not run_results.is_file():
         raise dbt.failure(arguments, finished)
     results = json.loads(run_results.read_text(encoding="utf-8"))["results"]

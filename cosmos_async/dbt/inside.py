@@ -65,11 +65,21 @@ def hide_location_lookups() -> None:
     logging.getLogger("urllib3.connectionpool").addFilter(concerns_somebody)
 
 
-def split(arguments: list[str], option: str) -> tuple[str, list[str]]:
-    """Return the value of our only *option* and dbt's own arguments, which follow after ``--``."""
-    if len(arguments) < 3 or arguments[0] != option or arguments[2] != SEPARATOR:
-        raise SystemExit(f"usage: {option} FILE {SEPARATOR} DBT_ARGUMENTS...")
-    return arguments[1], arguments[3:]
+def split(arguments: list[str], option: str, *more: str) -> tuple[dict[str, str], list[str]]:
+    """
+    Return the values of our own options and dbt's own arguments, which follow after ``--``.
+
+    Args:
+        arguments: The command line.
+        option: The option that must be there.
+        more: Those that may be.
+    """
+    at = arguments.index(SEPARATOR) if SEPARATOR in arguments else 0
+    options = dict(zip(arguments[:at:2], arguments[1:at:2]))
+    if at % 2 or option not in options or not set(options).issubset((option, *more)):
+        others = "".join(f" [{name} FILE]" for name in more)
+        raise SystemExit(f"usage: {option} FILE{others} {SEPARATOR} DBT_ARGUMENTS...")
+    return options, arguments[at + 1 :]
 
 
 def need(owner: Any, *names: str) -> None:
@@ -130,7 +140,33 @@ def pin_invocation(invocation_id: str | None, started_at: str | None) -> None:
             )
 
         tracking.User.__init__ = begin
+        _pin_sample(at)
     reset()
+
+
+def _pin_sample(at: datetime.datetime) -> None:
+    """Let ``--sample "3 days"`` end when the invocation began, for every process that has a part in it."""
+    try:
+        from dbt.event_time import sample_window
+    except ImportError:  # before dbt 1.10 there is no --sample
+        return
+    need(sample_window, "SampleWindow", "datetime")
+    need(sample_window.SampleWindow, "from_relative_string")
+    original = sample_window.SampleWindow.from_relative_string.__func__
+
+    class Begun(datetime.datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return at.replace(tzinfo=datetime.timezone.utc).astimezone(tz)
+
+    def from_relative_string(cls: Any, text: str) -> Any:
+        now, sample_window.datetime = sample_window.datetime, Begun
+        try:
+            return original(cls, text)
+        finally:
+            sample_window.datetime = now
+
+    sample_window.SampleWindow.from_relative_string = classmethod(from_relative_string)
 
 
 def parse_time(text: str) -> datetime.datetime:
@@ -142,14 +178,20 @@ def parse_time(text: str) -> datetime.datetime:
     return at
 
 
-def run_dbt(arguments: list[str]) -> None:
-    """Run dbt's command line as its own script does; it ends the process."""
+def run_dbt(arguments: list[str], manifest: Any = None) -> None:
+    """
+    Run dbt's command line as its own script does; it ends the process.
+
+    Args:
+        arguments: dbt's own.
+        manifest: The project, where it has been parsed already.
+    """
     from dbt.cli.main import cli
 
     hide_location_lookups()
     # dbt writes it into its artifacts as the invocation's command.
     sys.argv = ["dbt", *arguments]
-    cli()
+    cli(obj={} if manifest is None else {"manifest": manifest})
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class Plan:
     owners: dict[str, str]  #: the node whose test task executes a test, by test
     prelude: tuple[Step, ...]
     uploads: dict[str, Path]  #: the bytes of load jobs: files by their SHA-256
+    parsed: Path | None = None  #: the parsed project, whose SHA-256 the run tells
 
     def index(self, digests: Mapping[str, str]) -> Index:
         """
@@ -94,11 +95,7 @@ def make_plan(
     Raises:
         PlanError: The recording cannot be read, or the run does something before its nodes that cannot be planned.
     """
-    if recording.get("format") != RECORDING:
-        raise PlanError(
-            f"dbt was recorded in format {recording.get('format')!r}, and format {RECORDING} is read here. The recorder "
-            "belongs to another version of cosmos-async than this worker runs: install one version only."
-        )
+    _check_format(recording)
     run = RunInfo(
         dag_id=dag_id,
         run_id=run_id,
@@ -114,21 +111,53 @@ def make_plan(
     )
     schemas = _schemas(recording)
     prelude = _prelude(recording, schemas)
-    nodes = {
-        unique_id: _node(recording, node, schemas)
-        for unique_id, node in sorted(recording["nodes"].items())
-        if not node["ephemeral"]
-    }
-    digests = {
-        step.upload_digest for plan in nodes.values() for step in plan.steps if hasattr(step, "upload_digest")
-    }
+    nodes = _nodes(recording, schemas)
     return Plan(
         run=run,
         nodes=nodes,
         owners=_owners(recording, detach=detach) if owned else {},
         prelude=prelude,
-        uploads={digest: uploads / digest for digest in sorted(filter(None, digests))},
+        uploads=_uploads(nodes, uploads),
     )
+
+
+def plan_nodes(recording: Json, *, uploads: Path) -> tuple[dict[str, NodePlan], dict[str, Path]]:
+    """
+    Return the plans of nodes that were recorded apart from their run, and the bytes of their load jobs.
+
+    Args:
+        recording: What the recorder wrote.
+        uploads: As for :func:`make_plan`.
+
+    Raises:
+        PlanError: The recording cannot be read.
+    """
+    _check_format(recording)
+    nodes = _nodes(recording, _schemas(recording))
+    return nodes, _uploads(nodes, uploads)
+
+
+def _check_format(recording: Json) -> None:
+    if recording.get("format") != RECORDING:
+        raise PlanError(
+            f"dbt was recorded in format {recording.get('format')!r}, and format {RECORDING} is read here. The recorder "
+            "belongs to another version of cosmos-async than this worker runs: install one version only."
+        )
+
+
+def _nodes(recording: Json, schemas: Mapping[str, tuple[Step, ...]]) -> dict[str, NodePlan]:
+    return {
+        unique_id: _node(recording, node, schemas)
+        for unique_id, node in sorted(recording["nodes"].items())
+        if not node["ephemeral"]
+    }
+
+
+def _uploads(nodes: Mapping[str, NodePlan], folder: Path) -> dict[str, Path]:
+    digests = {
+        step.upload_digest for plan in nodes.values() for step in plan.steps if hasattr(step, "upload_digest")
+    }
+    return {digest: folder / digest for digest in sorted(filter(None, digests))}
 
 
 def _schemas(recording: Json) -> dict[str, tuple[Step, ...]]:
@@ -168,7 +197,8 @@ def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) 
     unique_id = node["unique_id"]
     steps: tuple[Step, ...] = ()
     batches: tuple[Batch, ...] = ()
-    level, reason, message = Level.DBT, _why_dbt(recording, node), None
+    reason, level = _why_not_planned(recording, node)
+    message = None
     if not reason:
         try:
             if recording.get("batches", {}).get(unique_id):
@@ -180,7 +210,7 @@ def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) 
             # A seed's message, for one, does not come from its jobs.
             message = None if node["main_job"] else node["message"]
         except NotStatic as error:
-            reason = str(error)
+            level, reason = Level.DBT, str(error)
     return NodePlan(
         unique_id=unique_id,
         name=node["name"],
@@ -199,16 +229,17 @@ def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) 
     )
 
 
-def _why_dbt(recording: Json, node: Json) -> str:
-    """Return why a node is left to real dbt before its steps are looked at; empty if it is not."""
-    flag = recording["flags"].get(node["unique_id"])
+def _why_not_planned(recording: Json, node: Json) -> tuple[str, Level]:
+    """Return why a node has no steps, and who plans or runs it later; an empty reason if it has some."""
+    unique_id = node["unique_id"]
+    flag = recording["flags"].get(unique_id)
     if flag:
-        return str(flag)
+        return str(flag), Level.LATE if unique_id in recording.get("late", ()) else Level.DBT
     status = node["status"]
     if status in _PLANNED or status == _NO_OP:
-        return ""
+        return "", Level.STATIC
     said = (node["message"] or "").strip()
-    return f"dbt could not plan it (status {status})" + (f": {said}" if said else ".")
+    return f"dbt could not plan it (status {status})" + (f": {said}" if said else "."), Level.DBT
 
 
 def _rule(recording: Json, node: Json) -> TestRule | None:

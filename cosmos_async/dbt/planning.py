@@ -6,15 +6,18 @@ Setup does it within Airflow and ``cosmos-async plan`` without; here is what bot
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from cosmos_async.dbt.planner import Plan, make_plan
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.plan import Json
+
+PARSED = "parsed"  # the recorder's file with the parsed project, beside the recording
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,7 @@ def record_plan(
             "dbt selected no node, so there is nothing to run. Check select, exclude and selector."
         )
     return Planned(plan, recorded)
+    parsed = recording.parent / PARSED
+    if parsed.is_file():
+        known = hashlib.sha256(parsed.read_bytes()).hexdigest()
+        plan = replace(plan, run=replace(plan.run, parsed=known), parsed=parsed)

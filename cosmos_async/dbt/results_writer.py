@@ -44,7 +44,8 @@ def load_inside() -> Any:
 def main(arguments: list[str]) -> None:
     """Write the artifacts of the run that the command line names."""
     inside = load_inside()
-    path, dbt_arguments = inside.split(arguments, "--outcomes")
+    options, dbt_arguments = inside.split(arguments, "--outcomes")
+    path = options["--outcomes"]
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     inside.follow_parent()

@@ -56,12 +56,19 @@ class Dbt:
             env[EMULATOR] = self.endpoint
         return self._run(script, [*options, *(["--"] if separator else []), *arguments], env)
 
-    def record(self, arguments: Sequence[str], out: Path) -> Finished:
-        """Run dbt in recording mode: what it would do is written to *out*, and nothing is sent that changes data."""
+    def record(self, arguments: Sequence[str], out: Path, options: Sequence[str] = ()) -> Finished:
+        """
+        Run dbt in recording mode: what it would do is written to *out*, and nothing is sent that changes data.
+
+        Args:
+            arguments: dbt's own.
+            out: A file whose folder receives the bytes of load jobs and the parsed project, too.
+            options: The recorder's further ones.
+        """
         env = dict(self.workspace.env)
         env[REAL_ENDPOINT] = self.endpoint or env.get(EMULATOR, "")
         env[EMULATOR] = NOWHERE
-        return self._run(_recorder(), ["--out", str(out), "--", *arguments], env)
+        return self._run(_recorder(), ["--out", str(out), *options, "--", *arguments], env)
 
     def install_packages(self) -> None:
         """

@@ -136,11 +136,11 @@ class TriggererOperator(BaseOperator):
             return False
         return self.completion == "triggerer" or not reasons
 
-    def _trigger(self) -> Any:
+    def _trigger(self, **more: Any) -> Any:
         from importlib import import_module
 
         module, _, name = self.trigger_classpath.rpartition(".")
-        return getattr(import_module(module), name)(**self.trigger_kwargs())
+        return getattr(import_module(module), name)(**self.trigger_kwargs(), **more)
 
     def execute(self, context: Any) -> Any:
         """Hand the task to the triggerer; the worker is free again at once."""

@@ -1,5 +1,5 @@
 """
-Real dbt on a worker, for the nodes of a task that their trigger would not or could not execute.
+What a worker does for nodes that their trigger would not or could not execute: plan them anew, or run real dbt.
 """
 
 from __future__ import annotations
@@ -8,25 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_async.compat import AirflowException
 from cosmos_async.exceptions import ConfigError
+from cosmos_async.names import TaskKey
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.setup import airflow_context
+from cosmos_async.plan import Level
 
 if TYPE_CHECKING:
+    from cosmos_async.dbt.session import Dbt
     from cosmos_async.operators.node import DbtNodeAsyncOperator
 
 
-def run_real_dbt(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) -> None:
+def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) -> dict[str, Any] | None:
     """
-    Run the nodes that *event* names, one after the other, and leave their outcomes in the store.
+    Do what *event* asks for and return where the trigger goes on, None where the task has ended well.
 
     Args:
         operator: The task.
         context: Its context.
-        event: The trigger's event: ``dbt`` lists ``unique_id`` and ``reason``, ``message`` is set where other nodes of
-            the task have failed already.
+        event: The trigger's event, see :class:`cosmos_async.triggers.works.Payload`.
 
     Raises:
-        AirflowException: A node failed, here or in the triggerer.
+        AirflowException: A node failed, here or in the triggerer, and none is left for the triggerer.
         ConfigError: The task does not know how to run dbt.
     """
     if operator.dbt is None:
@@ -34,28 +36,82 @@ def run_real_dbt(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, 
             f"task {operator.task_id} needs real dbt and does not know how to run it: give it "
             "setup=<the SetupAsyncOperator>, or dbt=<a DbtInvocation>."
         )
-    from cosmos_async.dbt.fallback import run_node
     from cosmos_async.dbt.process import Processes
     from cosmos_async.dbt.session import open_dbt
 
-    plan = RunPlan(context, setup_task_id=operator.setup_task_id, identity=operator.identity)
-    run = plan.index().run
     processes = operator.processes = Processes(lambda line: operator.log.info("%s", line))
-    failures = [event["message"]] if event.get("message") else []
     with open_dbt(
         operator.dbt.rendered(operator, context), processes, context=airflow_context(context)
     ) as dbt:
+        worker = _Worker(operator, context, dbt)
+        late = {node["unique_id"]: node["reason"] for node in event["dbt"] if node.get("way") == "late"}
         for node in event["dbt"]:
-            operator.log.info("Running %s in real dbt on this worker: %s", node["unique_id"], node["reason"])
-            outcome = run_node(
-                dbt,
-                node["unique_id"],
-                try_number=context["ti"].try_number,
-                reason=node["reason"],
-                run=run,
-            )
-            plan.write_outcomes([outcome])
-            if outcome.status.failed:
-                failures.append(f"{node['unique_id']}: {outcome.message}")
+            if node["unique_id"] not in late:
+                worker.run(node["unique_id"], node["reason"])
+        position = event.get("position", 0)
+        plans = worker.plan(late, position) if late else {}
+    failures = [event["message"]] if event.get("message") else []
+    failures += worker.failures
+    if plans or (event.get("rest") and not failures):
+        return {"position": position, "plans": plans}
     if failures:
         raise AirflowException("\n".join(failures))
+    return None
+
+
+class _Worker:
+    """One task's work with one opened dbt."""
+
+    def __init__(self, operator: DbtNodeAsyncOperator, context: Any, dbt: Dbt) -> None:
+        instance = context["ti"]
+        self._dbt = dbt
+        self._log = operator.log
+        self._plan = RunPlan(context, setup_task_id=operator.setup_task_id, identity=operator.identity)
+        self._info = self._plan.index().run
+        self._parsed = self._plan.parsed(self._info)
+        self._key = TaskKey(
+            instance.dag_id, instance.run_id, instance.task_id, instance.map_index, max(1, instance.try_number)
+        )
+        self.failures: list[str] = []  #: of the nodes that real dbt ran
+
+    def run(self, unique_id: str, reason: str) -> None:
+        """Run a node in real dbt and leave its outcome in the store."""
+        from cosmos_async.dbt.fallback import run_node
+
+        self._log.info("Running %s in real dbt on this worker: %s", unique_id, reason)
+        outcome = run_node(
+            self._dbt,
+            unique_id,
+            try_number=self._key.try_number,
+            reason=reason,
+            run=self._info,
+            parsed=self._parsed,
+        )
+        self._plan.write_outcomes([outcome])
+        if outcome.status.failed:
+            self.failures.append(f"{unique_id}: {outcome.message}")
+
+    def plan(self, late: dict[str, str], position: int) -> dict[str, str]:
+        """
+        Plan nodes anew, store their plans, and return their digests; run those that cannot be planned in real dbt.
+
+        Args:
+            late: Why, by unique id.
+            position: Of their group in the task.
+        """
+        from cosmos_async.dbt.late import plan_late
+
+        for unique_id, reason in late.items():
+            self._log.info("Planning %s as things are now: %s", unique_id, reason)
+        made = plan_late(self._dbt, late, run=self._info, parsed=self._parsed)
+        planned = [plan for plan in made.nodes.values() if plan.level is not Level.DBT]
+        for plan in made.nodes.values():
+            if plan.level is Level.DBT:
+                self.run(plan.unique_id, plan.reason)
+            else:
+                self._log.info(
+                    "Planned %s: %d steps. The triggerer carries them out.",
+                    plan.unique_id,
+                    len(plan.steps) + sum(len(batch.steps) for batch in plan.batches),
+                )
+        return self._plan.write_late(self._key, position, planned, made.uploads) if planned else {}

@@ -72,7 +72,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> None:
         """
-        End the task on a worker, after the trigger asked for one.
+        Do on a worker what the trigger asked one for, and end the task or hand it to the triggerer again.
 
         Raises:
             AirflowException: The node failed; the message is the trigger's.
@@ -83,10 +83,12 @@ class DbtNodeAsyncOperator(TriggererOperator):
             )
         if event["status"] == "failed":
             raise AirflowException(event["message"])
-        if event["status"] == "dbt":
-            from cosmos_async.operators.fallback import run_real_dbt
+        if event["status"] in ("dbt", "late"):
+            from cosmos_async.operators.fallback import work
 
-            run_real_dbt(self, context, event)
+            resume = work(self, context, event)
+            if resume is not None:
+                self.defer(trigger=self._trigger(resume=resume), method_name="execute_complete")
 
     def on_kill(self) -> None:
         """End the dbt process, where one runs on the worker."""

@@ -7,15 +7,27 @@ The one place where a worker enters an event loop for the store.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.exceptions import PlanNotFound
+from cosmos_async.exceptions import PlanDamaged, PlanNotFound
+from cosmos_async.names import TaskKey
 from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
-from cosmos_async.plan import Index, load_index
-from cosmos_async.store import ADDRESS_KEY, PlanAddress, artifact_object, artifacts_folder
+from cosmos_async.plan import Index, NodePlan, RunInfo, dump_node, load_index
+from cosmos_async.store import (
+    ADDRESS_KEY,
+    PlanAddress,
+    artifact_object,
+    artifacts_folder,
+    late_objects,
+    node_object,
+    parsed_object,
+    upload_object,
+)
 
 if TYPE_CHECKING:
     from cosmos_async.triggers.credentials import Identity
@@ -57,6 +69,52 @@ class RunPlan:
         from cosmos_async.triggers.storage import read_object
 
         return asyncio.run(read_object(self.address, artifact_object(name), identity=self._identity))
+
+    def parsed(self, run: RunInfo) -> bytes | None:
+        """
+        Return the project as setup's dbt parsed it, None where it was not kept.
+
+        Raises:
+            PlanDamaged: It is not what setup kept.
+        """
+        from cosmos_async.triggers.storage import read_object
+
+        if run.parsed is None:
+            return None
+        name = parsed_object(run.parsed)
+        data = asyncio.run(read_object(self.address, name, identity=self._identity))
+        if hashlib.sha256(data).hexdigest() != run.parsed:
+            raise PlanDamaged(
+                f"{self.address.folder}/{name} is not what the setup task wrote. Somebody or something else writes to "
+                "this folder. Clear the setup task to write the plan anew."
+            )
+        return data
+
+    def write_late(
+        self, key: TaskKey, position: int, plans: Iterable[NodePlan], uploads: Mapping[str, Path]
+    ) -> dict[str, str]:
+        """
+        Store plans that were made late, and return their digests by unique id.
+
+        Args:
+            key: The task's try.
+            position: Of the group of nodes in their task.
+            plans: What to store.
+            uploads: The bytes of their load jobs: files by SHA-256.
+        """
+        from cosmos_async.triggers.storage import write_objects
+
+        objects = {upload_object(digest): path.read_bytes() for digest, path in uploads.items()}
+        digests = {}
+        for plan in plans:
+            data = dump_node(plan)
+            digests[plan.unique_id] = hashlib.sha256(data).hexdigest()
+            objects[node_object(plan.unique_id, digests[plan.unique_id])] = data
+        asyncio.run(write_objects(self.address, objects, identity=self._identity))
+        # Written last: what it names is there.
+        pins = {f"{late_objects(key)}{position}.json": json.dumps(digests).encode()}
+        asyncio.run(write_objects(self.address, pins, identity=self._identity))
+        return digests
 
     def outcomes(self) -> dict[str, Outcome]:
         """

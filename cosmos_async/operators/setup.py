@@ -23,6 +23,7 @@ from cosmos_async.store import (
     artifact_object,
     check_base,
     node_object,
+    parsed_object,
     run_folder,
     upload_object,
 )
@@ -231,6 +232,11 @@ class SetupAsyncOperator(BaseOperator):
             len(plan.nodes),
             ", ".join(f"{counts[level]} at level {level.value}" for level in Level if counts[level]),
         )
+        if counts[Level.LATE]:
+            self.log.info(
+                "Nodes at level L are planned by a worker once the nodes before them are built, and executed in the "
+                "triggerer."
+            )
         if counts[Level.DBT]:
             self.log.info("Nodes at level D run in real dbt on a worker, for the reasons given above.")
 
@@ -251,6 +257,8 @@ def stored(plan: Plan) -> tuple[dict[str, bytes], bytes]:
         objects[node_object(unique_id, digests[unique_id])] = data
     for digest, path in plan.uploads.items():
         objects[upload_object(digest)] = path.read_bytes()
+    if plan.parsed is not None and plan.run.parsed is not None:
+        objects[parsed_object(plan.run.parsed)] = plan.parsed.read_bytes()
     return objects, dump_index(plan.index(digests))
 
 

@@ -22,7 +22,9 @@ if __name__ == "__main__":
     # A module of the user's must not meet ours under its name.
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != FOLDER]
     _load(NAME, os.path.join(FOLDER, "__init__.py"), FOLDER)
-    _load(NAME + ".inside", os.path.join(os.path.dirname(FOLDER), "inside.py"))
+    for shared in ("inside", "part"):
+        _load(f"{NAME}.{shared}", os.path.join(os.path.dirname(FOLDER), shared + ".py"))
+        setattr(sys.modules[NAME], shared, sys.modules[f"{NAME}.{shared}"])
 
     from cosmos_async_recorder.main import main  # type: ignore[import-not-found]
 

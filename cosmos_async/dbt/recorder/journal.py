@@ -15,7 +15,8 @@ class Journal:
 
     def __init__(self) -> None:
         self.events: dict[str, list[dict[str, Any]]] = {}
-        self.flags: dict[str, str] = {}  #: why a node is left to real dbt, by node
+        self.flags: dict[str, str] = {}  #: why a node cannot be planned, by node
+        self.late: set[str] = set()  #: those of them that can be planned once the nodes before them are built
         self.nodes: dict[str, dict[str, Any]] = {}
         self.listings: dict[str, dict[str, str]] = {}  #: table types by name, by ``project.dataset``
         self.batches: dict[str, list[dict[str, Any]]] = {}  #: of microbatch models, in dbt's order, by node
@@ -53,7 +54,18 @@ class Journal:
             for name, value in before.items():
                 setattr(self._here, name, value)
 
-    def flag(self, unique_id: str, reason: str) -> None:
-        """Leave a node to real dbt; its first reason counts."""
+    def flag(self, unique_id: str, reason: str, *, late: bool = False) -> None:
+        """
+        Give up on a node; its first reason counts.
+
+        Args:
+            unique_id: The node.
+            reason: A sentence for a person.
+            late: Whether it can be planned once the nodes before it are built; otherwise real dbt has to run it.
+        """
         with self._lock:
-            self.flags.setdefault(unique_id, reason)
+            if unique_id in self.flags:
+                return
+            self.flags[unique_id] = reason
+            if late:
+                self.late.add(unique_id)

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
 import sys
+from datetime import datetime, timezone
 from typing import Any, NoReturn
 
 FORMAT = 1
 REFUSED = 3  # the exit code for a dbt or an adapter that we do not know
 FAILED = 2  # dbt's own: it could not run; its message has been printed
+PARSED = "parsed"  # beside the recording: the parsed project, for those who plan or run a part of it later
 SENTINEL = "BIGQUERY_EMULATOR_HOST"  # points nowhere until we stand between dbt and BigQuery
 ENDPOINT = "COSMOS_ASYNC_BIGQUERY_ENDPOINT"
 
 
 def main(arguments: list[str]) -> NoReturn:
     """Record what dbt would do and exit: 0 when every selected node was planned or left to dbt."""
-    if len(arguments) < 3 or arguments[0] != "--out" or arguments[2] != "--":
-        raise SystemExit("usage: recorder --out RECORDING.json -- DBT_ARGUMENTS...")
-    from .inside import (  # type: ignore[import-not-found]  # loaded by __main__
-        follow_parent,
-        hide_location_lookups,
-    )
+    from . import inside, part  # type: ignore[attr-defined]  # loaded by __main__
 
-    follow_parent()
-    hide_location_lookups()
-    out, dbt_arguments = os.path.abspath(arguments[1]), arguments[3:]
+    options, dbt_arguments = inside.split(arguments, "--out", "--part")
+    inside.follow_parent()
+    inside.hide_location_lookups()
+    out, of = os.path.abspath(options["--out"]), None
     versions = _versions()
-    recording, flags = _install(os.path.join(os.path.dirname(out), "uploads"))
+    if "--part" in options:
+        of = part.Part.read(options["--part"])
+        of.narrow(inside)
+    else:
+        # What dbt calls the beginning is several moments; those who run a part of this run later know one.
+        inside.pin_invocation(None, datetime.now(timezone.utc).isoformat())
+    recording, flags = _install(os.path.join(os.path.dirname(out), "uploads"), late=of is not None)
     # Only now may dbt find BigQuery.
     endpoint = os.environ.pop(ENDPOINT, None)
     os.environ.pop(SENTINEL, None)
@@ -36,8 +41,10 @@ def main(arguments: list[str]) -> NoReturn:
         os.environ[SENTINEL] = endpoint
         # Behind a private endpoint Google's client may look in vain for public hosts it can do without.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    _run(dbt_arguments)
+    _run(dbt_arguments, of and of.manifest())
     _write(out, _document(recording, versions, dbt_arguments, flags()))
+    if of is None:
+        part.keep(recording.config, flags(), os.path.join(os.path.dirname(out), PARSED))
     raise SystemExit(0)
 
 
@@ -65,7 +72,7 @@ def _refuse(message: str) -> NoReturn:
     raise SystemExit(REFUSED)
 
 
-def _install(uploads: str) -> Any:
+def _install(uploads: str, *, late: bool) -> Any:
     try:
         from dbt.flags import get_flags
         from dbt_common.events.contextvars import get_node_info
@@ -78,30 +85,38 @@ def _install(uploads: str) -> Any:
     from .uploads import Uploads
     from .wire import Wire
 
-    journal, overlay = Journal(), Overlay("")
+    journal, overlay = Journal(), Overlay("", late=late)
 
     def node() -> str:
         return str(get_node_info().get("unique_id") or RUN)
 
-    def leave_to_dbt(reason: str) -> None:
+    def leave(reason: str, *, for_later: bool) -> None:
         unique_id = node()
-        journal.flag(unique_id, reason)
+        # What cannot be planned now that the nodes before it are built never can.
+        journal.flag(unique_id, reason, late=for_later and not late)
         if unique_id != RUN:
             raise LeftToDbt(reason)
 
-    wire = Wire(journal, overlay, Uploads(uploads), node=node, leave_to_dbt=leave_to_dbt)
+    wire = Wire(
+        journal,
+        overlay,
+        Uploads(uploads),
+        node=node,
+        leave_to_dbt=functools.partial(leave, for_later=False),
+        leave_for_later=functools.partial(leave, for_later=True),
+    )
     recording = Recording(journal, overlay, wire)
     install(recording)
     return recording, get_flags
 
 
-def _run(arguments: list[str]) -> None:
+def _run(arguments: list[str], manifest: Any) -> None:
     from dbt.cli.exceptions import DbtUsageException
     from dbt.cli.main import dbtRunner
 
     # dbt writes it into its artifacts as the invocation's command.
     sys.argv = ["dbt", *arguments]
-    result = dbtRunner().invoke(arguments)
+    result = dbtRunner(manifest=manifest).invoke(arguments)
     if result.exception is None:
         return
     if isinstance(result.exception, DbtUsageException):
@@ -118,7 +133,10 @@ def _document(recording: Any, versions: dict[str, str], arguments: list[str], fl
 
     journal = recording.journal
     if recording.config is None:
-        print("Error: this dbt command builds nothing, so there is nothing to plan.", flush=True)
+        print(
+            "Error: dbt selected no node, so there is nothing to plan. Check select, exclude and selector.",
+            flush=True,
+        )
         raise SystemExit(FAILED)
     started_at = get_invocation_started_at()
     return {
@@ -133,6 +151,7 @@ def _document(recording: Any, versions: dict[str, str], arguments: list[str], fl
         "nodes": journal.nodes,
         "events": journal.events,
         "flags": journal.flags,
+        "late": sorted(journal.late),
         "batches": journal.batches,
     }
 

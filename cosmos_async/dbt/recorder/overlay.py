@@ -29,11 +29,26 @@ class Change:
     columns: Callable[[], Any]  #: foretells its fields; None where nobody can
 
 
-class Overlay:
-    """The run's own changes, by ``(project, dataset, table)``."""
+@dataclass(frozen=True)
+class NotNow:
+    """Why something cannot be read before the run."""
 
-    def __init__(self, default_project: str) -> None:
+    reason: str  #: a sentence for a person
+    late: bool  #: whether it can be read once the nodes before the reader are built
+
+
+class Overlay:
+    """
+    The run's own changes, by ``(project, dataset, table)``.
+
+    Args:
+        default_project: Where names without a project are.
+        late: Whether the nodes before the recorded ones are built by now: the warehouse is as dbt would find it.
+    """
+
+    def __init__(self, default_project: str, *, late: bool = False) -> None:
         self.default_project = default_project
+        self.late = late
         self.built: dict[sql.Path, str] = {}  #: the nodes of this run and what they build
         self._changes: dict[sql.Path, Change] = {}
         self._written: dict[sql.Path, str] = {}
@@ -76,11 +91,6 @@ class Overlay:
             if path[:-1] == dataset and path[-1].startswith(prefix):
                 return self.writer(path, reader=reader)
         return None
-
-    def datasets(self) -> set[sql.Path]:
-        """Return the datasets in which this run changes something."""
-        with self._lock:
-            return {path[:2] for path in (*self._written, *self.built) if len(path) == 3}
 
     def apply(self, script: str, *, by: str, dry_run: DryRun, exists: Callable[[sql.Path], bool]) -> None:
         """Note what a script does that was recorded and not sent."""
@@ -135,37 +145,57 @@ class Overlay:
     # -- what a read must not depend on ---------------------------------------------------------------------------
 
     def changed_in(self, text: str, *, reader: str) -> tuple[str, str] | None:
-        """Return the first relation a query names that this run writes, and the node that does."""
-        for path in sorted(sql.paths(text)):
-            by = self.writer(path, reader=reader)
-            if by:
-                return ".".join(self.full(path)), by
-        return None
+        """Return a relation a query names that this run writes, and who does: the reader itself, if it is one."""
+        found = [
+            (".".join(self.full(path)), by)
+            for path in sorted(sql.paths(text))
+            for by in [self.writer(path, reader=reader)]
+            if by
+        ]
+        return min(found, key=lambda one: one[1] != reader, default=None)
 
-    def why_not_now(self, text: str, *, reader: str, legacy: bool = False) -> str | None:
+    def why_not_now(self, text: str, *, reader: str, legacy: bool = False) -> NotNow | None:
         """Return why the rows of a query cannot be read before the run, None if they can."""
-        for path in sql.paths(text):
-            if self._speaks_of_changes(path):
-                return f"It asks {'.'.join(path)} about objects that this run changes."
+        for path in sorted(sql.paths(text)):
+            dataset = _described_dataset(path)
+            if dataset is not None and self._changes_in(dataset):
+                reason = f"It asks {'.'.join(path)} about objects that this run changes."
+                return NotNow(reason, late=not self._changes_in(dataset, by=reader))
         if legacy:
             with self._lock:
                 named = [path for path in (*self._written, *self.built) if path and path[-1] in text]
             if named:
-                return f"It asks about {'.'.join(named[0])}, which this run writes, in legacy SQL."
+                reason = f"It asks about {'.'.join(named[0])}, which this run writes, in legacy SQL."
+                return NotNow(reason, late=self._written.get(named[0]) != reader)
         changed = self.changed_in(text, reader=reader)
         if changed is None:
             return None
         relation, by = changed
         whose = "which it writes itself" if by == reader else f"which this run builds first ({by})"
-        return f"Its SQL depends on the rows of {relation}, {whose}."
+        return NotNow(f"Its SQL depends on the rows of {relation}, {whose}.", late=by != reader)
 
-    def _speaks_of_changes(self, path: sql.Path) -> bool:
-        """Tell whether a path is a view of metadata that may list what this run changes."""
-        at = next((at for at, part in enumerate(path) if part.upper().startswith("INFORMATION_SCHEMA")), None)
-        if at is None:
-            return False
-        dataset = path[:at]
-        # A region's or a project's view speaks of every dataset in it.
+    def _changes_in(self, dataset: sql.Path, *, by: str | None = None) -> bool:
+        """
+        Tell whether this run changes something in a dataset.
+
+        Args:
+            dataset: Its name; empty, or a region's, means all of them.
+            by: Only what this node has written so far.
+        """
+        with self._lock:
+            # A late node finds all there that others build, and has built nothing itself.
+            built = () if self.late or by is not None else self.built
+            changed = {
+                path[:2]
+                for path in (*self._written, *built)
+                if len(path) == 3 and (by is None or self._written[path] == by)
+            }
         if not dataset or any("region-" in part.lower() for part in dataset):
-            return True
-        return self.full((*dataset, ""))[:-1] in self.datasets()
+            return bool(changed)
+        return self.full((*dataset, ""))[:-1] in changed
+
+
+def _described_dataset(path: sql.Path) -> sql.Path | None:
+    """Return the dataset of which a view of metadata speaks (empty: of all), None where the path is no such view."""
+    at = next((at for at, part in enumerate(path) if part.upper().startswith("INFORMATION_SCHEMA")), None)
+    return None if at is None else path[:at]

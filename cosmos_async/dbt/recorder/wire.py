@@ -36,6 +36,7 @@ class Wire:
         uploads: Uploads,
         *,
         node: Callable[[], str],
+        leave_for_later: Likewise, where the node can be planned once those before it are built.
         leave_to_dbt: Callable[[str], Any],
     ) -> None:
         self.journal = journal
@@ -46,12 +47,14 @@ class Wire:
         self.base = ""
         self._own: Any = None  # how to send a request of our own, for which project, and where
         self._jobs: dict[str, dict[str, Any]] = {}  # the jobs that were never sent
+        leave_for_later: Callable[[str], Any],
         self._results: dict[str, tuple[Any, Any]] = {}  # their fields and rows, where they have any
         self._reads: dict[str, dict[str, Any]] = {}  # events of the queries that were sent
         self._nowhere: dict[sql.Path, Any] = {}  # the fields of result tables that do not exist
         self._result_tables: set[sql.Path] = set()  # and those of result tables that do
 
     def wrap(self, session: Any, *, project: str, location: str | None) -> None:
+        self.leave_for_later = leave_for_later
         """Let a session's requests come by here."""
         send = session.request
         self._own = (send, project, location)
@@ -141,11 +144,11 @@ class Wire:
             query["query"], reader=unique_id, legacy=bool(query.get("useLegacySql"))
         )
         if unique_id == RUN:
-            why = why or "It asks BigQuery something that cannot be asked again later."
-        if why and "apply_grants" in (self.journal.doing("macros") or ()):
-            why = "It has grants, which are compared with those its relation has by then."
-        if why:
-            self.leave_to_dbt(why)
+            self.leave_to_dbt(
+                why.reason if why else "It asks BigQuery something that cannot be asked again later."
+            )
+        elif why:
+            (self.leave_for_later if why.late else self.leave_to_dbt)(why.reason)
         answer = call.forward()
         if answer.status_code < 300 and unique_id != RUN:
             self._reads[job_id] = self.journal.add(
@@ -249,12 +252,20 @@ class Wire:
         predicted = any(self.overlay.change(path) for path in sql.paths(text))
         fields = self.overlay.foretell(text, self.dry_run)
         if fields is None:
-            changed = self.overlay.changed_in(text, reader=self.node())
-            self.leave_to_dbt(
-                f"It needs the columns of a query over {changed[0]}, which this run builds first."
-                if changed
-                else "It needs the columns of a query that BigQuery does not accept as it is now."
-            )
+            reader = self.node()
+            changed = self.overlay.changed_in(text, reader=reader)
+            if changed is None:
+                self.leave_for_later(
+                    "It needs the columns of a query that BigQuery does not accept as it is now."
+                )
+            elif changed[1] == reader:
+                self.leave_to_dbt(
+                    f"It needs the columns of a query over {changed[0]}, which it writes itself."
+                )
+            else:
+                self.leave_for_later(
+                    f"It needs the columns of a query over {changed[0]}, which this run builds first ({changed[1]})."
+                )
         self.journal.add(self.node(), "schema", request=request, answer=fields, predicted=predicted)
         resource = answers.job(body, project=project, location=location, job_id=job_id, kind="SELECT")
         self._jobs[job_id] = resource
@@ -338,10 +349,12 @@ class Wire:
             return answers.not_found(f"Table {path[0]}:{path[1]}.{path[2]}", url)
         fields = change.columns()
         if fields is None:
-            whose = "it" if change.by == unique_id else change.by
-            self.leave_to_dbt(
-                f"It reads the columns of {'.'.join(path)}, which {whose} changes first in this run."
-            )
+            if change.by == unique_id:
+                self.leave_to_dbt(f"It reads the columns of {'.'.join(path)}, which it changes itself.")
+            else:
+                self.leave_for_later(
+                    f"It reads the columns of {'.'.join(path)}, which this run builds first ({change.by})."
+                )
         resource = answers.table(path, kind=change.kind, fields=fields)
         self._saw_table(unique_id, path, resource, predicted=True)
         return answers.reply(resource, url=url)

@@ -10,7 +10,7 @@ import pytest
 
 from cosmos_async.dbt.recorder import sql
 from cosmos_async.dbt.recorder.fields import empty_query
-from cosmos_async.dbt.recorder.overlay import Overlay
+from cosmos_async.dbt.recorder.overlay import NotNow, Overlay
 from cosmos_async.dbt.recorder.uploads import Uploads
 
 ID = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
@@ -169,9 +169,9 @@ def test_rows_that_this_run_builds_are_not_read_before() -> None:
 
     why = made.why_not_now("select max(d) from `p`.`shop`.`orders`", reader="model.shop.pivot")
 
-    assert (
-        why
-        == "Its SQL depends on the rows of p.shop.orders, which this run builds first (model.shop.orders)."
+    assert why == NotNow(
+        "Its SQL depends on the rows of p.shop.orders, which this run builds first (model.shop.orders).",
+        late=True,
     )
 
 
@@ -185,7 +185,9 @@ def test_a_node_may_read_its_own_table_as_long_as_it_has_not_written_it() -> Non
     after = made.why_not_now(text, reader="model.shop.orders")
 
     assert before is None
-    assert after == "Its SQL depends on the rows of p.shop.orders, which it writes itself."
+    assert after == NotNow(
+        "Its SQL depends on the rows of p.shop.orders, which it writes itself.", late=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,6 +209,46 @@ def test_metadata_and_wildcards_are_read_only_where_this_run_changes_nothing(
     made = overlay(ord_1="model.shop.ord_1")
 
     assert (made.why_not_now(f"select * from {table}", reader="n") is not None) is refused
+
+
+def test_metadata_of_what_a_node_writes_itself_stays_with_real_dbt() -> None:
+    """Others' changes are there once it is the node's turn; its own are not, unless it really makes them."""
+    made = overlay(orders="model.shop.orders", lines="model.shop.lines")
+    text = "select table_name from shop.INFORMATION_SCHEMA.TABLES"
+    before = made.why_not_now(text, reader="model.shop.orders")
+
+    write(made, "create table p.shop.orders (a int64)", by="model.shop.orders")
+    after = made.why_not_now(text, reader="model.shop.orders")
+
+    assert before is not None
+    assert before.late
+    assert after is not None
+    assert not after.late
+
+
+def test_once_the_nodes_before_it_are_built_a_node_reads_what_it_likes() -> None:
+    """Only what it has written itself is still to come."""
+    made = Overlay("p", late=True)
+    made.built = {("p", "shop", "orders"): "model.shop.orders"}
+    metadata, rows = "select * from shop.INFORMATION_SCHEMA.TABLES", "select max(d) from shop.orders"
+
+    assert made.why_not_now(metadata, reader="model.shop.orders") is None
+    assert made.why_not_now(rows, reader="model.shop.orders") is None
+    write(made, "insert into shop.orders select 1", by="model.shop.orders")
+    assert made.why_not_now(metadata, reader="model.shop.orders") is not None
+    assert made.why_not_now(rows, reader="model.shop.orders") is not None
+
+
+def test_what_a_node_writes_itself_counts_before_what_others_write() -> None:
+    """A query over both can never be asked before the node runs."""
+    made = overlay(a="model.shop.a", z="model.shop.z")
+    write(made, "insert into shop.z select 1", by="model.shop.z")
+
+    why = made.why_not_now("select * from shop.a join shop.z using (id)", reader="model.shop.z")
+
+    assert why is not None
+    assert not why.late
+    assert "p.shop.z, which it writes itself" in why.reason
 
 
 def test_creating_what_is_there_changes_nothing() -> None:

@@ -194,16 +194,18 @@ async def test_nothing_secret_is_ever_logged(bench: Bench) -> None:
 # -- guards -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_guard_that_differs_hands_the_node_to_real_dbt(bench: Bench) -> None:
+async def test_a_guard_that_differs_has_the_node_planned_anew(bench: Bench) -> None:
     """A plan for a first run must not replace what exists by now."""
     bench.google.add_table("p", "shop", "orders", rows=[{"id": 1}])
     await bench.plan(model("orders"))
 
     event = await bench.run()
 
-    assert payload(event)["status"] == "dbt"
+    assert payload(event)["status"] == "late"
     (node,) = payload(event)["dbt"]
     assert node["unique_id"] == "model.shop.orders"
+    assert node["way"] == "late"
+    assert "A worker plans the node anew" in bench.log.text
     assert "planned 'absent', found 'TABLE'" in node["reason"]
     assert bench.google.mutations == []
 
@@ -229,7 +231,7 @@ async def test_nothing_is_written_after_a_guard_that_differs(bench: Bench) -> No
 
     event = await bench.run()
 
-    assert payload(event)["status"] == "dbt"
+    assert payload(event)["status"] == "late"
     assert [made.spec.sql for made in bench.google.inserted_jobs] == [
         "create or replace table `p`.`shop`.`tmp` as select 1"
     ]
@@ -261,23 +263,27 @@ async def test_a_query_that_no_longer_works_is_a_difference(bench: Bench) -> Non
 
     event = await bench.run()
 
-    assert payload(event)["status"] == "dbt"
+    assert payload(event)["status"] == "late"
     assert bench.google.inserted_jobs == []
 
 
-@pytest.mark.parametrize("level", [Level.DBT, Level.LATE])
-async def test_a_node_planned_for_real_dbt_goes_there_with_its_reason(bench: Bench, level: Level) -> None:
+@pytest.mark.parametrize(("level", "way"), [(Level.DBT, "dbt"), (Level.LATE, "late")])
+async def test_a_node_that_needs_a_worker_goes_there_with_its_reason(
+    bench: Bench, level: Level, way: str
+) -> None:
     """No worker is started for other nodes, and this one's says why it was."""
     await bench.plan(model("orders", level=level, reason="It is a Python model.", compiled_code=None))
 
     event = await bench.run()
 
+    assert payload(event)["status"] == way
     assert payload(event)["dbt"] == [
         {
             "unique_id": "model.shop.orders",
             "name": "orders",
             "level": level.value,
             "reason": "It is a Python model.",
+            "way": way,
         }
     ]
     assert bench.google.mutations == []
@@ -448,8 +454,8 @@ async def test_a_model_that_fails_skips_its_tests(bench: Bench) -> None:
     assert "SKIP=1" in bench.log.text
 
 
-async def test_tests_follow_their_model_to_real_dbt(bench: Bench) -> None:
-    """They must see the table that dbt makes, not the one before."""
+async def test_tests_wait_until_real_dbt_has_made_their_model(bench: Bench) -> None:
+    """They must see the table that dbt makes, not the one before; then they are executed here."""
     await bench.plan(
         model("orders", level=Level.DBT, reason="It is a Python model."),
         data_test("good"),
@@ -458,13 +464,13 @@ async def test_tests_follow_their_model_to_real_dbt(bench: Bench) -> None:
 
     event = await bench.run(work="build")
 
-    assert [node["unique_id"] for node in payload(event)["dbt"]] == ["model.shop.orders", "test.shop.good"]
-    assert payload(event)["dbt"][1]["reason"] == "it follows model.shop.orders, which needs real dbt"
+    assert [node["unique_id"] for node in payload(event)["dbt"]] == ["model.shop.orders"]
+    assert (payload(event)["status"], payload(event)["position"], payload(event)["rest"]) == ("late", 0, 1)
     assert bench.google.inserted_jobs == []
 
 
 async def test_unit_tests_come_before_their_model(bench: Bench) -> None:
-    """They decide whether it is built at all, so it waits for them on the worker."""
+    """They decide whether it is built at all, so it waits for them."""
     unit = data_test(
         "unit", unique_id="unit_test.shop.unit", resource_type="unit_test", level=Level.DBT, reason="r"
     )
@@ -472,10 +478,9 @@ async def test_unit_tests_come_before_their_model(bench: Bench) -> None:
 
     event = await bench.run(work="build")
 
-    assert [node["unique_id"] for node in payload(event)["dbt"]] == [
-        "unit_test.shop.unit",
-        "model.shop.orders",
-    ]
+    assert [node["unique_id"] for node in payload(event)["dbt"]] == ["unit_test.shop.unit"]
+    assert payload(event)["rest"] == 1
+    assert bench.google.inserted_jobs == []
 
 
 async def test_other_tests_are_executed_before_a_worker_is_asked_for(bench: Bench) -> None:

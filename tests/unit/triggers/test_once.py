@@ -309,7 +309,7 @@ async def test_a_target_state_guard_still_stops_a_later_try(bench: Bench) -> Non
 
     event = await bench.run(try_number=2)
 
-    assert event.payload["status"] == "dbt"
+    assert event.payload["status"] == "late"
 
 
 async def test_a_job_that_is_no_longer_watched_is_asked_to_end(bench: Bench, clock: FakeClock) -> None:

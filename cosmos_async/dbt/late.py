@@ -1,0 +1,103 @@
+"""
+Plan some nodes of a run anew, on a worker, at the moment when they are to be executed.
+
+What dbt would have read before the run was of no use for them, or is not true any more. By now the nodes before them
+are built: dbt is recorded for these nodes alone, as a part of the run's invocation, with the project as setup parsed
+it, so that it costs seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cosmos_async.dbt.planner import plan_nodes
+from cosmos_async.dbt.session import Dbt
+from cosmos_async.exceptions import DbtError
+from cosmos_async.plan import Level, NodePlan, RunInfo
+
+
+@dataclass(frozen=True)
+class LatePlans:
+    """Plans of nodes, made late."""
+
+    nodes: dict[str, NodePlan]  #: at level D where the node cannot be planned at all
+    uploads: dict[str, Path]  #: the bytes of load jobs: files by their SHA-256
+
+
+def plan_late(
+    dbt: Dbt,
+    reasons: Mapping[str, str],
+    *,
+    run: RunInfo,
+    parsed: bytes | None = None,
+    command: str = "build",
+) -> LatePlans:
+    """
+    Record nodes as dbt would run them now and return their plans. The warehouse is read, and not changed.
+
+    Args:
+        dbt: Opened for the invocation that was planned.
+        reasons: Why each is planned late, by unique id.
+        run: What the index says of the run.
+        parsed: The project as setup kept it; without it dbt parses the project.
+        command: dbt's command that the run is made of.
+
+    Raises:
+        DbtError: dbt refused; its own words are in the message.
+        PlanError: The nodes cannot be planned at all.
+    """
+    folder = dbt.workspace.target_path / f"cosmos_async_late_{time.monotonic_ns()}"
+    folder.mkdir()
+    recording = folder / "recording.json"
+    options = part_options(folder, list(reasons), run=run, parsed=parsed)
+    arguments = dbt.arguments(command)
+    finished = dbt.record(arguments, recording, options)
+    if finished.exit_code != 0:
+        raise dbt.failure(arguments, finished)
+    nodes, uploads = plan_nodes(json.loads(recording.read_bytes()), uploads=folder / "uploads")
+    missing = [unique_id for unique_id in reasons if unique_id not in nodes]
+    if missing:
+        raise DbtError(
+            f"dbt did not come to plan {', '.join(missing)}. Clear the setup task if the project has changed since; "
+            f"dbt itself said:\n{finished.words}"
+        )
+    return LatePlans(
+        {unique_id: _told(nodes[unique_id], reason) for unique_id, reason in reasons.items()}, uploads
+    )
+
+
+def part_options(
+    folder: Path, unique_ids: Sequence[str], *, run: RunInfo | None = None, parsed: bytes | None = None
+) -> list[str]:
+    """
+    Write down which nodes of which invocation are meant, and return the options that tell a script of ours.
+
+    Args:
+        folder: Where to write.
+        unique_ids: The nodes.
+        run: The invocation; None makes the nodes one of their own.
+        parsed: The project as setup kept it.
+    """
+    document: dict[str, Any] = {"unique_ids": list(unique_ids)}
+    if run is not None:
+        document.update(
+            invocation_id=run.invocation_id, started_at=run.created_at, dbt_version=run.dbt_version
+        )
+        if parsed is not None:
+            document["parsed"] = str(folder / "cosmos_async_parsed")
+            Path(document["parsed"]).write_bytes(parsed)
+    part = folder / "cosmos_async_part.json"
+    part.write_text(json.dumps(document), encoding="utf-8")
+    return ["--part", str(part)]
+
+
+def _told(plan: NodePlan, reason: str) -> NodePlan:
+    """Let a plan say why it was made late; if it is none after all, why not."""
+    if plan.level is Level.DBT:
+        return plan
+    return replace(plan, reason=" ".join(filter(None, (reason, plan.reason))))

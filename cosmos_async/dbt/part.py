@@ -1,0 +1,150 @@
+"""
+A part of an earlier invocation: some of its nodes, run or recorded alone, with the project as it was parsed then.
+
+Loaded inside dbt's own interpreter, beside ``inside.py``, by what records nodes anew and by what runs them. dbt is
+given the whole invocation's arguments, and so ``selected_resources``, ``--defer`` and ``invocation_args_dict`` mean
+what they mean there. Then its queue is narrowed to the nodes in the way of ``dbt retry``. No selector could do that:
+names of tests repeat, ``fqn:`` takes folders along, and a model brings its unit tests. The hooks of the run
+(on-run-start, on-run-end) belong to the whole run and are left out.
+"""
+
+# mypy: disable-error-code=import-not-found
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+#: What of a parsed project serves only to parse it again: contents of files, values of environment variables.
+NOT_KEPT = ("files", "env_vars")
+_CATALOGS = "catalogs.yml"
+
+
+@dataclass(frozen=True)
+class Part:
+    """
+    Which nodes, of which invocation.
+
+    Args:
+        unique_ids: The nodes.
+        invocation_id: What the run's jobs carry as a label; None leaves dbt's own.
+        started_at: The run's ``run_started_at``: UTC, ISO 8601; None leaves dbt's own.
+        dbt_version: The dbt that parsed the project.
+        parsed: The file that :func:`keep` wrote; None means that dbt parses the project.
+    """
+
+    unique_ids: tuple[str, ...]
+    invocation_id: str | None = None
+    started_at: str | None = None
+    dbt_version: str | None = None
+    parsed: str | None = None
+
+    @classmethod
+    def read(cls, path: str) -> Part:
+        """Return the part that a JSON file describes."""
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+        return cls(tuple(document.pop("unique_ids")), **document)
+
+    def narrow(self, inside: Any) -> None:
+        """Make dbt part of the invocation, and its graph tasks run these nodes alone, without the run's hooks."""
+        inside.pin_invocation(self.invocation_id, self.started_at)
+        _narrow(inside, frozenset(self.unique_ids))
+
+    def manifest(self) -> Any:
+        """Return the project as it was parsed, for dbt to use; None where dbt has to parse it."""
+        from dbt.version import __version__
+
+        if self.parsed is None:
+            return None
+        if self.dbt_version != __version__:
+            print(  # noqa: T201  # what dbt's process prints is the task's log
+                f"[cosmos-async] dbt {self.dbt_version} parsed the project for this run and dbt {__version__} is "
+                "installed here, so it is parsed again.",
+                flush=True,
+            )
+            return None
+        return _load(self.parsed)
+
+
+def keep(config: Any, flags: Any, path: str) -> None:
+    """
+    Keep the project as dbt has just parsed it; where that is not possible, it will be parsed again.
+
+    Args:
+        config: dbt's RuntimeConfig.
+        flags: dbt's flags.
+        path: The file to write.
+    """
+    import msgpack
+
+    parsed = os.path.join(config.project_target_path, "partial_parse.msgpack")
+    # With a manifest at hand dbt does not register catalogs; with a path of its own for the parsed project, the one
+    # that we see may be an old one.
+    if os.path.exists(os.path.join(config.project_root, _CATALOGS)) or flags.PARTIAL_PARSE_FILE_PATH:
+        return
+    if not os.path.isfile(parsed):
+        return
+    with open(parsed, "rb") as file:
+        document = msgpack.unpackb(file.read(), strict_map_key=False)
+    for name in NOT_KEPT:
+        document[name] = {}
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "wb") as file:
+        file.write(zlib.compress(msgpack.packb(document), 1))
+    os.replace(temporary, path)
+
+
+def _load(path: str) -> Any:
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    with open(path, "rb") as file:
+        manifest = Manifest.from_msgpack(zlib.decompress(file.read()), decoder=extended_mashumuro_decoder)
+    manifest.build_flat_graph()
+    return manifest
+
+
+def _narrow(inside: Any, unique_ids: frozenset[str]) -> None:
+    from dbt.artifacts.schemas.results import RunStatus
+    from dbt.exceptions import DbtRuntimeError
+    from dbt.graph import GraphQueue
+    from dbt.task.build import BuildTask
+    from dbt.task.run import RunTask
+    from dbt.task.runnable import GraphRunnableTask
+
+    inside.need(GraphRunnableTask, "get_graph_queue")
+    inside.need(RunTask, "before_run", "safe_run_hooks")
+    inside.need(BuildTask, "get_graph_queue", "build_model_to_unit_test_map")
+
+    def narrowed(original: Any) -> Any:
+        def get_graph_queue(self: Any) -> Any:
+            original(self)  # it also tells the project what the whole run selects
+            gone = sorted(unique_ids.difference(self.graph.nodes()))
+            if gone:
+                raise DbtRuntimeError(
+                    f"{gone[0]} is not in this project any more. Clear the setup task, so that the run is planned anew."
+                )
+            if isinstance(self, BuildTask):
+                # A unit test is a node of the queue now, and a model brings none.
+                self.selected_unit_tests = set()
+                self.model_to_unit_test_map = {}
+            graph = self.graph.get_subset_graph(set(unique_ids))
+            return GraphQueue(graph.graph, self.manifest, set(unique_ids))
+
+        return get_graph_queue
+
+    before_run = RunTask.before_run
+
+    def before_run_with_schemas(self: Any, adapter: Any, selected_uids: Any) -> Any:
+        # A unit test makes a table in the schema of its model, which dbt makes for the model beside it.
+        tests = [self.manifest.unit_tests[one] for one in unique_ids if one in self.manifest.unit_tests]
+        models = [model for test in tests for model in test.depends_on.nodes]
+        return before_run(self, adapter, frozenset(selected_uids).union(models))
+
+    for task in (GraphRunnableTask, BuildTask):
+        task.get_graph_queue = narrowed(task.__dict__["get_graph_queue"])
+    RunTask.before_run = before_run_with_schemas
+    RunTask.safe_run_hooks = lambda self, adapter, hook_type, extra_context: RunStatus.Success
