@@ -14,8 +14,15 @@ import aiohttp
 from cosmos_async.exceptions import ApiError, AuthError
 from cosmos_async.triggers.retry import NO_ANSWER
 
-#: What an HTTP call can raise; anything else is a bug and passes through.
-TRANSPORT_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError, OSError)
+#: What an HTTP call can raise, an answer that cannot be read included; anything else is a bug and passes through.
+TRANSPORT_ERRORS = (
+    aiohttp.ClientError,
+    asyncio.TimeoutError,
+    ConnectionError,
+    OSError,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+)
 
 
 def api_error(error: BaseException, *, what: str, who: str) -> ApiError:
@@ -27,7 +34,8 @@ def api_error(error: BaseException, *, what: str, who: str) -> ApiError:
         what: What was attempted, such as ``reading table p.d.t``; begins the message.
         who: The identity that attempted it.
     """
-    if not isinstance(error, aiohttp.ClientResponseError):
+    # A page of HTML under a good status is a proxy's doing, not Google's answer.
+    if not isinstance(error, aiohttp.ClientResponseError) or error.status < 400:
         return ApiError(f"{what}: no answer from Google ({_name(error)}).", reason=NO_ANSWER)
     message, reason = _google_words(error)
     retry_after = _seconds(error.headers.get("Retry-After") if error.headers else None)
@@ -45,7 +53,7 @@ def api_error(error: BaseException, *, what: str, who: str) -> ApiError:
 
 def token_error(error: BaseException, *, who: str) -> ApiError:
     """Return our error for a token that could not be had."""
-    if isinstance(error, aiohttp.ClientResponseError) and error.status < 500 and error.status != 429:
+    if isinstance(error, aiohttp.ClientResponseError) and 400 <= error.status < 500 and error.status != 429:
         body = _body(error.message)
         said = body.get("error_description") or body.get("error") or error.message.partition(":")[0]
         return AuthError(
@@ -54,7 +62,7 @@ def token_error(error: BaseException, *, who: str) -> ApiError:
             status=error.status,
             reason="noToken",
         )
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientResponseError) and error.status >= 400:
         return ApiError(f"asking for a token as {who}: HTTP status {error.status}", status=error.status)
     if isinstance(error, TRANSPORT_ERRORS):
         return ApiError(f"asking for a token as {who}: no answer ({_name(error)}).", reason=NO_ANSWER)
@@ -101,5 +109,8 @@ def _seconds(value: str | None) -> float | None:
 
 
 def _name(error: BaseException) -> str:
-    name = type(error).__name__
-    return "it took too long" if isinstance(error, asyncio.TimeoutError) else name
+    if isinstance(error, asyncio.TimeoutError):
+        return "it took too long"
+    if isinstance(error, (aiohttp.ContentTypeError, json.JSONDecodeError, UnicodeDecodeError)):
+        return "what came is not JSON"
+    return type(error).__name__

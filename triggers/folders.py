@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 from gcloud.aio.storage import Storage
 
 from cosmos_async import settings
-from cosmos_async.exceptions import ApiError, StoreError
+from cosmos_async.exceptions import ApiError, AuthError, StoreError
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.session import Session
 
@@ -173,6 +173,8 @@ class GcsFolder:
             raise self._explained(error) from error
 
     def _explained(self, error: ApiError) -> Exception:
+        if isinstance(error, AuthError):
+            return error
         setting = "remote_target_path (AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH)"
         if error.status == 404:
             return StoreError(

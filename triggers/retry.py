@@ -38,6 +38,7 @@ TRANSIENT_JOB_REASONS = frozenset(
         "tableUnavailable",
     }
 )
+_OF_MANY = ("SCRIPT", "CALL")  # statement types behind which there are several statements
 #: Two statements changed one table at once, and BigQuery undid this one.
 #: https://cloud.google.com/bigquery/docs/data-manipulation-language#dml-limitations
 _CONFLICT = re.compile(r"could not serialize access to table .* due to concurrent update", re.IGNORECASE)
@@ -84,7 +85,8 @@ def is_worth_another_job(job: dict[str, Any]) -> bool:
     """
     Return whether a finished job failed through no fault of its statement, and left nothing behind.
 
-    A single statement is undone when it fails. A script is not: what it did before stays, so it is never repeated here.
+    A single statement is undone when it fails. A script or a procedure is not: what it did before stays, so it is never
+    repeated here.
 
     Args:
         job: The job's resource.
@@ -93,7 +95,7 @@ def is_worth_another_job(job: dict[str, Any]) -> bool:
     if error is None:
         return False
     statistics = job.get("statistics") or {}
-    if (statistics.get("query") or {}).get("statementType") == "SCRIPT" or statistics.get("numChildJobs"):
+    if (statistics.get("query") or {}).get("statementType") in _OF_MANY or statistics.get("numChildJobs"):
         return False
     return error.get("reason") in TRANSIENT_JOB_REASONS or bool(_CONFLICT.search(error.get("message") or ""))
 

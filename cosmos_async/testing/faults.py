@@ -25,6 +25,8 @@ class Harm(enum.Enum):
     RESET = "reset"  #: the connection is reset; the call has no effect
     LOST = "lost"  #: the call takes effect and the connection is reset instead of an answer
     TRUNCATED = "truncated"  #: the call takes effect and half of the answer arrives
+    GARBLED = "garbled"  #: the call takes effect and half of the answer arrives as if it were all of it
+    PAGE = "page"  #: the call takes effect and a proxy's page of HTML arrives, under a good status
     SLOW = "slow"  #: the call takes effect and the answer's body arrives in small pieces over some seconds
     DELAYED = "delayed"  #: the call waits before it is handled
     HELD = "held"  #: the call waits, unhandled, until the fault is released

@@ -147,6 +147,10 @@ async def _after(fault: Fault, request: web.Request, response: web.Response) -> 
         stream = await _headers_only(request, response, len(body))
         await stream.write(body[: len(body) // 2])
         return _cut(request, stream)
+    if fault.harm is Harm.GARBLED:
+        return web.Response(body=body[: len(body) // 2], content_type=response.content_type)
+    if fault.harm is Harm.PAGE:
+        return web.Response(text="<html><body>Please sign in.</body></html>", content_type="text/html")
     if fault.harm is Harm.SLOW:
         stream = await _headers_only(request, response, len(body))
         size = max(1, -(-len(body) // PIECES))
