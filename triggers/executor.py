@@ -194,7 +194,10 @@ async def execute_prelude(prelude: Sequence[Step], run: Run) -> None:
         level=Level.STATIC,
         steps=tuple(_shared(step, position) for position, step in enumerate(prelude)),
     )
-    await run.warehouse.bigquery.session.once(("prelude", run.index), lambda: _Node(plan, run).carry_out())
+    everybodys = replace(run, deadline=None)  # whoever comes first does it for all, beyond its own end
+    await run.warehouse.bigquery.session.once(
+        ("prelude", run.index), lambda: _Node(plan, everybodys).carry_out()
+    )
 
 
 def _shared(step: Step, position: int) -> Step:
@@ -441,15 +444,15 @@ class _Node:
         return await self._bigquery.session.once(key, lambda: self._shared_job_once(operation))
 
     async def _shared_job_once(self, operation: JobOperation) -> Json:
-        # Not under_way: other tasks need it as well, so a kill of this one leaves it alone.
+        # Not under_way, and without a deadline: other tasks need it as well, so this one's end leaves it alone.
         attempt = 1
         while True:
             job_id = steps.id_of_shared(self._run.index, operation.shared or "", attempt)
-            submitted = await jobs.submit(self._bigquery, operation, job_id, deadline=self._run.deadline)
+            submitted = await jobs.submit(self._bigquery, operation, job_id)
             self._run.log.info(
                 report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
             )
-            job = await self._warehouse.waiter.wait(submitted.resource, deadline=self._run.deadline)
+            job = await self._warehouse.waiter.wait(submitted.resource)
             failed = jobs.error_of(job) is not None
             # Somebody else's failure must not stand for ever: each try of a task may ask once more.
             if failed and submitted.adopted and attempt < self._run.key.try_number:
