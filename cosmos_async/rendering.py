@@ -371,10 +371,19 @@ class Renderer:
             test = self.graph.tests[unique_id]
             task_id = self._free_id(f"{test.name}_test", f"detached_{_hash_of(test)}_test", unique_id)
             task = self._task(DbtTestAsyncOperator, task_id, self.task_group, unique_id=unique_id)
-            parents = self._nearest_placed(test.after)
+            parents = [parent for parent in test.depends_on if parent in self.placed]
             for parent in parents:
                 connect(self.placed[parent].first, task)
-            if not parents:
+            # Between these and the test stands a node that waits for their tests.
+            further = self._nearest_placed(
+                [
+                    *test.after,
+                    *(above for left in set(test.depends_on) - set(parents) for above in self._parents(left)),
+                ]
+            )
+            for above in further:
+                connect(self.placed[above].last, task)
+            if not parents and not further:
                 connect(self.setup, task)
             last += [] if self._hold_back(task, test.place.holds_back) else [task]
         return last

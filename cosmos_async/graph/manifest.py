@@ -88,7 +88,9 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
             unique_id,
             _parents(resource, nodes),
             lineage.place(unique_id, _depends_on(resource)),
-            _pass_on(_parents(resource, built), nearest, nodes),
+            _pass_on(
+                tuple(parent for parent in _parents(resource, built) if parent not in nodes), nearest, nodes
+            ),
         )
         for unique_id, resource in sorted(resources.items())
         if resource.get("resource_type") == DbtResourceType.TEST.value

@@ -90,7 +90,8 @@ class Test:
     unique_id: str
     depends_on: tuple[str, ...]  #: its parents among the selected nodes, each once
     place: Place  #: who executes it, and who waits for it
-    #: The nearest selected nodes above it: its parents, and above those that are not selected what they pass on.
+    #: The nearest selected nodes above its parents that are not selected. In dbt these wait for the tests of what is above
+    #: them, selected or not, and so does this one.
     after: tuple[str, ...] = ()
 
     @property

@@ -61,10 +61,11 @@ def test_a_test_waits_for_what_is_selected_above_its_parents(manifest: dict[str,
     """Where a parent itself is left out, dbt keeps the order all the same."""
     complete = "test.corner_shop.history_is_complete"
 
-    graph = graph_of(manifest, {f"{MODEL}customers", f"{MODEL}orders", complete})
+    snapshot = "snapshot.corner_shop.orders_over_time"
+    graph = graph_of(manifest, {f"{MODEL}customers", f"{MODEL}orders", snapshot, complete})
 
     assert graph.tests[complete].after == (f"{MODEL}orders", f"{MODEL}customers")
-    assert graph.tests[complete].depends_on == ()
+    assert graph.tests[complete].depends_on == (snapshot,)
     assert graph.tests[complete].place.owner == complete
 
 

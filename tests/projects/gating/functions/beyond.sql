@@ -1,0 +1,1 @@
+x > (select max(id) from {{ ref('right') }})

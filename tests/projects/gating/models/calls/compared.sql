@@ -1,0 +1,1 @@
+select {{ function('beyond') }}(id) as id from {{ source('raw', 'unread') }}

@@ -1,0 +1,1 @@
+select id from {{ ref('child') }} union all select id from {{ ref('lone') }}

@@ -1,0 +1,1 @@
+select id from {{ ref('mid') }} union all select id from {{ ref('right') }}
