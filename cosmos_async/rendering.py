@@ -8,14 +8,12 @@ test runs once all of its parents are built, and holds back what lies below all 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async import settings
-from cosmos_async.compat import BaseOperator, TaskGroup
+from cosmos_async.compat import TaskGroup
 from cosmos_async.constants import (
     DONE_TASK_ID,
     OTHER_TESTS_TASK_ID,
@@ -26,9 +24,8 @@ from cosmos_async.constants import (
     SeedRenderingBehavior,
     TestBehavior,
 )
-from cosmos_async.exceptions import ProjectError
-from cosmos_async.graph.model import Graph, Node, Test
-from cosmos_async.names import digest
+from cosmos_async.edges import Edges, Placed, connect
+from cosmos_async.graph.model import Graph, Node
 from cosmos_async.operators.node import (
     DbtBuildAsyncOperator,
     DbtNodeAsyncOperator,
@@ -40,7 +37,7 @@ from cosmos_async.operators.node import (
 from cosmos_async.operators.results import ResultsAsyncOperator
 from cosmos_async.operators.setup import SetupAsyncOperator
 from cosmos_async.operators.teardown import TeardownAsyncOperator
-from cosmos_async.ownership import is_held_back
+from cosmos_async.task_ids import check_id, free_id, hash_of
 
 if TYPE_CHECKING:
     from cosmos_async.arguments import OperatorArgs
@@ -55,39 +52,6 @@ _SUFFIXES = {
     DbtResourceType.SNAPSHOT: "snapshot",
     DbtResourceType.FUNCTION: "function",
 }
-_LONGEST_ID = 250  # characters, Airflow's limit
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A node's place in the DAG."""
-
-    whole: Any  #: the group or the only task; edges to and from other nodes meet here
-    first: Any  #: the task that builds the node
-    last: Any  #: the task after which its children may start
-
-
-def connect(upstream: Any, downstream: Any) -> None:
-    """
-    Do what ``upstream >> downstream`` does.
-
-    Airflow's own way hashes the whole DAG, all task ids included, twice per edge; in a DAG of a thousand nodes that is
-    a third of the time its file takes to import. What a converter made may be anything, and takes that way.
-    """
-    if not all(isinstance(task, BaseOperator) and task.has_dag() for task in (upstream, downstream)):
-        upstream >> downstream
-        return
-    upstream.downstream_task_ids.add(downstream.task_id)
-    downstream.upstream_task_ids.add(upstream.task_id)
-
-
-def connect_placed(parent: Placed, child: Placed) -> None:
-    """Do what ``parent.whole >> child.whole`` does, the arrows between groups in the UI included."""
-    if isinstance(parent.whole, TaskGroup):
-        parent.whole.update_relative(child.whole, upstream=False)
-    if isinstance(child.whole, TaskGroup):
-        child.whole.update_relative(parent.last, upstream=True)
-    connect(parent.last, child.first)
 
 
 class Renderer:
@@ -116,18 +80,20 @@ class Renderer:
         self.placed: dict[str, Placed] = {}
         self.folders: dict[str, TaskGroup] = {}
         self.setup: Any = None
+        self.edges: Edges
 
     def render(self) -> None:
         """Add everything."""
         self.graph.check_names()
         self.setup = self._setup()
+        self.edges = Edges(self.graph, self.placed, self.setup)
         nodes = [node for node in self.graph.nodes.values() if self._is_rendered(node)]
         for node in nodes:
             placed = self._place(node)
             if placed is not None:
                 self.placed[node.unique_id] = placed
-        self._connect_nodes()
-        last = self._leaves()
+        self.edges.connect_nodes()
+        last = self.edges.leaves()
         if self._behavior is TestBehavior.AFTER_ALL and self.placed:
             last = [self._test_everything(last)]
         elif self._behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD):
@@ -158,7 +124,7 @@ class Renderer:
         if not grouped:
             task = self._node_task(node, self._task_id(node), group)
             return Placed(task, task, task)
-        _check_id(node.name, node)
+        check_id(node.name, node)
         # Not as a context: the group's parent is given, whatever group the DAG file has open.
         model_group = TaskGroup(group_id=node.name, dag=self.dag, parent_group=group or self.dag.task_group)
         own_id = _SUFFIXES[node.resource_type]
@@ -275,7 +241,7 @@ class Renderer:
     def _task(
         self, operator: Any, task_id: str, group: TaskGroup | None, node: Node | None = None, **kwargs: Any
     ) -> Any:
-        _check_id(task_id, node)
+        check_id(task_id, node)
         own = self._own_arguments(node) if node is not None else {}
         return operator(
             task_id=task_id,
@@ -292,7 +258,7 @@ class Renderer:
         return own
 
     def _empty(self, task_id: str, group: TaskGroup | None, node: Node, shown: dict[str, str]) -> Any:
-        _check_id(task_id, node)
+        check_id(task_id, node)
         owner = {"owner": node.owner} if node.owner and self.config.enable_owner_inheritance else {}
         return _empty_operator()(task_id=task_id, dag=self.dag, task_group=group, **owner, **shown)
 
@@ -349,7 +315,7 @@ class Renderer:
         for source, waiting in self.graph.tested_sources.items():
             task = self._task(DbtTestAsyncOperator, *self._place_of_source(source), unique_id=source)
             connect(self.setup, task)
-            last += [] if self._hold_back(task, waiting) else [task]
+            last += [] if self.edges.hold_back(task, waiting) else [task]
         return last
 
     def _place_of_source(self, source: str) -> tuple[str, TaskGroup | None]:
@@ -369,43 +335,20 @@ class Renderer:
             if owner != unique_id:
                 continue
             test = self.graph.tests[unique_id]
-            task_id = self._free_id(f"{test.name}_test", f"detached_{_hash_of(test)}_test", unique_id)
+            task_id = self._free_id(f"{test.name}_test", f"detached_{hash_of(test)}_test", unique_id)
             task = self._task(DbtTestAsyncOperator, task_id, self.task_group, unique_id=unique_id)
-            parents = [parent for parent in test.depends_on if parent in self.placed]
-            for parent in parents:
-                connect(self.placed[parent].first, task)
-            # Between these and the test stands a node that waits for their tests.
-            further = self._nearest_placed(
-                [
-                    *test.after,
-                    *(above for left in set(test.depends_on) - set(parents) for above in self._parents(left)),
-                ]
-            )
-            for above in further:
-                connect(self.placed[above].last, task)
-            if not parents and not further:
-                connect(self.setup, task)
-            last += [] if self._hold_back(task, test.place.holds_back) else [task]
+            self.edges.behind_parents(task, test)
+            last += [] if self.edges.hold_back(task, test.place.holds_back) else [task]
         return last
 
     def _free_id(self, usual: str, other: str, unique_id: str) -> str:
-        """Return the usual id, or another one where that is not allowed or taken: tests may have any name."""
         group = self.task_group or self.dag.task_group
-        for label in (usual, other):
-            taken = (
-                group.child_id(label) in self.dag.task_dict or group.child_id(label) in group.used_group_ids
-            )
-            # Cosmos stays below the limit.
-            if _is_legal(label) and len(label) < _LONGEST_ID and not taken:
-                return label
-        return f"{unique_id.split('.', 1)[0]}_{digest(unique_id)[:10]}"
 
-    def _hold_back(self, test: Any, nodes: Sequence[str]) -> bool:
-        """Let *nodes* wait for a test's task; return whether anybody does."""
-        waiting = self._placed_below(nodes)
-        for unique_id in waiting:
-            connect(test, self.placed[unique_id].first)
-        return bool(waiting)
+        def is_free(label: str) -> bool:
+            full = group.child_id(label)
+            return full not in self.dag.task_dict and full not in group.used_group_ids
+
+        return free_id(usual, other, unique_id, is_free)
 
     def _other_tests(self) -> list[Any]:
         """Add a task for the tests that stand on nothing that is selected, and hold nothing back."""
@@ -415,72 +358,7 @@ class Renderer:
         connect(self.setup, task)
         return [task]
 
-    # Edges
-
-    def _connect_nodes(self) -> None:
-        for unique_id, child in self.placed.items():
-            parents = self._nearest_placed(self.graph.nodes[unique_id].depends_on)
-            if not parents:
-                connect(self.setup, child.first)
-            for parent in parents:
-                if is_held_back(unique_id):
-                    connect_placed(self.placed[parent], child)
-                else:  # a function, which dbt lets pass its parents' tests
-                    connect(self.placed[parent].first, child.first)
-            if is_held_back(unique_id):
-                for parent in self._behind_functions(parents):
-                    connect(self.placed[parent].last, child.first)
-
-    def _nearest_placed(self, nodes: Sequence[str]) -> list[str]:
-        """Return *nodes*, each without a place (left out by a converter, say) replaced by its parents."""
-        if all(unique_id in self.placed for unique_id in nodes):
-            return list(nodes)
-        found: dict[str, None] = {}
-        for unique_id in nodes:
-            above = (
-                [unique_id] if unique_id in self.placed else self._nearest_placed(self._parents(unique_id))
-            )
-            found.update(dict.fromkeys(above))
-        return list(found)
-
-    def _parents(self, unique_id: str) -> tuple[str, ...]:
-        return self.graph.nodes[unique_id].depends_on
-
-    def _behind_functions(self, nodes: Sequence[str]) -> set[str]:
-        """Return the nearest nodes above the functions among *nodes* that are not functions themselves."""
-        found: set[str] = set()
-        for unique_id in nodes:
-            if not is_held_back(unique_id):
-                above = self._nearest_placed(self._parents(unique_id))
-                found |= {parent for parent in above if is_held_back(parent)} | self._behind_functions(above)
-        return found
-
-    @cached_property
-    def _children(self) -> dict[str, list[str]]:
-        children: dict[str, list[str]] = {}
-        for unique_id, node in self.graph.nodes.items():
-            for parent in node.depends_on:
-                children.setdefault(parent, []).append(unique_id)
-        return children
-
-    def _placed_below(self, nodes: Sequence[str]) -> list[str]:
-        """Return *nodes*, each without a place replaced by its children; functions wait for no test, and pass it on."""
-        found: dict[str, None] = {}
-        for unique_id in nodes:
-            here = unique_id in self.placed and is_held_back(unique_id)
-            below = [unique_id] if here else self._placed_below(self._children.get(unique_id, []))
-            found.update(dict.fromkeys(below))
-        return list(found)
-
-    def _leaves(self) -> list[Any]:
-        # Functions do not count as children: nobody else waits for the tests of what they stand on.
-        parents = {
-            parent
-            for unique_id in self.placed
-            if is_held_back(unique_id)
-            for parent in self._nearest_placed(self._parents(unique_id))
-        }
-        return [placed.last for unique_id, placed in self.placed.items() if unique_id not in parents]
+    # The end
 
     def _close(self, last: list[Any]) -> None:
         """
@@ -523,24 +401,3 @@ def _empty_operator() -> Any:
     except ImportError:  # removable when Airflow 2.11 is dropped
         from airflow.operators.empty import EmptyOperator  # type: ignore[no-redef]
     return EmptyOperator
-
-
-def _hash_of(test: Test) -> str:
-    """Return what tells *test* from others of its name. It is stable: another test more or less does not rename it."""
-    parts = test.unique_id.split(".")
-    return parts[-1] if len(parts) > 3 else digest(test.unique_id)[:10]
-
-
-def _is_legal(task_id: str) -> bool:
-    letters = task_id.replace("-", "").replace("_", "").replace(".", "")
-    return letters.isalnum() and letters.isascii() and len(task_id) <= _LONGEST_ID
-
-
-def _check_id(task_id: str, node: Node | None) -> None:
-    if _is_legal(task_id):
-        return
-    whose = f"{node.unique_id} ({node.original_file_path})" if node is not None else "A task"
-    raise ProjectError(
-        f"{whose} would have the task id {task_id!r}, but Airflow allows letters, digits, dashes, dots and underscores, "
-        f"at most {_LONGEST_ID} of them. Rename the node, or give RenderConfig a normalize_task_id."
-    )
