@@ -177,9 +177,9 @@ class RunInfo:
     adapter_version: str
     package_version: str  #: of cosmos-async
     endpoint: str | None = None  #: the BigQuery endpoint dbt's profile names, if it names one
-
-
     parsed: str | None = None  #: SHA-256 of the parsed project in the store, if setup kept it
+
+
 @dataclass(frozen=True)
 class Index:
     """The table of contents of a run's plan; written last."""

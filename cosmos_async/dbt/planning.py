@@ -71,12 +71,12 @@ def record_plan(
         owned=owned,
         detach=detach,
     )
+    parsed = recording.parent / PARSED
+    if parsed.is_file():
+        known = hashlib.sha256(parsed.read_bytes()).hexdigest()
+        plan = replace(plan, run=replace(plan.run, parsed=known), parsed=parsed)
     if not plan.nodes:
         raise ConfigError(
             "dbt selected no node, so there is nothing to run. Check select, exclude and selector."
         )
     return Planned(plan, recorded)
-    parsed = recording.parent / PARSED
-    if parsed.is_file():
-        known = hashlib.sha256(parsed.read_bytes()).hexdigest()
-        plan = replace(plan, run=replace(plan.run, parsed=known), parsed=parsed)

@@ -27,6 +27,7 @@ class Wire:
         uploads: Where to keep the bytes of load jobs.
         node: Tells on whose behalf this thread works.
         leave_to_dbt: Ends the recording of the node this thread works for, with a reason.
+        leave_for_later: Likewise, where the node can be planned once those before it are built.
     """
 
     def __init__(
@@ -36,25 +37,24 @@ class Wire:
         uploads: Uploads,
         *,
         node: Callable[[], str],
-        leave_for_later: Likewise, where the node can be planned once those before it are built.
         leave_to_dbt: Callable[[str], Any],
+        leave_for_later: Callable[[str], Any],
     ) -> None:
         self.journal = journal
         self.overlay = overlay
         self.uploads = uploads
         self.node = node
         self.leave_to_dbt = leave_to_dbt
+        self.leave_for_later = leave_for_later
         self.base = ""
         self._own: Any = None  # how to send a request of our own, for which project, and where
         self._jobs: dict[str, dict[str, Any]] = {}  # the jobs that were never sent
-        leave_for_later: Callable[[str], Any],
         self._results: dict[str, tuple[Any, Any]] = {}  # their fields and rows, where they have any
         self._reads: dict[str, dict[str, Any]] = {}  # events of the queries that were sent
         self._nowhere: dict[sql.Path, Any] = {}  # the fields of result tables that do not exist
         self._result_tables: set[sql.Path] = set()  # and those of result tables that do
 
     def wrap(self, session: Any, *, project: str, location: str | None) -> None:
-        self.leave_for_later = leave_for_later
         """Let a session's requests come by here."""
         send = session.request
         self._own = (send, project, location)
