@@ -30,6 +30,7 @@ from typing import Any
 import yaml
 
 from tests.fidelity.comparison import Build, Comparison, compare
+from tests.fidelity.forking import forked_dbt
 from tests.fidelity.normal import Names, Span
 from tests.fidelity.state import state_of
 from tests.fidelity.writes import writes_of
@@ -114,17 +115,20 @@ class Bench:
         warehouse: Running.
         folder: For copies of projects, plans and caches.
         version: Of dbt: "1.11" or "1.9".
+        fork: Import dbt once, see `tests.fidelity.forking`.
     """
 
     warehouse: Warehouse
     folder: Path
     version: str = "1.11"
+    fork: bool = True
     _pairs: int = 0
 
     @property
     def dbt(self) -> Path:
         """The dbt script that both sides run."""
-        return ROOT / ".venvs" / f"dbt-{self.version}" / "bin" / "dbt"
+        script = ROOT / ".venvs" / f"dbt-{self.version}" / "bin" / "dbt"
+        return forked_dbt(script) if self.fork else script
 
     def pair(
         self,
