@@ -72,6 +72,7 @@ class Outcome:
     batch_results: dict[str, Any] | None = (
         None  #: a microbatch model's batches; `dbt retry` goes on from them
     )
+    compiled_code: str | None = None  #: where it is not what setup compiled
 
     @property
     def seconds(self) -> float:

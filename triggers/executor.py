@@ -150,6 +150,7 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
         adapter_response=verdict.adapter_response,
         jobs=tuple(node.records),
         batch_results=node.batch_results,
+        compiled_code=plan.compiled_code if run.key.late else None,
     )
     return _told(plan, outcome, error, run, number=number, total=total)
 

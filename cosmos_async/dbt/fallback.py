@@ -59,6 +59,9 @@ def run_node(
             f"dbt was to run {unique_id} alone, but its run_results.json has {', '.join(ran) or 'no node'}. Clear the "
             "setup task if the project has changed since; dbt itself said:\n" + finished.words
         )
+    if results[0]["message"]:
+        # dbt names files below its target folder; this one is gone with the task, and not where the user's would be.
+        results[0]["message"] = results[0]["message"].replace(str(dbt.workspace.target_path), "target")
     return outcome_of(results[0], begun=begun, ended=_now(), try_number=try_number, reason=reason)
 
 
@@ -90,6 +93,7 @@ def outcome_of(result: Mapping[str, Any], *, begun: str, ended: str, try_number:
         adapter_response=response,
         jobs=_jobs(response),
         batch_results=result.get("batch_results"),
+        compiled_code=result.get("compiled_code"),
     )
 
 

@@ -45,7 +45,7 @@ def write_results(
         outcomes: What became of the nodes, and of on-run-start hooks where that is known.
         run: What the index says of the run.
         planned: The run's nodes; None means all that the invocation selects.
-        compiled_code: The nodes' compiled code, by unique id.
+        compiled_code: What setup compiled, by unique id.
         command: dbt's command that the run is made of.
 
     Raises:
@@ -57,7 +57,10 @@ def write_results(
         "started_at": run.created_at if run is not None else None,
         "planned": None if planned is None else sorted(planned),
         "outcomes": {
-            outcome.unique_id: {**asdict(outcome), "compiled_code": compiled_code.get(outcome.unique_id)}
+            outcome.unique_id: {
+                **asdict(outcome),
+                "compiled_code": outcome.compiled_code or compiled_code.get(outcome.unique_id),
+            }
             for outcome in outcomes
         },
     }

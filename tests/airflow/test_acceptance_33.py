@@ -157,10 +157,10 @@ def test_the_guide_s_dag_runs_with_its_imports_changed(stage_33: Stage) -> None:
     }
 
 
-def test_tasks_written_by_hand_and_real_dbt_where_a_model_needs_it(stage_33: Stage) -> None:
+def test_tasks_written_by_hand_and_a_late_plan_where_a_model_needs_it(stage_33: Stage) -> None:
     """
     A plain DAG runs without DbtDag: a user's own execute() is called on a worker before the triggerer takes over, and
-    a model that cannot be planned runs in real dbt on a worker, with the reason in its log.
+    a model that cannot be planned before the run is planned by a worker at its turn, and executed in the triggerer.
     """
     airflow = stage_33.airflow
     end = airflow.wait_for_run("handmade", "one", 240)
@@ -173,7 +173,9 @@ def test_tasks_written_by_hand_and_real_dbt_where_a_model_needs_it(stage_33: Sta
     assert "somebody wants to know that model.kitchen.stg_payments is next" in airflow.log(
         "handmade", "one", "payments"
     )
-    assert "needs real dbt on a worker: Its SQL depends on the rows of" in methods
-    assert "1 of 1 OK created sql table model handmade_marts.payment_methods" in methods
+    assert "goes to a worker, to be planned as things are now, and then goes on here: Its SQL depends on" in methods
+    assert "Planning model.kitchen.payment_methods as things are now" in methods
+    assert "OK created sql table model handmade_marts.payment_methods" in methods
+    assert "submitted BigQuery job" in methods
     count = "select count(*) as n from `shop-project`.handmade_marts.payment_methods"
     assert stage_33.warehouse.query(count) == [{"n": "4"}]

@@ -1,5 +1,5 @@
 """
-A plain DAG whose tasks are written by hand, one of them of a user's own class, one of a model that needs real dbt.
+A plain DAG whose tasks are written by hand, one of them of a user's own class, one of a model that is planned late.
 """
 
 from __future__ import annotations
