@@ -368,7 +368,7 @@ def judge_build(plan: NodePlan, main: Json | None, *, table_rows: int | None = N
         table_rows: ``numRows`` of :func:`counted_table` of *main*.
     """
     if plan.message is not None:
-        return Verdict(Status.SUCCESS, plan.message, adapter_response=_response_of(plan.message))
+        return Verdict(Status.SUCCESS, plan.message, adapter_response=plan.response or {})
     if main is None:
         return Verdict(Status.SUCCESS, "OK")
     loaded = (main.get("statistics") or {}).get("load")
@@ -377,14 +377,6 @@ def judge_build(plan: NodePlan, main: Json | None, *, table_rows: int | None = N
     else:
         response = adapter_response(main, table_rows=table_rows)
     return Verdict(Status.SUCCESS, response["_message"], adapter_response=response)
-
-
-def _response_of(message: str) -> Json:
-    # A seed's fixed message is its whole response: "INSERT 3", or "CREATE 3" after a full refresh.
-    code, _, rows = message.partition(" ")
-    if code in ("INSERT", "CREATE") and rows.isdigit():
-        return seed_response(int(rows), full_refresh=code == "CREATE")
-    return {}
 
 
 def database_error(plan: NodePlan, message: str) -> str:

@@ -36,6 +36,7 @@ class GuardKind(str, Enum):
 
     TARGET_STATE = "target_state"  #: tables.get of the node's relation: absent, or its type
     TABLE = "table"  #: tables.get: type, schema, partitioning, clustering; None when absent
+    SETTINGS = "settings"  #: tables.get: as TABLE, and the options dbt compares a materialized view's configuration with
     DATASET = "dataset"  #: datasets.get: location; None when absent
     ROWS = "rows"  #: the rows a query returns
     SCHEMA = "schema"  #: the fields a query would return, by dry run
@@ -146,6 +147,7 @@ class NodePlan:
     message: str | None = (
         None  #: dbt's fixed message where it does not depend on a job (copy materialization, no-op)
     )
+    response: Json | None = None  #: dbt's fixed adapter response, as for the message
     batches: tuple[Batch, ...] = ()  #: a microbatch model's, in dbt's order; it has no steps of its own
 
 

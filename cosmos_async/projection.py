@@ -59,6 +59,25 @@ def project_table(resource: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
+def project_settings(resource: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what dbt compares the configuration of a materialized view with; None for an absent one."""
+    if resource is None:
+        return None
+    view = resource.get("materializedView") or {}
+    encryption = resource.get("encryptionConfiguration") or {}
+    return {
+        **(project_table(resource) or {}),
+        "enable_refresh": view.get("enableRefresh"),
+        "refresh_interval": view.get("refreshIntervalMs"),
+        "max_staleness": resource.get("maxStaleness"),
+        "expiration": resource.get("expirationTime"),
+        "kms_key": encryption.get("kmsKeyName"),
+        "description": resource.get("description") or "",
+        "labels": resource.get("labels") or {},
+        "tags": resource.get("resourceTags") or {},
+    }
+
+
 def project_target(resource: dict[str, Any] | None) -> str:
     """Return a target's state: ``absent``, or BigQuery's table type (``TABLE``, ``VIEW``, ...)."""
     return "absent" if resource is None else str(resource.get("type", "TABLE"))

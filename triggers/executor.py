@@ -334,7 +334,7 @@ class _Node:
     async def _read(self, guard: Guard, position: int) -> Any:
         """Return what BigQuery answers; an ApiError where it says that the query no longer works."""
         request, deadline = guard.request, self._run.deadline
-        if guard.kind in (GuardKind.TABLE, GuardKind.TARGET_STATE):
+        if guard.kind in (GuardKind.TABLE, GuardKind.SETTINGS, GuardKind.TARGET_STATE):
             return await self._bigquery.get_table(
                 request["project"], request["dataset"], request["table"], deadline=deadline
             )

@@ -27,6 +27,7 @@ from cosmos_async.projection import (
     project_dataset,
     project_fields,
     project_rows,
+    project_settings,
     project_table,
     project_target,
 )
@@ -157,6 +158,8 @@ def project(guard: Guard, answer: Any) -> Any:
         return project_target(answer)
     if guard.kind is GuardKind.TABLE:
         return project_table(answer)
+    if guard.kind is GuardKind.SETTINGS:
+        return project_settings(answer)
     if guard.kind is GuardKind.DATASET:
         return project_dataset(answer)
     if guard.kind is GuardKind.SCHEMA:

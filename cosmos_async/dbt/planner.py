@@ -225,6 +225,7 @@ def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) 
         steps=steps,
         test=_rule(recording, node),
         message=message,
+        response=None if message is None else node.get("adapter_response"),
         batches=batches,
     )
 

@@ -23,12 +23,13 @@ from cosmos_async.projection import (
     project_dataset,
     project_fields,
     project_rows,
+    project_settings,
     project_table,
     project_target,
 )
 from cosmos_async.store import upload_object
 
-_READS = frozenset(("relation", "table", "dataset", "rows", "schema"))
+_READS = frozenset(("relation", "table", "settings", "dataset", "rows", "schema"))
 #: Why a node needs the executor's own hand.
 _NATIVE = {
     "update_columns": "describes the columns that its table has by then",
@@ -169,6 +170,11 @@ class Steps:
                 ".".join(path),
                 fields,
                 predicted=True,
+            )
+        if kind == "settings":
+            self._reasons.append(f"reads the settings of {'.'.join(path)}")
+            return _table_guard(
+                GuardKind.SETTINGS, path, project_settings(event["answer"]), predicted=False
             )
         if kind == "dataset":
             self._reasons.append(f"reads the dataset {'.'.join(path)}")

@@ -104,7 +104,7 @@ def carry_out(
     carried = Carried()
     folder.mkdir(parents=True, exist_ok=True)
     with opened(warehouse, project, dataset, version, carried.log, **options) as dbt:
-        planned = record_plan(dbt, dag_id="d", run_id=folder.name)
+        planned = record_plan(dbt, dag_id=dataset, run_id=folder.name)
         objects, index = stored(planned.plan)
         for name, data in objects.items():
             path = folder / name
@@ -135,7 +135,7 @@ async def _all(
 ) -> None:
     async with shared_session(_identity(warehouse, folder)) as session:
         run = Run(
-            key=TaskKey("d", folder.name, "t", -1, 1),
+            key=TaskKey(info.dag_id, folder.name, "t", -1, 1),
             index=hashlib.sha256(index).hexdigest(),
             warehouse=warehouse_of(session, warehouse.endpoint),
             folder=LocalFolder(str(folder)),

@@ -118,12 +118,14 @@ async def record(
     )
 
 
-async def build(google: FakeGoogle, version: str, folder: Path, *more: str) -> list[Request]:
+async def build(
+    google: FakeGoogle, version: str, folder: Path, *more: str, project: Path = PROJECT
+) -> list[Request]:
     """Build with real dbt and return what it changed."""
     seen = len(google.mutations)
     env = clean_environment(
         WRITES_KEY_FILE=str(folder / "key.json"), BIGQUERY_EMULATOR_HOST=google.bigquery_endpoint
     )
     dbt = dbt_python(version).with_name("dbt")
-    await run([dbt, *arguments(folder / "real", *more)], env=env, cwd=folder)
+    await run([dbt, *arguments(folder / "real", *more, project=project)], env=env, cwd=folder)
     return google.mutations[seen:]

@@ -209,7 +209,7 @@ def built(requests: list[Request], plan: NodePlan) -> list[str]:
 def _is(plan: NodePlan, table: str) -> bool:
     return (
         plan.relation is not None
-        and _normal(table).replace("__dbt_tmp", "") == plan.relation.rsplit(".", 1)[1]
+        and re.sub("__dbt_(tmp|backup)$", "", _normal(table)) == plan.relation.rsplit(".", 1)[1]
     )
 
 

@@ -283,7 +283,7 @@ def test_a_model_is_judged_by_its_main_statement() -> None:
 )
 def test_a_fixed_message_wins_over_the_job(message: str, response: dict[str, Any]) -> None:
     """Seeds count the file's rows; the copy materialization says nothing of its job."""
-    verdict = judge_build(node(message=message), query_job("SELECT"))
+    verdict = judge_build(node(message=message, response=response), query_job("SELECT"))
 
     assert (verdict.message, verdict.adapter_response) == (message, response)
 

@@ -52,8 +52,12 @@ class AdapterPatches:
         self._during(BigQueryAdapter, "update_table_description", blind=True)
         self._describe_columns(BigQueryAdapter)
         self._left(BigQueryAdapter, "grant_access_to", "grant_access_to changes the access of a dataset.")
+        self._during(BigQueryAdapter, "describe_relation", settings=True)
         self._left(
-            BigQueryAdapter, "get_bq_table", "It looks at settings of a table that cannot be compared later."
+            BigQueryAdapter,
+            "get_bq_table",
+            "It looks at settings of a table that cannot be compared later.",
+            when=lambda *relations: not journal.doing("settings"),
         )
         self._left(BigQueryAdapter, "submit_python_job", "It is a Python model.")
         # dbt-bigquery 1.9 knows only the first.

@@ -15,6 +15,15 @@ from .uploads import Uploads
 
 _CHANGES = frozenset(("DELETE", "PATCH", "PUT", "POST"))
 _TABLE_FIELDS = ("type", "schema", "timePartitioning", "rangePartitioning", "clustering")
+_SETTINGS = (
+    "materializedView",
+    "maxStaleness",
+    "expirationTime",
+    "encryptionConfiguration",
+    "description",
+    "labels",
+    "resourceTags",
+)
 
 
 class Wire:
@@ -360,8 +369,13 @@ class Wire:
         return answers.reply(resource, url=url)
 
     def _saw_table(self, unique_id: str, path: sql.Path, resource: Any, *, predicted: bool) -> None:
-        answer = resource and {name: resource[name] for name in _TABLE_FIELDS if name in resource}
-        self.journal.add(unique_id, "table", path=list(path), answer=answer, predicted=predicted)
+        settings = bool(self.journal.doing("settings"))
+        if settings and predicted:
+            self.leave_to_dbt(f"It looks at the settings of {'.'.join(path)}, which it changes first.")
+        fields = (*_TABLE_FIELDS, *_SETTINGS) if settings else _TABLE_FIELDS
+        answer = resource and {name: resource[name] for name in fields if name in resource}
+        kind = "settings" if settings else "table"
+        self.journal.add(unique_id, kind, path=list(path), answer=answer, predicted=predicted)
 
     def _get_dataset(self, call: Call) -> Any:
         path = (call.parts[1], call.parts[3])

@@ -48,7 +48,7 @@ def test_batches_are_built_as_dbt_builds_them(pair: Any) -> None:
         assert told(ours)["model.kinds.by_day"][:2] == ("success", "SUCCESS")
         assert ours.plan("by_day").level is Level.GUARDED
         if step == "first":
-            check_first_run(ours.plan("by_day"))
+            check_first_run(ours.plan("by_day"), threads=4 if both.version != "1.9" else 1)
 
     mine, dbts = both.dumps()
     assert mine == dbts
@@ -56,7 +56,7 @@ def test_batches_are_built_as_dbt_builds_them(pair: Any) -> None:
     assert len(mine["hooks"]["rows"]) == 2
 
 
-def check_first_run(plan: NodePlan) -> None:
+def check_first_run(plan: NodePlan, *, threads: int) -> None:
     """Hooks belong to the first and the last batch, and only what dbt looks at again is looked at again."""
     purposes = [
         [step.purpose for step in batch.steps if isinstance(step, JobOperation)] for batch in plan.batches
@@ -68,7 +68,12 @@ def check_first_run(plan: NodePlan) -> None:
     assert isinstance(second, Guard)
     assert (first.kind, first.expected) == (GuardKind.TARGET_STATE, "absent")
     assert (second.kind, second.predicted) == (GuardKind.SCHEMA, True)
-    assert [batch.at_once for batch in plan.batches] == [1, 4, 4, 1]
+    assert [batch.at_once for batch in plan.batches] == [
+        1,
+        threads,
+        threads,
+        1,
+    ]  # dbt-bigquery 1.9 never runs two at once
 
 
 def test_a_batch_that_fails_holds_up_the_others_only_if_it_is_the_first(pair: Any) -> None:

@@ -337,7 +337,8 @@ def test_a_seed_loads_its_kept_bytes_and_says_what_dbt_says() -> None:
         "missing_ok": True,
     }
     load = job("load", kind="load", configuration={"load": {"skipLeadingRows": "1"}}, upload="abc")
-    described = node(seed, message="INSERT 3", main_job=None)
+    response = {"_message": "INSERT 3", "code": "INSERT", "rows_affected": 3}
+    described = node(seed, message="INSERT 3", adapter_response=response, main_job=None)
     made = plan(recording(described, events={seed: [relation("TABLE", ("p", "shop", "codes")), drop, load]}))
 
     steps = made.nodes[seed].steps
@@ -346,7 +347,7 @@ def test_a_seed_loads_its_kept_bytes_and_says_what_dbt_says() -> None:
     assert isinstance(steps[2], JobOperation)
     assert (steps[2].upload, steps[2].upload_digest) == ("plan/uploads/abc", "abc")
     assert made.uploads == {"abc": Path("up/abc")}
-    assert made.nodes[seed].message == "INSERT 3"
+    assert (made.nodes[seed].message, made.nodes[seed].response) == ("INSERT 3", response)
 
 
 def test_a_missing_dataset_is_created_by_each_node_that_writes_there_but_once() -> None:

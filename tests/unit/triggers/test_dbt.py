@@ -346,6 +346,7 @@ async def test_a_seed_is_loaded_with_its_bytes(bench: Bench) -> None:
         resource_type="seed",
         compiled_code=None,
         message="INSERT 3",
+        response={"_message": "INSERT 3", "code": "INSERT", "rows_affected": 3},
     )
     address = await bench.plan(seed)
     bench.google.objects.write(
