@@ -53,6 +53,11 @@ def is_source(unique_id: str) -> bool:
     return unique_id.startswith("source.")
 
 
+def is_test(unique_id: str) -> bool:
+    """Return whether dbt calls it a test, or a unit test."""
+    return unique_id.startswith(("test.", "unit_test."))
+
+
 def is_held_back(unique_id: str) -> bool:
     """Return whether tests hold the node back; ``dbt build`` lets functions pass."""
     return not unique_id.startswith("function.")

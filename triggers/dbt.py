@@ -14,6 +14,7 @@ from airflow.triggers.base import TriggerEvent
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.links import LINK_XCOM_KEY
 from cosmos_async.outcome import dump_outcome
+from cosmos_async.ownership import is_test
 from cosmos_async.plan import Index, Level, NodePlan
 from cosmos_async.store import outcome_object
 from cosmos_async.triggers.base import EndingTrigger
@@ -278,8 +279,11 @@ def _xcoms(result: Result) -> dict[str, Any]:
     if not facts:
         return {}
     values: dict[str, Any] = {JOBS_XCOM: facts}
-    # The last job of a single node is its main one; of many tests none stands for all.
-    if len(result.outcomes) == 1:
-        last = facts[-1]
+    # The last job of a node is its main one, whatever tests it has; of many tests alone none stands for all.
+    nodes = [outcome.unique_id for outcome in result.outcomes if not is_test(outcome.unique_id)]
+    shown = nodes or [outcome.unique_id for outcome in result.outcomes]
+    jobs = [job for job in facts if job["unique_id"] == shown[0]]
+    if len(shown) == 1 and jobs:
+        last = jobs[-1]
         values[LINK_XCOM_KEY] = JobRef(last["project"], last["job_id"], last["location"] or None).console
     return values
