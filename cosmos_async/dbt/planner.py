@@ -181,6 +181,8 @@ def _prelude(recording: Json, schemas: Mapping[str, tuple[Step, ...]]) -> tuple[
             steps.extend(
                 prelude_step(event, f"on_run_start:{position}.{number}")
                 for number, event in enumerate(recording["events"].get(hook["unique_id"], []))
+                # Which datasets there are is asked when a run begins, by dbt itself as by hooks: that is now.
+                if event["event"] != "dataset"
             )
         except NotStatic as error:
             raise PlanError(

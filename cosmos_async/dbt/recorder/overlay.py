@@ -50,6 +50,7 @@ class Overlay:
         self.default_project = default_project
         self.late = late
         self.built: dict[sql.Path, str] = {}  #: the nodes of this run and what they build
+        self.created_datasets: set[sql.Path] = set()  #: those that this run makes
         self._changes: dict[sql.Path, Change] = {}
         self._written: dict[sql.Path, str] = {}
         self._lock = threading.RLock()
@@ -99,6 +100,9 @@ class Overlay:
             what = sql.effect(statement)
             path = self.full(what.path)
             if what.kind == "SCHEMA":
+                if what.verb == "create":
+                    two = len(what.path) == 2
+                    self.created_datasets.add(what.path if two else (self.default_project, *what.path))
                 continue
             if what.verb == "create" and not what.temporary:
                 if what.if_not_exists and exists(path):
@@ -192,6 +196,9 @@ class Overlay:
             }
         if not dataset or any("region-" in part.lower() for part in dataset):
             return bool(changed)
+        # A name alone is a dataset's, or a project's: its view speaks of every dataset in it.
+        if len(dataset) == 1 and any(path[0] == dataset[0] for path in changed):
+            return True
         return self.full((*dataset, ""))[:-1] in changed
 
 

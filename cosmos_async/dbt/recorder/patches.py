@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from .adapter import AdapterPatches
+from .datasets import DatasetPatches
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
 from .runners import RunnerPatches
 from .session import Recording
@@ -17,6 +18,7 @@ def install(recording: Recording) -> None:
     """Put everything in place."""
     replace_clients(recording.wire)
     AdapterPatches(recording).install()
+    DatasetPatches(recording).install()
     RunnerPatches(recording).install()
     TaskPatches(recording).install()
 

@@ -239,6 +239,17 @@ def test_once_the_nodes_before_it_are_built_a_node_reads_what_it_likes() -> None
     assert made.why_not_now(rows, reader="model.shop.orders") is not None
 
 
+def test_a_projects_view_of_metadata_speaks_of_all_its_datasets() -> None:
+    """`project.INFORMATION_SCHEMA.SCHEMATA` has the datasets that this run makes; another project's has none."""
+    made = overlay(orders="model.shop.orders")
+
+    why = made.why_not_now("select * from `p`.INFORMATION_SCHEMA.SCHEMATA", reader="model.shop.other")
+
+    assert why is not None
+    assert why.late
+    assert made.why_not_now("select * from `q`.INFORMATION_SCHEMA.SCHEMATA", reader="model.shop.other") is None
+
+
 def test_what_a_node_writes_itself_counts_before_what_others_write() -> None:
     """A query over both can never be asked before the node runs."""
     made = overlay(a="model.shop.a", z="model.shop.z")

@@ -1,0 +1,86 @@
+"""
+A hook that makes a dataset where it is missing, as packages do when a run starts: dbt asks for it, and so may setup.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cosmos_async.plan import JobOperation, Step
+from cosmos_async.testing import FakeGoogle
+from tests.dbt.recording import Recorded, record
+
+pytestmark = pytest.mark.dbt
+
+PROFILE = """
+hooked:
+  target: dev
+  outputs:
+    dev:
+      type: bigquery
+      method: service-account
+      keyfile: "{{ env_var('WRITES_KEY_FILE') }}"
+      project: hooked-project
+      dataset: shop
+      location: US
+      threads: 1
+"""
+CONFIG = """
+name: hooked
+version: "1.0.0"
+profile: hooked
+on-run-start: ["{{ make('elsewhere') }}", "{{ make(target.schema) }}"]
+"""
+MACRO = """
+{% macro make(schema) %}
+  {% if execute and not adapter.check_schema_exists(target.database, schema) %}
+    create schema {{ schema }}
+  {% endif %}
+{% endmacro %}
+"""
+
+
+async def recorded(folder: Path, version: str, *datasets: str) -> Recorded:
+    """Record the project on a warehouse that has *datasets*."""
+    project = folder / "project"
+    for name, text in {
+        "dbt_project.yml": CONFIG,
+        "profiles.yml": PROFILE,
+        "macros/make.sql": MACRO,
+        "models/one.sql": "select 1 as id",
+    }.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    async with FakeGoogle(project_id="hooked-project") as google:
+        for dataset in datasets:
+            google.add_dataset("hooked-project", dataset)
+        return await record(google, version, folder, project=project)
+
+
+def sql(steps: tuple[Step, ...]) -> list[str]:
+    """Return the statements of the operations, without dbt's comment."""
+    return [
+        step.configuration["query"]["query"].partition("*/")[2].strip()
+        for step in steps
+        if isinstance(step, JobOperation)
+    ]
+
+
+@pytest.mark.parametrize("version", ["1.9", "1.11"])
+async def test_a_hook_may_ask_whether_a_dataset_is_there(tmp_path: Path, version: str) -> None:
+    """The one that is missing is made; the run's own is made by dbt before its hooks, so the hook finds it."""
+    found = await recorded(tmp_path, version)
+
+    assert sql(found.plan.prelude) == [
+        "create schema if not exists `hooked-project`.`shop`",
+        "create schema elsewhere",
+    ]
+
+
+async def test_a_hook_leaves_a_dataset_that_is_there_alone(tmp_path: Path) -> None:
+    """Nothing is planned for it."""
+    found = await recorded(tmp_path, "1.11", "elsewhere", "shop")
+
+    assert found.plan.prelude == ()
