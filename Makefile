@@ -11,7 +11,7 @@ CLEAN_ENV := env -u PYTHONPATH -u DBT_PROFILES_DIR -u DBT_PROJECT_DIR -u BIGQUER
 	AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-dbt test-acceptance bench check format dist clean
+.PHONY: help demo test test-unit test-dbt test-acceptance bench chaos check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,11 @@ test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real 
 
 bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready  ## how long planning takes beside `dbt compile`; ARGS="--rounds 9"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.planning $(ARGS)
+
+SEEDS ?= 10
+NODES ?= 300
+chaos: $(VENVS)/chaos/.ready  ## break a real Airflow on PostgreSQL on purpose; SEEDS=1 NODES=40 is a short one
+	@$(CLEAN_ENV) $(VENVS)/chaos/bin/python -m tests.chaos --seeds $(SEEDS) --nodes $(NODES) $(ARGS)
 
 check: $(VENVS)/airflow-3.3/.ready  ## lint, format and types, changing nothing
 	@$(VENVS)/airflow-3.3/bin/ruff check .
@@ -60,6 +65,12 @@ $(VENVS)/airflow-%/.ready: tests/env/airflow-%.txt setup.cfg | $(UV)
 	@echo "Setting up Airflow $* ..."
 	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/airflow-$*
 	@$(UV) pip install -q --python $(VENVS)/airflow-$*/bin/python -r $< -e .
+	@touch $@
+
+$(VENVS)/chaos/.ready: tests/env/chaos.txt setup.cfg | $(UV)
+	@echo "Setting up Airflow on PostgreSQL ..."
+	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/chaos
+	@$(UV) pip install -q --python $(VENVS)/chaos/bin/python -r $< -e .
 	@touch $@
 
 $(VENVS)/dbt-%/.ready: tests/env/dbt-%.txt | $(UV)

@@ -108,6 +108,11 @@ class Processes:
         """Send one process a signal, such as SIGKILL or SIGSTOP."""
         self._ask({"signal": name, "number": number})
 
+    @property
+    def exited(self) -> frozenset[str]:
+        """The processes that have ended by themselves, or by somebody else's signal."""
+        return frozenset(name for name in self._exits if name in self.pids)
+
     def check(self) -> None:
         """
         Make sure that everything which was started still runs.

@@ -50,6 +50,10 @@ class Rest:
         """Change what is at *path* below ``/api/v2``."""
         return self._authorized("PATCH", path, body)
 
+    def delete(self, path: str) -> None:
+        """Delete what is at *path* below ``/api/v2``."""
+        self._authorized("DELETE", path, None)
+
     def _authorized(self, method: str, path: str, body: Any) -> Any:
         if self._token is None:
             self._token = self._call("POST", "/auth/token", self._login, None)["access_token"]

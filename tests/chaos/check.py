@@ -1,0 +1,218 @@
+"""
+What must hold after every seed, whatever happened: what Airflow says, what BigQuery did and what is stored agree.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from cosmos_async.names import TaskKey, attempt_id
+from cosmos_async.plan import JobOperation
+from cosmos_async.triggers.retry import JOBS
+from cosmos_async.triggers.steps import id_of
+from tests.chaos.monkey import DAG_ID, Story
+from tests.chaos.plans import Node, plan_of
+from tests.chaos.world import Takeover
+
+#: How long after a click a job may go on at most, seconds.
+PATIENCE = 30.0
+#: A triggerer answers its triggers' first question some seconds late: until then Airflow builds an API server in it.
+WARM = 20.0
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Verdict:
+    """What came of a seed; everything but the measurements must be empty."""
+
+    seed: int
+    nodes: int
+    seconds: float = 0.0
+    tries: int = 0
+    jobs: int = 0
+    requests: int = 0
+    clicks: int = 0
+    deaths: int = 0
+    duplicates: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    lost_outcomes: list[str] = field(default_factory=list)
+    disagreements: list[str] = field(default_factory=list)
+    cancels: list[float] = field(default_factory=list)  #: seconds from a click to its cancel
+    resumptions: list[float] = field(default_factory=list)  #: seconds from Airflow's takeover to ours
+    cold_resumptions: list[float] = field(
+        default_factory=list
+    )  #: the same of a triggerer that has just started
+    adopted: int = 0  #: jobs that were met again
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.duplicates or self.orphans or self.lost_outcomes or self.disagreements)
+
+    @property
+    def cancel_median(self) -> float | None:
+        """The median time from click to cancel."""
+        return statistics.median(self.cancels) if self.cancels else None
+
+
+class Ids:
+    """Which job belongs to which statement of which task's which try."""
+
+    def __init__(self, run_id: str, nodes: list[Node]) -> None:
+        self._run_id = run_id
+        self._plans = {node.name: plan_of(node) for node in nodes}
+
+    def positions(self, name: str) -> list[int]:
+        """Return the positions of a node's own statements."""
+        return [
+            position
+            for position, step in enumerate(self._plans[name].steps)
+            if isinstance(step, JobOperation) and step.shared is None
+        ]
+
+    def of(self, name: str, try_number: int, position: int) -> list[str]:
+        """Return the ids under which one statement may be submitted at one try."""
+        key = TaskKey(DAG_ID, self._run_id, name, -1, try_number)
+        first = id_of(key, self._plans[name], position)
+        return [attempt_id(first, attempt) for attempt in range(1, JOBS.attempts + 1)]
+
+    def of_try(self, name: str, try_number: int) -> list[str]:
+        """Return the ids of all statements of a try."""
+        if name not in self._plans:
+            return []
+        return [each for position in self.positions(name) for each in self.of(name, try_number, position)]
+
+
+def check(
+    verdict: Verdict,
+    *,
+    nodes: list[Node],
+    ids: Ids,
+    tasks: dict[str, Json],
+    report: Json,
+    outcomes: dict[str, Json],
+    story: Story,
+    takeovers: list[Takeover],
+) -> Verdict:
+    """
+    Compare what Airflow, BigQuery and the store say, and note what does not fit.
+
+    Args:
+        verdict: What to note it in.
+        nodes: The project.
+        ids: Which job belongs to what.
+        tasks: The task instances at the end.
+        report: The stand-in's jobs and requests, those of this run only.
+        outcomes: The store's outcomes by unique id.
+        story: What the monkey did.
+        takeovers: When Airflow gave a trigger to another triggerer.
+    """
+    jobs = {job["id"]: job for job in report["jobs"]}
+    verdict.jobs, verdict.requests = len(jobs), len(report["requests"])
+    verdict.clicks, verdict.deaths = len(story.clicks), len(story.deaths)
+    known: set[str] = set()
+    stopped = {(click.task_id, click.try_number) for click in story.clicks}
+    for node in nodes:
+        last = tasks[node.name]["try_number"]
+        verdict.tries += last
+        # One beyond the last: a try that Airflow does not know of would be a duplicate.
+        for number in range(1, last + 2):
+            ended_well = number == last and tasks[node.name]["state"] == "success"
+            for position in ids.positions(node.name):
+                made = [jobs[each] for each in ids.of(node.name, number, position) if each in jobs]
+                known.update(job["id"] for job in made)
+                well = [job for job in made if job["state"] == "DONE" and job["error"] is None]
+                what = f"{node.name} statement {position} try {number}"
+                if len(well) > 1 or (number > last and made):
+                    verdict.duplicates.append(f"{what}: {[job['id'] for job in made]}")
+                if ended_well and len(well) != 1:
+                    verdict.disagreements.append(f"{what}: the task succeeded, its jobs: {made}")
+        _judge_state(verdict, node, tasks[node.name], stopped)
+        _judge_outcome(verdict, node, tasks[node.name], outcomes)
+    _judge_text(verdict, jobs, known, tasks)
+    _judge_clicks(verdict, story, jobs, report)
+    _judge_takeovers(verdict, takeovers, ids, report)
+    for job in jobs.values():
+        if job["state"] != "DONE":
+            verdict.orphans.append(f"{job['id']} is still {job['state']}")
+    verdict.adopted = sum(
+        1 for made in report["requests"] if made["operation"] == "jobs.insert" and made["status"] == 409
+    )
+    return verdict
+
+
+def _judge_state(verdict: Verdict, node: Node, task: Json, stopped: set[tuple[str, int]]) -> None:
+    state = task["state"]
+    if state == "failed" and (node.name, task["try_number"]) not in stopped:
+        verdict.disagreements.append(
+            f"{node.name} failed at try {task['try_number']}, and nobody wanted that"
+        )
+    if state not in ("success", "failed", "upstream_failed"):
+        verdict.disagreements.append(f"{node.name} is {state} at the end")
+
+
+def _judge_outcome(verdict: Verdict, node: Node, task: Json, outcomes: dict[str, Json]) -> None:
+    if task["state"] != "success":
+        return
+    outcome = outcomes.get(node.unique_id)
+    if outcome is None:
+        verdict.lost_outcomes.append(node.name)
+    elif outcome["try_number"] != task["try_number"] or outcome["status"] not in ("success", "pass"):
+        verdict.disagreements.append(
+            f"{node.name} succeeded at try {task['try_number']}, its outcome: {outcome['status']} at try "
+            f"{outcome['try_number']}"
+        )
+
+
+def _judge_text(verdict: Verdict, jobs: dict[str, Json], known: set[str], tasks: dict[str, Json]) -> None:
+    """Whatever its id: no statement ran more often than its task was tried, and hooks once per plan."""
+    often: dict[str, int] = defaultdict(int)
+    for job in jobs.values():
+        mark = re.search(r"/\* (node:\w+ step:\d+|hook) \*/", job["sql"])
+        if mark and job["error"] is None:
+            often[mark.group(1)] += 1
+        if mark and mark.group(1) != "hook" and job["id"] not in known:
+            verdict.duplicates.append(f"{job['id']} belongs to no try that Airflow knows")
+    for mark, count in often.items():
+        task = "plan" if mark == "hook" else mark.split()[0].partition(":")[2]
+        if count > tasks[task]["try_number"]:
+            verdict.duplicates.append(f"{mark} ran {count} times in {tasks[task]['try_number']} tries")
+
+
+def _judge_clicks(verdict: Verdict, story: Story, jobs: dict[str, Json], report: Json) -> None:
+    cancels: dict[str, list[float]] = defaultdict(list)
+    for made in report["requests"]:
+        if made["operation"] == "jobs.cancel":
+            cancels[made["id"]].append(made["at"])
+    for click in story.clicks:
+        if click.job_id is None:
+            continue
+        job = jobs[click.job_id]
+        after = [at - click.at for at in cancels[click.job_id] if at >= click.at]
+        if after and click.watched:
+            verdict.cancels.append(min(after))
+        lasted = (job["ended"] or float("inf")) - click.at
+        if lasted > PATIENCE:
+            verdict.orphans.append(
+                f"{job['id']} went on for {lasted:.0f} s after {click.kind}"
+                f"{'' if click.watched else ', while no triggerer had it'}"
+            )
+
+
+def _judge_takeovers(verdict: Verdict, takeovers: list[Takeover], ids: Ids, report: Json) -> None:
+    inserts: dict[str, list[float]] = defaultdict(list)
+    for made in report["requests"]:
+        if made["operation"] == "jobs.insert":
+            inserts[made["id"]].append(made["at"])
+    for one in takeovers:
+        mine = [
+            at for each in ids.of_try(one.task_id, one.try_number) for at in inserts[each] if at > one.after
+        ]
+        if mine:
+            seconds = max(0.0, min(mine) - one.before)
+            (verdict.resumptions if one.age > WARM else verdict.cold_resumptions).append(seconds)

@@ -1,0 +1,179 @@
+"""
+Every way in which a task can end or be interrupted, one after the other, on a real Airflow.
+
+What ends a task ends its BigQuery job within seconds; what only interrupts it leaves the job alone, and it is adopted.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cosmos_async.names import TaskKey
+from cosmos_async.triggers.steps import id_of
+from tests.airflow.processes import TimedOut
+from tests.chaos.plans import Node, plan_of, slow_node
+from tests.chaos.world import TRIGGERERS, World
+
+SLOW, LASTING = slow_node(), Node("lasting", "table", (), (40,))
+WITHIN = 20.0  # seconds from the end of a task to that of its job; usually it is two
+
+
+@dataclass
+class Ending:
+    """What came of one way."""
+
+    name: str
+    well: bool
+    text: str
+    seconds: float | None = (
+        None  #: from the click to the job's cancel, or from the interruption to the task's end
+    )
+
+
+def job_id(dag_id: str, run_id: str, node: Node, try_number: int = 1) -> str:
+    """Return the id of a node's own job."""
+    return id_of(TaskKey(dag_id, run_id, node.name, -1, try_number), plan_of(node), 2)
+
+
+class Play:
+    """One run of a small DAG, at the moment when both of its jobs run."""
+
+    def __init__(self, world: World, dag_id: str, run_id: str) -> None:
+        self.world, self.dag_id, self.run_id = world, dag_id, run_id
+        self.slow, self.lasting = (job_id(dag_id, run_id, node) for node in (SLOW, LASTING))
+        world.wait("the run is accepted", lambda: world.trigger(dag_id, run_id) or True, 60)
+        world.wait("both jobs run", lambda: {self.slow, self.lasting} <= set(world.running()), 120)
+
+    def job(self, one: str) -> dict[str, Any]:
+        """Return what the stand-in knows of a job."""
+        return next(job for job in self.world.report()["jobs"] if job["id"] == one)
+
+    def submitted(self, node: Node) -> list[dict[str, Any]]:
+        """Return all jobs of a node in this run, whatever its try."""
+        known = {job_id(self.dag_id, self.run_id, node, number) for number in range(1, 9)}
+        return [job for job in self.world.report()["jobs"] if job["id"] in known]
+
+    def state(self, node: Node) -> str | None:
+        """Return a task's state."""
+        return self.world.tasks(self.dag_id, self.run_id).get(node.name, {}).get("state")
+
+    def leave(self) -> None:
+        """End what still runs of it."""
+        if self.world.run_state(self.dag_id, self.run_id) in ("running", "queued"):
+            self.world.mark_run(self.dag_id, self.run_id, "failed")
+        self.world.wait("its jobs have ended", lambda: not self.world.running(), 60)
+
+
+def ends(
+    world: World, name: str, dag_id: str, act: Callable[[Play], None], *, patience: float = 0.0
+) -> Ending:
+    """Let a task end by *act*, and see how soon its job does; *patience* is how long Airflow itself takes."""
+    play = Play(world, dag_id, name.replace(" ", "-"))
+    began = time.time()
+    act(play)
+    try:
+        world.wait(f"{name}: the job has ended", lambda: play.slow not in world.running(), WITHIN + patience)
+    except TimedOut as error:
+        play.leave()
+        return Ending(name, False, str(error))
+    job = play.job(play.slow)
+    seconds = job["ended"] - began
+    stopped = job["error"] == "stopped"
+    states = (play.state(SLOW), play.state(LASTING))
+    play.leave()
+    return Ending(
+        name, stopped, f"its job ended ({job['error']}) after {seconds:.1f} s; tasks: {states}", seconds
+    )
+
+
+def goes_on(world: World, name: str, act: Callable[[Play], None]) -> Ending:
+    """Interrupt everything by *act*: the job of forty seconds goes on, is adopted and ends its task well."""
+    play = Play(world, "ending", name.replace(" ", "-"))
+    began = time.time()
+    act(play)
+    try:
+        world.wait(f"{name}: the task has ended", lambda: play.state(LASTING) in ("success", "failed"), 240)
+    except TimedOut as error:
+        play.leave()
+        return Ending(name, False, str(error))
+    seconds = time.time() - began
+    jobs, state = play.submitted(LASTING), play.state(LASTING)
+    still = play.slow in world.running()
+    late = seconds - (jobs[0]["ended"] - began)
+    play.leave()
+    well = state == "success" and len(jobs) == 1 and jobs[0]["error"] is None and still
+    return Ending(
+        name,
+        well,
+        f"{state} with {len(jobs)} job, known {late:.1f} s after its end; the other still runs: {still}",
+        late,
+    )
+
+
+def play_endings(world: World) -> list[Ending]:
+    """Play all of them."""
+
+    def both(number: int, *, tree: bool = False, down: float = 3.0) -> Callable[[Play], None]:
+        def act(play: Play) -> None:
+            world.down.update(TRIGGERERS)
+            for name in TRIGGERERS:
+                world.signal(name, number, tree=tree)
+            time.sleep(down)
+            world.down.difference_update(TRIGGERERS)
+
+        return act
+
+    def freeze(play: Play) -> None:
+        holder = world.tasks(play.dag_id, play.run_id)[LASTING.name]["triggerer_id"]
+        for name in TRIGGERERS:
+            world.signal(name, signal.SIGSTOP, tree=True)
+            time.sleep(38)
+            world.signal(name, signal.SIGCONT, tree=True)
+            if world.tasks(play.dag_id, play.run_id)[LASTING.name]["triggerer_id"] != holder:
+                return
+
+    def no_database(play: Play) -> None:
+        world.postgres.stop()
+        time.sleep(45)
+        world.postgres.start()
+
+    def no_api_server(play: Play) -> None:
+        world.down.add("api-server")
+        world.signal("api-server", signal.SIGTERM, tree=True)
+        time.sleep(25)
+        world.down.discard("api-server")
+
+    found: list[Ending] = []
+
+    def note(ending: Ending) -> None:
+        found.append(ending)
+        world.say(f"chaos: {'ok' if ending.well else 'BAD'}  {ending.name}: {ending.text}")
+
+    def marking(state: str) -> Callable[[Play], None]:
+        return lambda play: world.mark(play.dag_id, play.run_id, SLOW.name, state)
+
+    note(ends(world, "marked failed", "ending", marking("failed")))
+    note(ends(world, "marked success", "ending", marking("success")))
+    note(ends(world, "cleared", "ending", lambda play: world.clear(play.dag_id, play.run_id, [SLOW.name])))
+    note(
+        ends(
+            world,
+            "run marked failed",
+            "ending",
+            lambda play: world.mark_run(play.dag_id, play.run_id, "failed"),
+        )
+    )
+    note(ends(world, "run deleted", "ending", lambda play: world.delete_run(play.dag_id, play.run_id)))
+    note(ends(world, "dagrun_timeout", "ending_dagrun_timeout", lambda play: None, patience=40))
+    note(ends(world, "execution_timeout", "ending_execution_timeout", lambda play: None, patience=40))
+    note(goes_on(world, "SIGTERM of both triggerers", both(signal.SIGTERM)))
+    note(goes_on(world, "SIGKILL of both triggerers", both(signal.SIGKILL)))
+    note(goes_on(world, "SIGKILL of both machines", both(signal.SIGKILL, tree=True)))
+    note(goes_on(world, "a frozen triggerer and a takeover", freeze))
+    note(goes_on(world, "no database for 45 s", no_database))
+    note(goes_on(world, "no api-server for 25 s", no_api_server))
+    return found

@@ -1,0 +1,63 @@
+"""
+Setup without dbt: the plan is made up, and written exactly as setup writes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from datetime import datetime, timezone
+from typing import Any
+
+from cosmos_async import settings
+from cosmos_async.dbt.planner import Plan
+from cosmos_async.operators import SetupAsyncOperator
+from cosmos_async.operators.setup import stored
+from cosmos_async.plan import RunInfo
+from cosmos_async.store import ADDRESS_KEY
+from cosmos_async.triggers.storage import upload_plan
+from tests.chaos.plans import Node, plan_of, prelude
+
+
+class MadeUpSetup(SetupAsyncOperator):
+    """
+    Upload the plan of *nodes*.
+
+    Args:
+        nodes: What is in the project.
+        kwargs: Those of the real one.
+    """
+
+    def __init__(self, *, nodes: list[Node], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.nodes = nodes
+
+    def execute(self, context: Any) -> None:
+        """Plan and upload, and leave the address."""
+        instance = context["ti"]
+        folder = self.run_folder(context)
+        run = RunInfo(
+            dag_id=instance.dag_id,
+            run_id=instance.run_id,
+            created_at=datetime.now(timezone.utc).isoformat(),
+            host=socket.gethostname(),
+            project_name="chaos",
+            target_name="prod",
+            invocation_id=f"{instance.run_id}-{instance.try_number}",
+            dbt_version="1.11.16",
+            adapter_version="1.12.1",
+            package_version="0",
+        )
+        plans = {node.unique_id: plan_of(node) for node in self.nodes}
+        plan = Plan(run=run, nodes=plans, owners={}, prelude=prelude(), uploads={})
+        objects, index = stored(plan)
+        address = asyncio.run(
+            upload_plan(
+                folder,
+                objects=objects,
+                index=index,
+                identity=self.identity,
+                conn_id=settings.remote_target_path_conn_id(),
+            )
+        )
+        instance.xcom_push(key=ADDRESS_KEY, value=address.to_json())
