@@ -253,8 +253,10 @@ def _refusals(theirs: Build, ours: Build) -> list[str]:
     begins = next(
         (at for at, line in enumerate(lines) if "Encountered an error" in line or "Error" in line), 0
     )
+    # Where dbt itself is surprised, its message is followed by the way to it.
+    ends = next((at for at, line in enumerate(lines) if line.startswith("Traceback ")), len(lines))
     ours_told = " ".join(ours.names.text(ours.refusal).split())
-    said = [line for line in lines[begins + 1 :] if line]
+    said = [line for line in lines[begins + 1 : ends] if line]
     return [f"our error does not say: {line}" for line in said if " ".join(line.split()) not in ours_told]
 
 

@@ -66,6 +66,7 @@ class Options:
     full_refresh: bool = False
     select: str | None = None
     exclude: str | None = None
+    selector: str | None = None
     flags: tuple[str, ...] = ()  #: after `dbt build`
     env: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1  #: one node after the other, so that hooks of two nodes never meet
@@ -202,7 +203,11 @@ def build_by_dbt(side: Side, options: Options) -> Build:
     results = target / "run_results.json"
     results.unlink(missing_ok=True)
     words = ["build", "--threads", str(options.threads), *options.flags]
-    for option, value in (("--select", options.select), ("--exclude", options.exclude)):
+    for option, value in (
+        ("--select", options.select),
+        ("--exclude", options.exclude),
+        ("--selector", options.selector),
+    ):
         words += [option, *value.split()] if value else []
     words += ["--vars", json.dumps(dict(options.vars))] if options.vars else []
     words += ["--full-refresh"] if options.full_refresh else []

@@ -14,7 +14,10 @@ What is run is the same code in a process of its own; what was imported before k
 from __future__ import annotations
 
 import array
+import atexit
 import functools
+import importlib
+import io
 import json
 import os
 import runpy
@@ -33,7 +36,7 @@ _FILES = 3  # standard input, output and error
 _LONGEST = 1 << 20  # bytes of one message
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def forked_dbt(dbt: Path) -> Path:
     """
     Start a server for the environment of the script *dbt*, and return a script that behaves as *dbt* does.
@@ -90,10 +93,8 @@ def ask(address: str, real: str, arguments: list[str]) -> int:
 
 def serve(address: str) -> None:
     """Import dbt, say so, and fork for each request until standard input ends."""
-    import dbt.adapters.bigquery
-    import dbt.cli.main
-    import dbt.task.build
-    import google.cloud.bigquery  # noqa: F401
+    for name in ("dbt.adapters.bigquery", "dbt.cli.main", "dbt.task.build", "google.cloud.bigquery"):
+        importlib.import_module(name)
 
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
@@ -151,8 +152,10 @@ def _run(told: dict[str, Any]) -> None:
         sys.argv = list(arguments)
         script = os.path.abspath(arguments[0])
         sys.path.insert(0, script if os.path.isdir(script) else os.path.dirname(script))
-        sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")
-        sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")
+        sys.stdout, sys.stderr = (
+            io.TextIOWrapper(io.FileIO(number, "w", closefd=False), encoding="utf-8", line_buffering=True)
+            for number in (1, 2)
+        )
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
         runpy.run_path(arguments[0], run_name="__main__")
         code = 0
@@ -164,6 +167,7 @@ def _run(told: dict[str, Any]) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)

@@ -224,6 +224,7 @@ class Run:
             full_refresh=options.full_refresh,
             select=options.select,
             exclude=options.exclude,
+            selector=options.selector,
             threads=options.threads,
             dbt_cmd_flags=list(options.flags) or None,
         )

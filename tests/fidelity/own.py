@@ -1,0 +1,113 @@
+"""
+Our own projects, built by real dbt and by us: `python -m tests.fidelity.own [--only NAME ...] [--json FILE]`.
+
+`cases` has a node for each way in which dbt writes, `kitchen` the common ones together with their tests, `wrong` the
+mistakes people make. Then come projects that dbt refuses altogether.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fidelity.driver import Bench, Options
+from tests.fidelity.rows import Row
+from tests.warehouse.child import ROOT
+
+PROJECTS = ROOT / "tests" / "projects"
+
+FIVE_STATES = (
+    Options("empty"),
+    Options("existing"),
+    Options("changed data", vars={"day": 2}),
+    Options("changed model", vars={"day": 2, "model": 2}),
+    Options("full refresh", vars={"day": 2, "model": 2}, full_refresh=True),
+)
+TWO_DAYS = (Options("empty"), Options("changed data", vars={"day": 2}))
+ONCE = (Options("refused"),)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A project and how often it is built."""
+
+    name: str
+    project: str  #: its folder below tests/projects
+    steps: tuple[Options, ...]
+    errors: tuple[str, ...] = ()  #: nodes that are meant to fail
+    files: tuple[tuple[str, str], ...] = ()  #: what is put into the copy first
+
+
+WRONG = (
+    "wrong_column", "wrong_view", "wrong_words", "wrong_jinja", "wrong_contract", "wrong_source", "wrong_before",
+    "wrong_after", "wrong_growth", "wrong_strategy", "wrong_types", "wrong_key", "wrong_time", "wrong_test",
+    "wrong_test_column",
+)  # fmt: skip
+
+CASES = (
+    Case("cases", "cases", FIVE_STATES),
+    Case("kitchen", "kitchen", TWO_DAYS),
+    Case("wrong", "wrong", TWO_DAYS, errors=WRONG),
+    Case(
+        "a source nobody declared",
+        "wrong",
+        ONCE,
+        files=(("models/lost.sql", "select * from {{ source('nobody', 'said') }}"),),
+    ),
+    Case(
+        "a model nobody wrote",
+        "wrong",
+        ONCE,
+        files=(("models/lost.sql", "select * from {{ ref('nothing') }}"),),
+    ),
+    Case(
+        "a circle",
+        "wrong",
+        ONCE,
+        files=(
+            ("models/one.sql", "select * from {{ ref('other') }}"),
+            ("models/other.sql", "select * from {{ ref('one') }}"),
+        ),
+    ),
+    Case("a macro nobody wrote", "wrong", ONCE, files=(("models/lost.sql", "select {{ no_such_macro() }}"),)),
+    Case("no YAML", "wrong", ONCE, files=(("models/more.yml", "models: [\n"),)),
+    Case(
+        "a snapshot without a key",
+        "wrong",
+        ONCE,
+        files=(
+            (
+                "snapshots/more.yml",
+                "snapshots:\n  - name: keyless\n    relation: ref('right')\n    config: {strategy: check, check_cols: all}\n",
+            ),
+        ),
+    ),
+    Case("an unknown selector", "wrong", (Options("refused", selector="nobody_knows_it"),)),
+    Case("an unknown way to build", "wrong", (Options("refused", vars={"day": 3}, select="wrong_kind"),)),
+)
+
+
+def compare_own(bench: Bench, folder: Path, only: Sequence[str] = ()) -> Iterator[Row]:
+    """
+    Yield the comparison of each step of each case.
+
+    Args:
+        bench: Where to build.
+        folder: Not needed here.
+        only: Names of the cases, all where empty.
+    """
+    for case in CASES:
+        if only and case.name not in only:
+            continue
+        pair = bench.pair(case.name, PROJECTS / case.project)
+        for name, text in case.files:
+            (pair.project / name).write_text(text)
+        for step in case.steps:
+            yield bench.step(pair, step, errors=case.errors)
+
+
+if __name__ == "__main__":
+    from tests.fidelity.alone import main
+
+    main(compare_own, __doc__)

@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+select id, {{ function('doubled') }}(id) as twice from {{ ref('numbers') }}

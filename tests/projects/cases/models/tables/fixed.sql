@@ -1,0 +1,2 @@
+{{ config(materialized='once') }}
+select id, name from {{ ref('numbers') }}

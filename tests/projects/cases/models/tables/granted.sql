@@ -1,0 +1,3 @@
+{% set readers = ['user:one@example.com', 'user:two@example.com'] %}
+{{ config(materialized='table', grants={'roles/bigquery.dataViewer': readers if var('day') | int == 1 else readers[:1]}) }}
+select id from {{ ref('numbers') }}

@@ -1,0 +1,2 @@
+{{ config(materialized='copy') }}
+select * from {{ ref('plain_table') }}

@@ -1,0 +1,2 @@
+{{ config(materialized='view' if var('model') | int == 1 else 'table') }}
+select id, name from {{ ref('numbers') }}

@@ -1,0 +1,1 @@
+select id, {{ var('day') }} as day from {{ ref('good') }}

@@ -1,0 +1,2 @@
+{{ config(materialized='view') }}
+select id, from_nowhere from {{ ref('good') }}

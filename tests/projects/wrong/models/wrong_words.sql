@@ -1,0 +1,1 @@
+selec id from {{ ref('good') }}
