@@ -32,6 +32,10 @@ class ObjectMissing(StoreError):
     """There is no such object in the folder."""
 
 
+class ObjectThere(StoreError):
+    """There is such an object already."""
+
+
 class Folder(Protocol):
     """One run's folder; names are relative to it and use ``/``."""
 
@@ -41,8 +45,8 @@ class Folder(Protocol):
         """Return an object; raises :class:`ObjectMissing`."""
         ...
 
-    async def write(self, name: str, data: bytes) -> None:
-        """Write an object, whole or not at all."""
+    async def write(self, name: str, data: bytes, *, only_new: bool = False) -> None:
+        """Write an object, whole or not at all; with *only_new*, raise :class:`ObjectThere` if there is one."""
         ...
 
     async def names(self, prefix: str = "") -> list[str]:
@@ -104,8 +108,10 @@ class GcsFolder:
                 raise ObjectMissing(f"gs://{self.bucket}/{key} does not exist.") from error
             raise self._explained(error) from error
 
-    async def write(self, name: str, data: bytes) -> None:
+    async def write(self, name: str, data: bytes, *, only_new: bool = False) -> None:
         client, key = self._client(), self._key(name)
+        # https://cloud.google.com/storage/docs/request-preconditions: 0 means that there is no such object.
+        parameters = {"ifGenerationMatch": "0"} if only_new else {}
 
         async def send() -> None:
             # The type is given so that nobody looks into the machine's table of file types; one request per object.
@@ -114,6 +120,7 @@ class GcsFolder:
                 key,
                 data,
                 content_type="application/octet-stream",
+                parameters=parameters,
                 force_resumable_upload=False,
                 timeout=TIMEOUT,
             )
@@ -121,6 +128,8 @@ class GcsFolder:
         try:
             await self._call(f"writing gs://{self.bucket}/{key}", send)
         except ApiError as error:
+            if only_new and error.status == 412:
+                raise ObjectThere(f"gs://{self.bucket}/{key} exists.") from error
             raise self._explained(error) from error
 
     async def names(self, prefix: str = "") -> list[str]:
@@ -224,10 +233,10 @@ class LocalFolder:
         except OSError as error:
             raise StoreError(f"{self._root / name} cannot be read: {error.strerror}.") from error
 
-    async def write(self, name: str, data: bytes) -> None:
-        await asyncio.to_thread(self._write, name, data)
+    async def write(self, name: str, data: bytes, *, only_new: bool = False) -> None:
+        await asyncio.to_thread(self._write, name, data, only_new=only_new)
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write(self, name: str, data: bytes, *, only_new: bool = False) -> None:
         target = self._root / _inside(name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -236,7 +245,14 @@ class LocalFolder:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
                 os.chmod(temporary, 0o640)
-                os.replace(temporary, target)
+                if only_new:
+                    os.link(temporary, target)
+                    os.unlink(temporary)
+                else:
+                    os.replace(temporary, target)
+            except FileExistsError as error:
+                os.unlink(temporary)
+                raise ObjectThere(f"{target} exists.") from error
             except BaseException:
                 with suppress(FileNotFoundError):
                     os.unlink(temporary)

@@ -17,7 +17,7 @@ from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan import Index, NodePlan, load_index, load_node
 from cosmos_async.store import PlanAddress, index_object, node_object, outcome_object
 from cosmos_async.triggers.credentials import Identity
-from cosmos_async.triggers.folders import Folder, LocalFolder, ObjectMissing, folder_of
+from cosmos_async.triggers.folders import Folder, LocalFolder, ObjectMissing, ObjectThere, folder_of
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.session import shared_session
 from cosmos_async.triggers.threads import parse
@@ -25,6 +25,7 @@ from cosmos_async.triggers.threads import parse
 __all__ = [
     "ObjectMissing",
     "delete_folder",
+    "leave_outcome",
     "open_folder",
     "read_index",
     "read_index_bytes",
@@ -125,8 +126,24 @@ async def read_outcomes(address: PlanAddress, *, identity: Identity) -> dict[str
 
 async def write_outcomes(address: PlanAddress, outcomes: Iterable[Outcome], *, identity: Identity) -> None:
     """Leave outcomes in a run's folder; for workers, through ``asyncio.run``."""
-    objects = {outcome_object(outcome.unique_id): dump_outcome(outcome) for outcome in outcomes}
-    await write_objects(address, objects, identity=identity)
+    who = store_identity(address, identity)
+    async with open_folder(address.folder, identity=who, written_by=address.host) as place:
+        await gather_bounded(leave_outcome(place, outcome) for outcome in outcomes)
+
+
+async def leave_outcome(folder: Folder, outcome: Outcome) -> None:
+    """
+    Write an outcome, unless that of a later try is there.
+
+    A triggerer that was frozen while its task was cleared wakes up, finds its job cancelled and has an outcome to tell; by
+    then the new try's may be written.
+    """
+    name, data = outcome_object(outcome.unique_id), dump_outcome(outcome)
+    try:
+        await folder.write(name, data, only_new=True)
+    except ObjectThere:
+        if load_outcome(await folder.read(name)).try_number <= outcome.try_number:
+            await folder.write(name, data)
 
 
 async def delete_folder(address: PlanAddress, *, identity: Identity) -> int:

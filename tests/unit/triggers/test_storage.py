@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,28 @@ async def test_outcomes_are_collected(bench: Bench, place: str) -> None:
 
     found = await read_outcomes(address, identity=bench.identity)
     assert found == {one.unique_id: one for one in outcomes}
+
+
+async def test_an_outcome_never_replaces_that_of_a_later_try(bench: Bench, place: str) -> None:
+    """A triggerer that was frozen while its task was cleared wakes up with an outcome that is history."""
+    address = await upload_plan(place, objects={}, index=b"{}", identity=bench.identity)
+    second = replace(outcome("model.shop.orders"), try_number=2)
+    for one in (second, outcome("model.shop.orders"), replace(second, message="again")):
+        await write_outcomes(address, [one], identity=bench.identity)
+
+    found = await read_outcomes(address, identity=bench.identity)
+
+    assert (found["model.shop.orders"].try_number, found["model.shop.orders"].message) == (2, "again")
+
+
+async def test_an_outcome_whose_answer_was_lost_is_written_once_more(bench: Bench, clock: FakeClock) -> None:
+    """The second attempt finds the object there; it is its own."""
+    address = await upload_plan(FOLDER, objects={}, index=b"{}", identity=bench.identity)
+    bench.google.lose_reply("objects.insert")
+
+    await write_outcomes(address, [outcome("model.shop.orders")], identity=bench.identity)
+
+    assert list(await read_outcomes(address, identity=bench.identity)) == ["model.shop.orders"]
 
 
 async def test_lists_longer_than_a_page_are_read_to_their_end(bench: Bench) -> None:
