@@ -13,10 +13,8 @@ from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.links import LINK_XCOM_KEY
-from cosmos_async.outcome import dump_outcome
 from cosmos_async.ownership import is_test
 from cosmos_async.plan import Index, Level, NodePlan
-from cosmos_async.store import outcome_object
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_jobs
@@ -25,7 +23,7 @@ from cosmos_async.triggers.folders import folder_of
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.late import Resume, cancel_late_jobs
 from cosmos_async.triggers.session import Session, shared_session
-from cosmos_async.triggers.storage import read_index, read_node, store_identity
+from cosmos_async.triggers.storage import leave_outcome, read_index, read_node, store_identity
 from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts, plan_address
 from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
 from cosmos_async.triggers.works import Result, nodes_of
@@ -228,7 +226,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         end = await execute(plan, run, number=number, total=total)
         outcome = getattr(end, "outcome", None)
         if outcome is not None:
-            await run.folder.write(outcome_object(outcome.unique_id), dump_outcome(outcome))
+            await leave_outcome(run.folder, outcome)
         else:
             reason = getattr(end, "reason", "")
             if getattr(end, "late", False):
