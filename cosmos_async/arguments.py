@@ -59,7 +59,7 @@ REFUSED = {
     "schema": 'Set the dataset in the profile (profile_args={"dataset": ...}).',
     "warn_error": 'Use dbt_cmd_global_flags=["--warn-error"].',
     "no_version_check": 'Use dbt_cmd_global_flags=["--no-version-check"].',
-    "fail_fast": "Set fail_fast=True for the DAG (fail_stop=True before Airflow 3), which stops its tasks.",
+    "fail_fast": "A node that fails skips what depends on it, and the tasks of other branches go on. Leave it out.",
     "dbt_cmd": "Leave it out.",
     "extra_env": "Use env.",
 }

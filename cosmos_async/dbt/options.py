@@ -20,8 +20,8 @@ _SELECTION = (
     "`resource_type:unit_test` and its like are terms, too"
 )
 _FAIL_FAST = (
-    "tasks that are running side by side are Airflow's to stop. Set fail_fast=True for the DAG (fail_stop=True before "
-    "Airflow 3)"
+    "a node that fails skips what depends on it, and the tasks of other branches go on. Leave it out; to stop a run, mark "
+    "it failed, which cancels its BigQuery jobs"
 )
 _REFUSED = {
     # Another value would make dbt write where nobody looks.

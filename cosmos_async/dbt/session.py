@@ -17,6 +17,7 @@ from pathlib import Path
 from cosmos_async import settings
 from cosmos_async.dbt.command import dbt_arguments, dbt_environment
 from cosmos_async.dbt.interpreter import find_dbt_python
+from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished, Processes
 from cosmos_async.dbt.workspace import Workspace, declared_packages, open_workspace
 from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
@@ -41,7 +42,7 @@ class Dbt:
 
     def arguments(self, command: str = "build", extra: Sequence[str] = ()) -> list[str]:
         """Return the invocation's arguments for dbt."""
-        return dbt_arguments(self.invocation, (command,), extra=extra)
+        return anchored(dbt_arguments(self.invocation, (command,), extra=extra), self.workspace.source)
 
     def run(self, arguments: Sequence[str]) -> Finished:
         """Run dbt itself, for real."""

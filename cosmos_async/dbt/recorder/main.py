@@ -121,8 +121,11 @@ def _run(arguments: list[str], manifest: Any) -> None:
         return
     if isinstance(result.exception, DbtUsageException):
         print(f"Error: {result.exception}", flush=True)  # click would have shown it
+    elif not isinstance(result.exception, Exception):
+        raise result.exception  # interrupted
     elif not type(result.exception).__module__.startswith("dbt"):
-        raise result.exception
+        # dbt has shown it, and then where it happened: so many lines that nobody sees the first any more.
+        print(f"Encountered an error:\n{result.exception}", flush=True)
     raise SystemExit(FAILED)
 
 
