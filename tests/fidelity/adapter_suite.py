@@ -1,0 +1,135 @@
+"""
+dbt's own adapter test suite, each project it defines built by real dbt and by us.
+
+`python -m tests.fidelity.adapter_suite [--only NAME ...] [--json FILE]`. The suite's assertions are not used: they look at
+what dbt did, and here that is compared with what we did. Where BigQuery (or its stand-in) does not take a project's SQL,
+both sides fail alike, and the table says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.fidelity.driver import Bench, Options, Pair
+from tests.fidelity.rows import NotCompared, Row
+from tests.warehouse.child import ROOT
+
+PYTHON = ROOT / ".venvs" / "fidelity" / "bin" / "python"
+EXTRACT = Path(__file__).with_name("extract.py")
+USERS = {f"DBT_TEST_USER_{number}": f"user:reader{number}@example.com" for number in (1, 2, 3)}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One build of a project, and what is changed before it."""
+
+    options: Options
+    edits: Mapping[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  #: by file: a text and what replaces it
+    sql: tuple[str, ...] = ()  #: run in each side's dataset, which is called {dataset}
+
+
+def _options(name: str, **more: object) -> Options:
+    return Options(name, env={**USERS, "DBT_ENV_CUSTOM_ENV_MY_VAR": "1"}, **more)  # type: ignore[arg-type]
+
+
+TWICE = (Step(_options("first")), Step(_options("later")))
+_SEEDED = (
+    Step(_options("seed base", vars={"seed_name": "base"})),
+    Step(_options("seed added", vars={"seed_name": "added"})),
+)
+_WINDOW = ("--event-time-start", "2020-01-01", "--event-time-end", "2020-01-04")
+_NEXT_WINDOW = ("--event-time-start", "2020-01-03", "--event-time-end", "2020-01-06")
+_SNAPSHOT = (
+    Step(_options("first")),
+    Step(_options("later"), edits={"models/fact.sql": ("id between 1 and 20", "id between 4 and 25")}),
+)
+#: Where a class changes data, variables or files between its runs, so do we; else a project is built twice.
+STEPS: Mapping[str, tuple[Step, ...]] = {
+    "basic.BaseIncremental": _SEEDED,
+    "basic.BaseIncrementalNotSchemaChange": TWICE,
+    "basic.BaseSnapshotCheckCols": _SEEDED,
+    "basic.BaseSnapshotTimestamp": _SEEDED,
+    "simple_snapshot.BaseSimpleSnapshot": _SNAPSHOT,
+    "simple_snapshot.BaseSnapshotCheck": _SNAPSHOT,
+    "incremental.BaseMicrobatch": (
+        Step(_options("three days", flags=_WINDOW)),
+        Step(_options("next days", flags=_NEXT_WINDOW)),
+    ),
+    "sample_mode.BaseSampleModeTest": (
+        Step(_options("all")),
+        Step(_options("sample", flags=("--sample", "1 day"))),
+    ),
+    "empty.BaseTestEmpty": (Step(_options("empty", flags=("--empty",))), Step(_options("full"))),
+    "empty.BaseTestEmptyInlineSourceRef": (
+        Step(_options("empty", flags=("--empty",))),
+        Step(_options("full")),
+    ),
+    "empty.BaseTestEmptySeedFlag": (Step(_options("empty", flags=("--empty",))), Step(_options("full"))),
+    "grants.BaseModelGrants": (
+        Step(_options("one user")),
+        Step(_options("another"), edits={"models/schema.yml": ("DBT_TEST_USER_1", "DBT_TEST_USER_2")}),
+    ),
+    "persist_docs.BasePersistDocs": (Step(_options("first")), Step(_options("later", full_refresh=True))),
+}
+
+
+def compare_adapter_suite(bench: Bench, folder: Path, only: Sequence[str] = ()) -> Iterator[Row]:
+    """
+    Build each project of the suite twice, and yield what was found after each step.
+
+    Args:
+        bench: With a warehouse.
+        folder: For the projects.
+        only: Beginnings of the cases to try, such as "basic." or "hooks.BasePre"; empty tries all.
+    """
+    for case in extracted(folder):
+        name = case["case"]
+        if only and not name.startswith(tuple(only)):
+            continue
+        if "folder" not in case:
+            yield NotCompared(name, "", case["reason"])
+            continue
+        yield from _compare(bench, name, folder / case["folder"])
+
+
+def extracted(folder: Path) -> list[dict[str, str]]:
+    """Write the suite's projects into *folder* and return what they are; see `extract`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [PYTHON, EXTRACT, folder], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: list[dict[str, str]] = json.loads(done.stdout)
+    return found
+
+
+def _compare(bench: Bench, name: str, project: Path) -> Iterator[Row]:
+    pair = bench.pair(name, project)
+    for step in STEPS.get(name, TWICE):
+        _prepare(bench, pair, step)
+        yield bench.step(pair, step.options)
+
+
+def _prepare(bench: Bench, pair: Pair, step: Step) -> None:
+    for file, (old, new) in step.edits.items():
+        path = pair.project / file
+        text = path.read_text()
+        if old not in text:
+            raise ValueError(f"{pair.name}: there is no {old!r} in {file}")
+        path.write_text(text.replace(old, new))
+    for side in (pair.theirs, pair.ours):
+        for statement in step.sql:
+            bench.warehouse.query(statement.format(dataset=side.dataset))
+
+
+if __name__ == "__main__":
+    from tests.fidelity.alone import main
+
+    main(compare_adapter_suite, __doc__)
