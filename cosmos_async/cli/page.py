@@ -141,9 +141,13 @@ def _node(page: Page, node: NodePlan, *, brief: bool) -> None:
         page.prose(node.reason, indent=3)
     if brief:
         return
-    if not node.steps and node.level is not Level.DBT:
+    if not (node.steps or node.batches) and node.level not in (Level.DBT, Level.LATE):
         page.line(node.message or "Nothing is sent to BigQuery.", indent=3, code=_DIM)
     _steps(page, node.steps, indent=3)
+    for batch in node.batches:
+        at_once = f", {batch.at_once} at once" if batch.at_once > 1 else ""
+        page.line(f"batch   {batch.name}: {batch.start} to {batch.end}{at_once}", indent=3)
+        _steps(page, batch.steps, indent=6)
 
 
 def _steps(page: Page, steps: Iterable[Step], *, indent: int) -> None:

@@ -1,7 +1,7 @@
 """
 One step of a plan in words and SQL.
 
-Pure. Whatever a plan may hold is shown: a kind of step that is not known here appears with all of its fields.
+Pure. What is too long for a line is cut short; ``--json`` has all of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from cosmos_async.plan import (
@@ -46,11 +46,7 @@ def describe(step: Step) -> Described:
         return _job(step)
     if isinstance(step, CallOperation):
         return _call(step)
-    if isinstance(step, NativeOperation):
-        return Described(
-            "native", f"{_words(step.kind.value)} of {_table(step.request)}", _body(step.payload)
-        )
-    return Described("step", type(step).__name__, _body(asdict(step)))
+    return _native(step)
 
 
 def sql_lines(text: str) -> tuple[str, ...]:
@@ -71,16 +67,14 @@ def _guard(guard: Guard) -> Described:
         text = f"{what} is {'absent' if expected == 'absent' else 'a ' + _words(str(expected))}"
     elif expected is None:
         text = f"{what} is absent"
-    elif guard.kind is GuardKind.TABLE:
+    elif guard.kind in (GuardKind.TABLE, GuardKind.SETTINGS):
         text = f"{what} has columns {_columns(expected['schema'])}"
     elif guard.kind is GuardKind.SCHEMA:
         text = f"columns of {what}: {_columns(expected)}"
     elif guard.kind is GuardKind.DATASET:
         text = f"dataset {what} is in {expected.get('location')}"
-    elif guard.kind is GuardKind.ROWS:
-        text = f"rows of {what}: {_cut(json.dumps(expected, ensure_ascii=False))}"
     else:
-        text = f"{_words(str(guard.kind.value))} of {what}: {_cut(json.dumps(expected, ensure_ascii=False))}"
+        text = f"rows of {what}: {_cut(json.dumps(expected, ensure_ascii=False))}"
     return Described("guard", text + (" (foretold)" if guard.predicted else ""))
 
 
@@ -97,6 +91,21 @@ def _job(job: JobOperation) -> Described:
         if kind in configuration:
             return Described("job", f"{_moved(kind, configuration[kind])}, by {where}", notes)
     return Described("job", f"{job.purpose}, by {where}", (*notes, *_body(configuration)))
+
+
+def _native(step: NativeOperation) -> Described:
+    queries = {name: _sql(value) for name, value in step.payload.items()}
+    told = {name: value for name, value in step.payload.items() if queries[name] is None}
+    # What it asks for is known already; what it makes of the answer is not.
+    sql = next((sql_lines(query) for query in queries.values() if query), ())
+    return Described("native", f"{_words(step.kind.value)}: {_table(step.request)}", _body(told), sql)
+
+
+def _sql(job: Any) -> str | None:
+    """Return the statement of a job within a payload; None for what is no job."""
+    if not (isinstance(job, dict) and "configuration" in job):
+        return None
+    return str(job["configuration"].get("query", {}).get("query", ""))
 
 
 def _moved(kind: str, job: Json) -> str:

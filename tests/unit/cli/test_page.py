@@ -13,6 +13,7 @@ from cosmos_async.cli.plan import document
 from cosmos_async.dbt.planner import Plan
 from cosmos_async.dbt.planning import Planned
 from cosmos_async.plan import (
+    Batch,
     Guard,
     GuardKind,
     JobOperation,
@@ -118,8 +119,40 @@ def test_a_node_shows_its_level_reason_guards_and_operations_with_their_sql(plan
         "           select 1\n"
         "\n"
         "             as id\n"
-        "   native  update columns of acme.shop.orders\n"
+        "   native  update columns: acme.shop.orders\n"
         '           {"columns": {}}\n'
+    )
+
+
+def test_each_batch_of_a_microbatch_model_has_its_window_and_its_steps(planned: Planned) -> None:
+    """In dbt's order, with those that run side by side marked."""
+    batches = (
+        Batch("2024-01-01", "2024-01-01", "2024-01-02", (query("select 1"),)),
+        Batch("2024-01-02", "2024-01-02", "2024-01-03", (query("select 2"),), at_once=4),
+    )
+    node = NodePlan("model.shop.totals", "totals", "model", Level.STATIC, batches=batches)
+    planned.plan.nodes["model.shop.totals"] = node
+
+    assert shown(planned, chosen=["model.shop.totals"], alone=True) == (
+        "S  model.shop.totals\n"
+        "   batch   2024-01-01: 2024-01-01 to 2024-01-02\n"
+        "      job     main, by acme in EU\n"
+        "              select 1\n"
+        "   batch   2024-01-02: 2024-01-02 to 2024-01-03, 4 at once\n"
+        "      job     main, by acme in EU\n"
+        "              select 2\n"
+    )
+
+
+def test_a_node_that_is_planned_late_has_only_its_reason(planned: Planned) -> None:
+    """Its steps are made when its turn has come."""
+    node = NodePlan(
+        "model.shop.totals", "totals", "model", Level.LATE, reason="It reads what the run builds."
+    )
+    planned.plan.nodes["model.shop.totals"] = node
+
+    assert shown(planned, chosen=["model.shop.totals"], alone=True) == (
+        "L  model.shop.totals\n   It reads what the run builds.\n"
     )
 
 

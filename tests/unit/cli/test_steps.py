@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from cosmos_async.cli.steps import Described, describe, sql_lines
-from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Step
+from cosmos_async.plan import (
+    CallOperation,
+    Guard,
+    GuardKind,
+    JobOperation,
+    NativeKind,
+    NativeOperation,
+    Step,
+)
 
 ID = {"name": "id", "type": "INTEGER", "mode": "NULLABLE"}
 
@@ -74,6 +82,17 @@ def test_a_job_shows_the_options_that_are_not_everybodys() -> None:
     assert described.notes == (
         "labels team=shop; priority BATCH; maximum bytes billed 1000; timeout 120 s; "
         "reservation projects/p/locations/EU/reservations/r",
+    )
+
+
+def test_a_native_step_shows_the_query_it_begins_with() -> None:
+    """The statements it makes of the answer are not known yet."""
+    find = {"project": "acme", "configuration": {"query": {"query": "select distinct day"}}}
+    table = {"project": "p", "dataset": "d", "table": "t"}
+    step = NativeOperation(NativeKind.COPY_PARTITIONS, table, {"find": find, "pattern": "%Y%m%d"})
+
+    assert describe(step) == Described(
+        "native", "copy partitions: p.d.t", ('{"pattern": "%Y%m%d"}',), ("select distinct day",)
     )
 
 
