@@ -21,6 +21,9 @@ _OPAQUE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_CREATE_VIEW = re.compile(r"\bcreate\s+(?:or\s+replace\s+)?view\b", re.IGNORECASE)
+_UNIQUE = re.compile(r"\bunique\b", re.IGNORECASE)
+_QUALIFIER_UNIQUE = re.compile(r"\bunique\s*\.", re.IGNORECASE)
 _SET_STRUCT = re.compile(r"\bset\s*\(\s*(\w+)\s*\)\s*=\s*\(\s*select\s+as\s+struct\b", re.IGNORECASE)
 
 
@@ -41,8 +44,23 @@ def set_of_one_variable(sql: str) -> str:
     return _SET_STRUCT.sub(r"set \1 = (select", sql)
 
 
+def alias_called_unique(sql: str) -> str:
+    """
+    `select unique.* from (select … unique …)` in a view → `select unique_.* from (select … unique_ …)`.
+
+    dbt_utils' `deduplicate` calls the row it keeps so. The emulator keeps a view's text in DuckDB's SQL, where the word
+    is reserved, and then can read neither the view nor any list of views. An alias that qualifies is inside the query.
+    """
+    bare = code(sql)
+    if not (_CREATE_VIEW.search(bare) and _QUALIFIER_UNIQUE.search(bare)):
+        return sql
+    for match in reversed(list(_UNIQUE.finditer(bare))):
+        sql = f"{sql[: match.end()]}_{sql[match.end() :]}"
+    return sql
+
+
 #: In the order in which they are applied.
-REWRITES: tuple[Callable[[str], str], ...] = (set_of_one_variable,)
+REWRITES: tuple[Callable[[str], str], ...] = (set_of_one_variable, alias_called_unique)
 
 
 def code(sql: str) -> str:

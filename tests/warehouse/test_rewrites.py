@@ -35,6 +35,15 @@ def test_what_the_emulator_understands_stays_as_it_is() -> None:
     assert rewritten(sql) == sql
 
 
+def test_an_alias_that_duckdb_reserves_is_called_otherwise_within_a_view() -> None:
+    """dbt_utils' deduplicate in a view; a table, a literal and a column of that name stay."""
+    view = "create or replace view v as select unique.* from (select array_agg(t)[offset(0)] unique from t)"
+
+    assert rewritten(view) == view.replace("unique", "unique_")
+    for same in (view.replace(" view ", " table "), "create view v as select 1 as unique, 'unique.'"):
+        assert rewritten(same) == same
+
+
 @pytest.mark.parametrize(
     ("sql", "reads"),
     [
