@@ -97,7 +97,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
 
 
 class DbtRunAsyncOperator(DbtNodeAsyncOperator):
-    """A model."""
+    """A model; its unit tests come first, and decide whether it is built."""
 
 
 class DbtSeedAsyncOperator(DbtNodeAsyncOperator):
@@ -113,7 +113,7 @@ class DbtSnapshotAsyncOperator(DbtNodeAsyncOperator):
 
 
 class DbtTestAsyncOperator(DbtNodeAsyncOperator):
-    """The tests of a node; without a ``unique_id``, every test of the run."""
+    """The data tests of a node or a source, or a test alone; without a ``unique_id``, every test of the run."""
 
     ui_color = "#8194e0"
     default_work = "tests"
