@@ -1,7 +1,8 @@
 """
 The task after the nodes: dbt's own artifacts, on-run-end hooks, and what the run cost.
 
-It never turns a failed run green: it is a teardown, and the nodes alone decide how the run ends.
+It never turns a failed run green: it is a teardown, which runs however the nodes end and does not count for the run. Where
+it fails itself, the task behind it (``dbt_done_async`` in a rendered DAG) tells Airflow.
 """
 
 from __future__ import annotations
