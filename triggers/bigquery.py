@@ -258,6 +258,19 @@ class BigQuery:
             deadline=deadline,
         )
 
+    async def patch_dataset(
+        self, project: str, dataset: str, body: Json, *, etag: str | None, deadline: float | None = None
+    ) -> Json:
+        """Change a dataset, if it still is what it was when *etag* was read; BigQuery answers 412 otherwise."""
+        return await self._request(
+            f"changing dataset {project}.{dataset}",
+            "PATCH",
+            f"{self.root}/projects/{quote(project)}/datasets/{quote(dataset)}",
+            payload=json.dumps(body).encode(),
+            headers={"If-Match": etag} if etag else None,
+            deadline=deadline,
+        )
+
     async def _find(self, what: str, path: str, deadline: float | None) -> Json | None:
         try:
             return await self._request(what, "GET", f"{self.root}/{path}", deadline=deadline)

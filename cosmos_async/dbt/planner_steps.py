@@ -34,6 +34,10 @@ _READS = frozenset(("relation", "table", "settings", "dataset", "rows", "schema"
 _NATIVE = {
     "update_columns": "describes the columns that its table has by then",
     "grants": "compares its grants with those its relation has by then",
+    "grant_access": "changes the access list of a dataset",
+    "add_columns": "adds columns to its table",
+    "sync_structs": "changes the fields of its table's records",
+    "copy_partitions": "copies the partitions that its new data has by then",
 }
 _LONGEST_SUBJECT = 80  # characters
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -215,9 +219,8 @@ class Steps:
         return operation
 
     def _native(self, event: Json) -> NativeOperation:
-        project, dataset, table = event["path"]
         self._reasons.append(_NATIVE[event["kind"]])
-        request = {"project": project, "dataset": dataset, "table": table}
+        request = dict(zip(("project", "dataset", "table"), event["path"]))
         return NativeOperation(NativeKind(event["kind"]), request, event["payload"])
 
     # -- what comes first -----------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.columns import described, split_known
+from cosmos_async.columns import described, split_known, with_added, with_synced
 from cosmos_async.grants import change_between, current_grants, script
+from cosmos_async.partitions import copy_of, partition_ids
 from cosmos_async.plan import (
     CallOperation,
     Guard,
@@ -86,6 +87,24 @@ GRANTED = [
     ["roles/bigquery.dataOwner", "group:b@example.com"],
     ["roles/bigquery.dataviewer", "user:c@example.com"],
 ]
+MORE = {"name": "more", "type": "FLOAT", "mode": "NULLABLE"}
+#: A record that the new data gives another field, and a column it no longer has.
+NEW_SHAPE = [
+    COLUMNS[0],
+    {
+        **STRUCTURED[2],
+        "fields": [STRUCTURED[2]["fields"][0], {"name": "zip", "type": "STRING", "mode": "NULLABLE"}],
+    },
+    MORE,
+]
+#: The columns of the tables that natives change, as the stand-in has them; it takes no column away.
+CHANGED = {"described_columns": STRUCTURED, "widened": COLUMNS, "reshaped": STRUCTURED}
+#: What the stand-in has for the partitions that new data has.
+PARTITIONS = {
+    "by_day": [{"name": "d", "type": "DATE"}, "2024-01-01", "2024-03-01"],
+    "by_number": [{"name": "id", "type": "INTEGER"}, "10", "30"],
+    "by_arrival": [{"name": "at", "type": "TIMESTAMP"}, "1704067200000000", "1704070800000000"],
+}
 CHANGES = [{"name": "dbt_change_type", "type": "STRING", "mode": "NULLABLE"}, *SNAPSHOT]
 PASSED = [
     {"name": "failures", "type": "INTEGER", "mode": "NULLABLE"},
@@ -93,7 +112,7 @@ PASSED = [
     {"name": "should_error", "type": "BOOLEAN", "mode": "NULLABLE"},
 ]
 #: What real dbt cannot do on the stand-in, or does in its own way.
-LEFT = {"broken", "outside", "accessing"}
+LEFT = {"broken", "outside"}
 #: What cannot be planned before what it reads is built.
 LATE = {"own_rows", "own_tables"}
 
@@ -128,6 +147,20 @@ def fill(google: FakeGoogle) -> None:
     google.on_query("dbt_scd_id", schema=SNAPSHOT)
     google.on_query("dbt_change_type", schema=CHANGES)
     google.on_query("should_error", schema=PASSED, rows=[[0, False, False]])
+    google.add_table(project, "shop", "widened", schema=COLUMNS)
+    google.on_query(r"select \* except .*`reshaped`", schema=STRUCTURED)
+    google.on_query("d, more from|`widened__dbt_tmp`", schema=[*COLUMNS, MORE])
+    google.add_table(project, "shop", "reshaped", schema=STRUCTURED)
+    google.on_query(
+        r"address, more from|select \* from `writes-project.shop.reshaped__dbt_tmp", schema=NEW_SHAPE
+    )
+    google.add_table(project, "shop", "by_day", schema=COLUMNS, **day)
+    google.add_table(project, "shop", "by_number", schema=COLUMNS)
+    google.add_table(project, "shop", "by_arrival", schema=COLUMNS[:2])
+    for name, (column, *values) in PARTITIONS.items():
+        google.on_query(
+            rf"select distinct[^;]*`{name}__dbt_tmp", schema=[column], rows=[[value] for value in values]
+        )
     google.on_query("OBJECT_PRIVILEGES", schema=GRANT_COLUMNS, rows=GRANTED)
     google.on_query("select distinct kind", rows=[{"kind": "click"}, {"kind": "view"}])
 
@@ -154,20 +187,21 @@ def plan_of(recorded: Recorded, name: str) -> NodePlan:
 
 def writes(plan: NodePlan) -> list[str]:
     """Return what a node's plan changes, in words that can be compared."""
-    return [words for step in plan.steps for words in _write(step)]
+    tables = {name: list(columns) for name, columns in CHANGED.items()}
+    return [words for step in plan.steps for words in _write(step, tables)]
 
 
-def _write(step: Step) -> list[str]:
+def _write(step: Step, tables: dict[str, Any]) -> list[str]:
     if isinstance(step, Guard):
         return []
     if isinstance(step, JobOperation):
         return [_job(step.configuration)]
     if isinstance(step, NativeOperation):
-        return _native(step)
+        return _native(step, tables)
     return [f"{step.method} {_normal(step.path)} {_body(step.body)}"]
 
 
-def _native(step: NativeOperation) -> list[str]:
+def _native(step: NativeOperation, tables: dict[str, Any]) -> list[str]:
     """As the executor does it, to what the stand-in has."""
     if step.kind is NativeKind.GRANTS:
         rows = [{"f": [{"v": value} for value in row]} for row in GRANTED]
@@ -175,13 +209,29 @@ def _native(step: NativeOperation) -> list[str]:
         sql = script(change_between(step.payload["grants"], current), step.payload["texts"])
         configuration = step.payload["apply"]["configuration"]
         return [_job({**configuration, "query": {**configuration["query"], "query": sql}})]
-    if step.kind is NativeKind.UPDATE_COLUMNS:
+    if step.kind is NativeKind.COPY_PARTITIONS:
+        column, *values = PARTITIONS[step.request["table"]]
+        rows = [{"f": [{"v": value}]} for value in values]
+        found = partition_ids({"schema": {"fields": [column]}, "rows": rows}, step.payload["pattern"])
+        return [_job(copy_of(step.payload["copy"]["configuration"], partition)) for partition in found]
+    if step.kind is NativeKind.GRANT_ACCESS:
+        path = "projects/{project}/datasets/{dataset}".format(**step.request)
+        return [f"PATCH {path} {_body({'access': [step.payload['entry']]})}"]
+    path = "projects/{project}/datasets/{dataset}/tables/{table}".format(**step.request)
+    fields = tables[step.request["table"]]
+    if step.kind is NativeKind.ADD_COLUMNS:
+        fields = with_added(fields, step.payload["columns"], replacing=step.payload["replacing"])
+    elif step.kind is NativeKind.SYNC_STRUCTS:
+        fields = with_synced(fields, NEW_SHAPE, step.payload["columns"])
+    elif step.kind is NativeKind.UPDATE_COLUMNS:
         columns = step.payload["columns"]
         if step.payload["checked"]:
-            columns, _ = split_known(STRUCTURED, columns)
-        path = "projects/{project}/datasets/{dataset}/tables/{table}".format(**step.request)
-        return [f"PATCH {path} {_body({'schema': {'fields': described(STRUCTURED, columns)}})}"]
-    raise NotImplementedError(step.kind)
+            columns, _ = split_known(fields, columns)
+        fields = described(fields, columns)
+    else:
+        raise NotImplementedError(step.kind)
+    tables[step.request["table"]] = fields
+    return [f"PATCH {path} {_body({'schema': {'fields': fields}})}"]
 
 
 def built(requests: list[Request], plan: NodePlan) -> list[str]:
@@ -195,8 +245,11 @@ def built(requests: list[Request], plan: NodePlan) -> list[str]:
             sql = configuration.get("query", {}).get("query", "")
             if plan.test is None and reads(sql):
                 continue  # the plan has a guard instead
-            if (target and _is(plan, target["tableId"])) or f'"{plan.unique_id}"' in sql:
+            if (target and _is(plan, target["tableId"].partition("$")[0])) or f'"{plan.unique_id}"' in sql:
                 found.append(_job(configuration))
+        elif request.operation == "datasets.patch" and plan.relation is not None:
+            if plan.relation.endswith("." + body["access"][-1]["view"]["tableId"]):
+                found.append(f"PATCH {request.path.split('/bigquery/v2/')[1]} {_body(body)}")
         elif request.operation.startswith("tables."):
             path = request.path.split("/bigquery/v2/")[1]
             if body is not None and body.get("schema", {}).get("fields") == SNAPSHOT:

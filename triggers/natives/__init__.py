@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from cosmos_async.exceptions import PlanDamaged
 from cosmos_async.plan import NativeKind, NativeOperation
-from cosmos_async.triggers.natives import columns, grants
+from cosmos_async.triggers.natives import access, columns, grants, partitions
 from cosmos_async.triggers.natives.hands import Done, Eyes, Hands, Part
 
 __all__ = ["Done", "Eyes", "Hands", "Part", "parts", "perform"]
 
 _PERFORM = {
     NativeKind.UPDATE_COLUMNS: columns.describe,
+    NativeKind.ADD_COLUMNS: columns.add,
+    NativeKind.SYNC_STRUCTS: columns.sync,
     NativeKind.GRANTS: grants.apply,
+    NativeKind.GRANT_ACCESS: access.grant,
+    NativeKind.COPY_PARTITIONS: partitions.copy,
 }
 _PARTS = {
     NativeKind.GRANTS: grants.parts,
+    NativeKind.COPY_PARTITIONS: partitions.parts,
 }
 
 

@@ -1,11 +1,15 @@
-"""Describe a table's columns: dbt's ``persist_docs``."""
+"""Describe a table's columns, add some, or give records the shape of the new data: dbt changes the schema as a whole."""
 
 from __future__ import annotations
 
-from cosmos_async.columns import described, split_known
+from typing import Any
+
+from cosmos_async.columns import described, split_known, with_added, with_synced
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.plan import NativeOperation
 from cosmos_async.triggers.natives.hands import Done, Hands, again_when_stale
+
+Json = dict[str, Any]
 
 
 async def describe(operation: NativeOperation, hands: Hands) -> Done:
@@ -16,17 +20,37 @@ async def describe(operation: NativeOperation, hands: Hands) -> Done:
         CosmosAsyncError: The table is not there.
         ApiError: BigQuery refused, or the table never held still.
     """
-    return await again_when_stale(lambda: _once(operation, hands))
+    return await again_when_stale(lambda: _describe(operation, hands))
 
 
-async def _once(operation: NativeOperation, hands: Hands) -> Done:
-    request, columns = operation.request, operation.payload["columns"]
-    path = (request["project"], request["dataset"], request["table"])
+async def add(operation: NativeOperation, hands: Hands) -> Done:
+    """
+    Add columns to a table.
+
+    Raises:
+        CosmosAsyncError: The table is not there.
+        ApiError: BigQuery refused, or the table never held still.
+    """
+    return await again_when_stale(lambda: _add(operation, hands))
+
+
+async def sync(operation: NativeOperation, hands: Hands) -> Done:
+    """
+    Give records of a table the shape that they have in the table of the new data.
+
+    Raises:
+        CosmosAsyncError: One of the tables is not there.
+        ApiError: BigQuery refused, or the table never held still.
+    """
+    return await again_when_stale(lambda: _sync(operation, hands))
+
+
+async def _describe(operation: NativeOperation, hands: Hands) -> Done:
+    columns = operation.payload["columns"]
+    path = _path(operation.request)
     name = ".".join(path)
-    table = await hands.bigquery.get_table(*path, deadline=hands.deadline)
-    if table is None:
-        raise CosmosAsyncError(f"{name} is not there, so its columns cannot be described.")
-    fields = (table.get("schema") or {}).get("fields") or []
+    table = await _table(path, hands)
+    fields = _fields(table)
     warnings: tuple[str, ...] = ()
     if operation.payload["checked"]:
         columns, missing = split_known(fields, columns)
@@ -38,6 +62,43 @@ async def _once(operation: NativeOperation, hands: Hands) -> Done:
             )
     if not columns:
         return Done(f"no column of {name} to describe", warnings)
-    body = {"schema": {"fields": described(fields, columns)}}
-    await hands.bigquery.patch_table(*path, body, etag=table.get("etag"), deadline=hands.deadline)
+    await _write(path, table, described(fields, columns), hands)
     return Done(f"described {len(columns)} column{'s' if len(columns) > 1 else ''} of {name}", warnings)
+
+
+async def _add(operation: NativeOperation, hands: Hands) -> Done:
+    additions = operation.payload["columns"]
+    path = _path(operation.request)
+    table = await _table(path, hands)
+    fields = with_added(_fields(table), additions, replacing=operation.payload["replacing"])
+    await _write(path, table, fields, hands)
+    return Done(f"added {', '.join(additions)} to {'.'.join(path)}")
+
+
+async def _sync(operation: NativeOperation, hands: Hands) -> Done:
+    names = operation.payload["columns"]
+    path = _path(operation.request)
+    source = await _table(_path(operation.payload["source"]), hands)
+    table = await _table(path, hands)
+    await _write(path, table, with_synced(_fields(table), _fields(source), names), hands)
+    return Done(f"gave {', '.join(names)} of {'.'.join(path)} the fields of the new data")
+
+
+def _path(request: Json) -> tuple[str, str, str]:
+    return request["project"], request["dataset"], request["table"]
+
+
+def _fields(table: Json) -> list[Json]:
+    return (table.get("schema") or {}).get("fields") or []
+
+
+async def _table(path: tuple[str, str, str], hands: Hands) -> Json:
+    table = await hands.bigquery.get_table(*path, deadline=hands.deadline)
+    if table is None:
+        raise CosmosAsyncError(f"{'.'.join(path)} is not there, so its columns cannot be changed.")
+    return table
+
+
+async def _write(path: tuple[str, str, str], table: Json, fields: list[Json], hands: Hands) -> None:
+    body = {"schema": {"fields": fields}}
+    await hands.bigquery.patch_table(*path, body, etag=table.get("etag"), deadline=hands.deadline)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from .access import record_access
+from .columns import ColumnChanges
 from .grants import Grants
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
 from .journal import RUN
+from .partitions import Partitions
 from .session import Recording
 
 #: What persist_docs wants of a column; see dbt's update_columns and validate_doc_columns.
@@ -21,9 +24,11 @@ TELLING = frozenset(
         "persist_docs",
         "create_schema",
         "check_time_data_types",
-        "bq_copy_partitions",
     )
 )
+
+
+_FIND_PARTITIONS = ("dbt_bigquery", "bq_dynamic_copy_partitions_insert_overwrite_sql")
 
 
 class AdapterPatches:
@@ -33,7 +38,9 @@ class AdapterPatches:
         self.journal = recording.journal
         self.overlay = recording.overlay
         self.wire = recording.wire
+        self.recording = recording
         self.grants = Grants(recording)
+        self.partitions = Partitions(recording)
 
     def install(self) -> None:
         """Put everything in place."""
@@ -51,7 +58,7 @@ class AdapterPatches:
         # It reads the table only to send the description back.
         self._during(BigQueryAdapter, "update_table_description", blind=True)
         self._describe_columns(BigQueryAdapter)
-        self._left(BigQueryAdapter, "grant_access_to", "grant_access_to changes the access of a dataset.")
+        record_access(BigQueryAdapter, self.recording)
         self._during(BigQueryAdapter, "describe_relation", settings=True)
         self._left(
             BigQueryAdapter,
@@ -60,16 +67,7 @@ class AdapterPatches:
             when=lambda *relations: not journal.doing("settings"),
         )
         self._left(BigQueryAdapter, "submit_python_job", "It is a Python model.")
-        # dbt-bigquery 1.9 knows only the first.
-        for name in ("alter_table_add_columns", "alter_table_add_remove_columns"):
-            if hasattr(BigQueryAdapter, name):
-                self._add_columns(BigQueryAdapter, name)
-        self._left(
-            BigQueryConnectionManager,
-            "copy_bq_table",
-            "copy_partitions copies the partitions that its own query found.",
-            when=lambda *tables: "bq_copy_partitions" in (journal.doing("macros") or ()),
-        )
+        ColumnChanges(self.recording).install(BigQueryAdapter)
 
         need(BigQueryConnectionManager, "execute")
         execute = BigQueryConnectionManager.execute
@@ -170,17 +168,6 @@ class AdapterPatches:
             self.wire.leave_to_dbt("persist_docs describes its columns in a way that is not known here.")
         return returned
 
-    def _add_columns(self, adapter: Any, name: str) -> None:
-        original = getattr(adapter, name)
-
-        @functools.wraps(original)
-        def adding(_: Any, relation: Any, *columns: Any) -> None:
-            # Snapshots call it with no columns at all, and 1.9 then sends the schema back as it was read.
-            if any(columns):
-                self.wire.leave_to_dbt("Its columns changed, and it adds them to its table or removes them.")
-
-        setattr(adapter, name, adding)
-
     def _saw_relation(self, path: tuple[str, str, str], found: Any) -> None:
         unique_id = self.wire.node()
         change = self.overlay.change(path)
@@ -210,6 +197,11 @@ class AdapterPatches:
                 packages.add(package)
             if (package, name) == ("dbt", "default__apply_grants"):
                 return self.grants.apply(generator, call_macro, *args, **kwargs)
+            if (package, name) == _FIND_PARTITIONS:
+                return self.partitions.find(lambda: call_macro(generator, *args, **kwargs))
+            if (package, name) == ("dbt_bigquery", "bq_copy_partitions"):
+                call = functools.partial(call_macro, generator)
+                return self.partitions.copy(call, *args, **kwargs)
             if (package, name) == ("dbt_bigquery", "bigquery__persist_docs") and not _warnings_fail():
                 return self._persisting_docs(lambda: call_macro(generator, *args, **kwargs))
             if (package, name) == ("dbt", "validate_doc_columns") and journal.doing("describing"):

@@ -72,6 +72,11 @@ class Overlay:
             self._changes[self.full(path)] = Change(by, exists, kind, foretell)
             self._written[self.full(path)] = by
 
+    def wrote(self, path: sql.Path, *, by: str) -> None:
+        """Note that the rows of a relation were changed."""
+        with self._lock:
+            self._written[self.full(path)] = by
+
     def writer(self, path: sql.Path, *, reader: str) -> str | None:
         """
         Return the node whose writes a read of this relation depends on.
@@ -107,7 +112,7 @@ class Overlay:
             if what.verb == "create" and not what.temporary:
                 if what.if_not_exists and exists(path):
                     continue
-                body = what.body
+                body = what.shape
                 # Functions and the like that stand before it in the script (dbt's sql_header) are part of the query.
                 header = script[: statement.tokens[0].start] if at else ""
                 foretell = None if body is None else self._later(body, dry_run, header)
@@ -115,7 +120,9 @@ class Overlay:
             elif what.verb == "drop":
                 self.note(path, by=by, exists=False, kind=what.kind)
             elif what.verb == "alter" and what.columns:
-                self.note(path, by=by, kind=what.kind)
+                # Foretold at once: the relation is its own past.
+                fields = None if what.shape is None else self.foretell(what.shape, dry_run)
+                self.note(path, by=by, kind=what.kind, columns=fields)
             elif path:
                 with self._lock:
                     self._written[path] = by

@@ -7,6 +7,7 @@ Nothing here decides whether something is sent to BigQuery but :func:`is_read`, 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 Path = tuple[str, ...]  # names, outermost first
@@ -125,6 +126,9 @@ class Effect:
     kind: str = ""  #: TABLE, VIEW, SCHEMA, ...; empty where the statement does not say
     path: Path = ()
     body: str | None = None  #: the query that a created table or view is made of
+    shape: str | None = (
+        None  #: a query with the columns that a table then has: the body, or one made for them
+    )
     if_not_exists: bool = False
     temporary: bool = False
     columns: bool = False  #: an alter that changes columns
@@ -169,7 +173,12 @@ def _definition(statement: Statement, verb: str) -> Effect:
         if verb == "create" and kind in ("TABLE", "VIEW", "MATERIALIZED_VIEW")
         else None
     )
-    return Effect(verb, kind, path, body, if_not_exists, temporary, columns)
+    shape = body
+    if body is None and verb == "create" and kind == "TABLE":
+        shape = _declared(statement, at + 1)
+    if columns:
+        shape = _altered(statement, at)
+    return Effect(verb, kind, path, body, shape, if_not_exists, temporary, columns)
 
 
 def _body(statement: Statement, begin: int) -> str | None:
@@ -178,6 +187,64 @@ def _body(statement: Statement, begin: int) -> str | None:
         if token.word == "as" and token.depth == 0:
             return statement.sql[statement.tokens[at + 1].start : statement.tokens[-1].end]
     return None
+
+
+_NOT_A_TYPE = frozenset(
+    ("if", "not", "options", "default", "primary", "constraint", "references", "collate", "generated")
+)
+
+
+def _declared(statement: Statement, begin: int) -> str | None:
+    """Return a query with the columns that a statement declares: names and types, and nothing else."""
+    tokens = statement.tokens
+    if begin >= len(tokens) or tokens[begin].text != "(":
+        return None
+    columns = []
+    for piece in _pieces(tokens[begin + 1 :], depth=1):
+        column = _column(statement, piece)
+        if column is None:
+            return None
+        columns.append(column)
+    return f"select {', '.join(columns)}"
+
+
+def _altered(statement: Statement, at: int) -> str | None:
+    """Return a query with the columns that a table has after columns were added to it or dropped, and nothing else."""
+    added, dropped = [], []
+    for piece in _pieces(statement.tokens[at + 1 :], depth=0):
+        words = [token.word for token in piece]
+        column = _column(statement, piece[2:]) if words[:2] == ["add", "column"] else None
+        if column is not None:
+            added.append(column)
+        elif words[:2] == ["drop", "column"] and len(piece) == 3:
+            dropped.append(f"`{piece[2].path[-1]}`")
+        else:
+            return None
+    less = f" except ({', '.join(dropped)})" if dropped else ""
+    return f"select {', '.join([f'*{less}', *added])} from {statement.tokens[at].text}"
+
+
+def _pieces(tokens: tuple[Token, ...], *, depth: int) -> Iterator[list[Token]]:
+    """Yield what stands between commas at *depth*, up to where it ends."""
+    piece: list[Token] = []
+    angles = 0
+    for token in tokens:
+        if token.depth < depth:
+            break
+        angles += {"<": 1, ">": -1}.get(token.text, 0)
+        if token.text == "," and token.depth == depth and angles == 0:
+            yield piece
+            piece = []
+        else:
+            piece.append(token)
+    yield piece
+
+
+def _column(statement: Statement, piece: list[Token]) -> str | None:
+    """Return a select item for a name and a type; None where there is more or less."""
+    if len(piece) < 2 or piece[0].kind != "path" or any(token.word in _NOT_A_TYPE for token in piece):
+        return None
+    return f"cast(null as {statement.sql[piece[1].start : piece[-1].end]}) as `{piece[0].path[-1]}`"
 
 
 def statement_type(sql: str) -> str:

@@ -139,6 +139,10 @@ class Wire:
         kept = self.journal.doing("keeping")
         if kept is not None:
             return self._keep(kept, project, location, job_id, body, url)
+        finding = self.journal.doing("finding")
+        asks = query is not None and not self.journal.doing("columns_only") and sql.is_read(query["query"])
+        if finding is not None and asks:
+            return self._keep(finding, project, location, job_id, body, url)
         read = query is not None and self.journal.doing("fetch") is not False and sql.is_read(query["query"])
         if not read:
             return self._record(project, location, job_id, body, url)
@@ -236,7 +240,12 @@ class Wire:
             ):
                 self.leave_to_dbt("It uses the result of a script that may also change something.")
         elif "copy" in configuration:
-            self.overlay.note(_path(configuration["copy"]["destinationTable"]), by=unique_id)
+            path = _path(configuration["copy"]["destinationTable"])
+            table, _, partition = path[2].partition("$")
+            if partition:  # of a table that keeps its shape
+                self.overlay.wrote((*path[:2], table), by=unique_id)
+            else:
+                self.overlay.note(path, by=unique_id)
         elif "load" in configuration:
             fields = (configuration["load"].get("schema") or {}).get("fields")
             self.overlay.note(_path(configuration["load"]["destinationTable"]), by=unique_id, columns=fields)
@@ -344,6 +353,9 @@ class Wire:
             return call.forward()
         if self.journal.doing("blind"):  # dbt asks, but does not look at the answer
             return answers.reply(answers.table(path), url=url)
+        altering = self.journal.doing("altering")
+        if altering is not None and altering.path == path:
+            return self._get_altered(call, altering)
         unique_id = self.node()
         change = self.overlay.change(path)
         if change is None:
@@ -367,6 +379,22 @@ class Wire:
         resource = answers.table(path, kind=change.kind, fields=fields)
         self._saw_table(unique_id, path, resource, predicted=True)
         return answers.reply(resource, url=url)
+
+    def _get_altered(self, call: Call, altering: Any) -> Any:
+        """Answer with a table that dbt is about to write back: it has read the columns before, so they have a guard."""
+        if altering.before is None:
+            change = self.overlay.change(altering.path)
+            if change is None:
+                answer = call.forward()
+                if answer.status_code >= 300:
+                    return answer
+                altering.before = (answer.json().get("schema") or {}).get("fields") or []
+            else:
+                altering.before = change.columns()
+            if altering.before is None:
+                self.leave_to_dbt("It changes columns of its table that cannot be foretold.")
+            return answers.reply(answers.table(altering.path, fields=altering.before), url=call.url)
+        return answers.reply(answers.table(altering.path, fields=altering.now()), url=call.url)
 
     def _saw_table(self, unique_id: str, path: sql.Path, resource: Any, *, predicted: bool) -> None:
         settings = bool(self.journal.doing("settings"))
@@ -408,6 +436,15 @@ class Wire:
     def _change(self, call: Call) -> Any:
         unique_id, method, path, parts, url = self.node(), call.method, call.path, call.parts, call.url
         body = call.document if call.data else None
+        altering = self.journal.doing("altering")
+        if (
+            altering is not None
+            and method == "PATCH"
+            and tuple(parts[1::2]) == altering.path
+            and "schema" in body
+        ):
+            altering.fields = body["schema"]["fields"]
+            return answers.reply(answers.table(altering.path, fields=altering.fields), url=url)
         self.journal.add(
             unique_id,
             "call",

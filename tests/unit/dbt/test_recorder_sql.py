@@ -247,7 +247,9 @@ def test_a_projects_view_of_metadata_speaks_of_all_its_datasets() -> None:
 
     assert why is not None
     assert why.late
-    assert made.why_not_now("select * from `q`.INFORMATION_SCHEMA.SCHEMATA", reader="model.shop.other") is None
+    assert (
+        made.why_not_now("select * from `q`.INFORMATION_SCHEMA.SCHEMATA", reader="model.shop.other") is None
+    )
 
 
 def test_what_a_node_writes_itself_counts_before_what_others_write() -> None:
@@ -283,3 +285,56 @@ def test_an_upload_in_chunks_is_kept_whole(tmp_path: Any) -> None:
     assert first == (3, None)
     assert last == (5, ({"configuration": {}}, b"abcde"))
     assert (tmp_path / "uploads" / uploads.keep(b"abcde")).read_bytes() == b"abcde"
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        (
+            "create or replace table `p`.`d`.`t` (`a` INT64, b STRUCT<`x` INT64, `y` ARRAY<STRING>>, c NUMERIC(10, 2)) "
+            "partition by _PARTITIONDATE OPTIONS()",
+            "select cast(null as INT64) as `a`, cast(null as STRUCT<`x` INT64, `y` ARRAY<STRING>>) as `b`, "
+            "cast(null as NUMERIC(10, 2)) as `c`",
+        ),
+        ("create table t (a int64 not null)", None),
+        ("create table t (a int64 options (description = 'x'))", None),
+        ("create table t (a int64) as select 1 as a", "select 1 as a"),
+        (
+            "alter table `p`.`d`.`t` add column `more` STRUCT<a INT64, b STRING>, drop column `gone`",
+            "select * except (`gone`), cast(null as STRUCT<a INT64, b STRING>) as `more` from `p`.`d`.`t`",
+        ),
+        ("alter table t drop column a, drop column b", "select * except (`a`, `b`) from t"),
+        ("alter table t add column if not exists a int64", None),
+        ("alter table t rename column a to b", None),
+        ("alter table t alter column a set data type int64", None),
+    ],
+)
+def test_columns_that_a_statement_declares_or_changes_become_a_query(text: str, shape: str | None) -> None:
+    """A dry run tells their types; whatever else a statement says of columns is not guessed at."""
+    assert sql.effect(sql.statements(text)[0]).shape == shape
+
+
+def test_an_altered_table_is_foretold_from_what_it_was_before() -> None:
+    """The next reader gets its new columns, though nothing was sent."""
+    overlay = Overlay("p")
+    asked: list[str] = []
+
+    def dry_run(query: str) -> Any:
+        asked.append(query)
+        return [{"name": "a", "type": "INTEGER"}]
+
+    overlay.apply("alter table p.d.t drop column b", by="n", dry_run=dry_run, exists=lambda path: True)
+
+    change = overlay.change(("p", "d", "t"))
+    assert change is not None
+    assert change.columns() == [{"name": "a", "type": "INTEGER"}]
+    assert asked == ["select * except (`b`) from p.d.t"]
+
+
+def test_rows_that_a_copy_writes_are_written_by_its_node() -> None:
+    """The table keeps its shape."""
+    overlay = Overlay("p")
+    overlay.wrote(("p", "d", "t"), by="n")
+
+    assert overlay.change(("p", "d", "t")) is None
+    assert overlay.writer(("d", "t"), reader="m") == "n"

@@ -1,0 +1,37 @@
+"""Let a view read a dataset: dbt's ``grant_access_to``."""
+
+from __future__ import annotations
+
+from cosmos_async.access import has_entry
+from cosmos_async.exceptions import CosmosAsyncError
+from cosmos_async.plan import NativeOperation
+from cosmos_async.triggers.natives.hands import Done, Hands, again_when_stale
+
+
+async def grant(operation: NativeOperation, hands: Hands) -> Done:
+    """
+    Put an entry into a dataset's access list, unless it is there.
+
+    Raises:
+        CosmosAsyncError: The dataset is not there.
+        ApiError: BigQuery refused, or the dataset never held still.
+    """
+    return await again_when_stale(lambda: _once(operation, hands))
+
+
+async def _once(operation: NativeOperation, hands: Hands) -> Done:
+    project, dataset = operation.request["project"], operation.request["dataset"]
+    entry = operation.payload["entry"]
+    found = await hands.bigquery.get_dataset(project, dataset, deadline=hands.deadline)
+    if found is None:
+        raise CosmosAsyncError(
+            f"The dataset {project}.{dataset} is not there, so no access to it can be granted."
+        )
+    access = found.get("access") or []
+    if has_entry(access, entry):
+        return Done(f"the dataset {project}.{dataset} gives access already")
+    body = {"access": [*access, entry]}
+    await hands.bigquery.patch_dataset(
+        project, dataset, body, etag=found.get("etag"), deadline=hands.deadline
+    )
+    return Done(f"the dataset {project}.{dataset} gives access from now on")
