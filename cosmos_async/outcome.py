@@ -379,8 +379,50 @@ def judge_build(plan: NodePlan, main: Json | None, *, table_rows: int | None = N
     return Verdict(Status.SUCCESS, response["_message"], adapter_response=response)
 
 
-def database_error(plan: NodePlan, message: str) -> str:
-    """Return the message dbt gives a node whose job failed."""
+def database_error(plan: NodePlan, message: str, job: Json | None = None) -> str:
+    """
+    Return the message dbt gives a node whose job failed.
+
+    Args:
+        plan: The node's plan.
+        message: BigQuery's own.
+        job: The failed job. dbt hands on what Google's client says of a load, and finds words of its own for the rest.
+    """
+    if job is not None and "load" in (job.get("configuration") or {}):
+        return _client_error(job["status"])
     where = f" ({plan.file})" if plan.file else ""
     text = "\n  ".join(message.strip().splitlines())
     return f"Database Error in {plan.resource_type} {plan.name}{where}\n  {text}"
+
+
+def _client_error(status: Json) -> str:
+    """Return how Google's Python client tells of a job that ended with an error."""
+    result = status["errorResult"]
+    # google/cloud/bigquery/job/base.py: _error_result_to_exception
+    told = "; ".join(
+        ", ".join(f"{key}: {value}" for key, value in error.items()) for error in status.get("errors") or ()
+    )
+    code = _HTTP_CODES.get(result.get("reason", ""), 500)
+    return f"{code} {result.get('message', '')}" + (f"; {told}" if told else "")
+
+
+#: The reasons for which a job fails and the codes that Google's client gives them.
+_HTTP_CODES = {
+    "accessDenied": 403,
+    "billingNotEnabled": 403,
+    "billingTierLimitExceeded": 400,
+    "blocked": 403,
+    "duplicate": 409,
+    "invalid": 400,
+    "invalidQuery": 400,
+    "notFound": 404,
+    "notImplemented": 501,
+    "policyViolation": 403,
+    "quotaExceeded": 403,
+    "rateLimitExceeded": 429,
+    "resourceInUse": 400,
+    "resourcesExceeded": 400,
+    "responseTooLarge": 403,
+    "stopped": 200,
+    "tableUnavailable": 400,
+}

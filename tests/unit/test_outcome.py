@@ -295,6 +295,18 @@ def test_a_failed_node_has_dbts_message() -> None:
     )
 
 
+def test_a_failed_load_has_the_message_of_googles_client() -> None:
+    """dbt hands it on as it is."""
+    error = {"reason": "invalid", "message": "CSV table encountered too many errors."}
+    more = {"reason": "invalid", "location": "codes.csv", "message": "Could not parse 'two' as INT64"}
+    job = {"configuration": {"load": {}}, "status": {"errorResult": error, "errors": [error, more]}}
+
+    assert database_error(node(), "CSV table encountered too many errors.", job) == (
+        "400 CSV table encountered too many errors.; reason: invalid, message: CSV table encountered too many errors.; "
+        "reason: invalid, location: codes.csv, message: Could not parse 'two' as INT64"
+    )
+
+
 # -- the record -------------------------------------------------------------------------------------------------------
 
 
