@@ -43,6 +43,8 @@ except ImportError:
 
 Json = dict[str, Any]
 
+#: Kinds of nodes that have tasks in a DAG, or part in one; unit tests have part in their model's.
+_WITH_TASKS = ("model", "seed", "snapshot", "function", "test")
 SETUP = "dbt_setup_async"
 RESULTS = "dbt_results_async"
 
@@ -242,8 +244,9 @@ class Run:
             if unique_id in setup.levels:
                 units.setdefault(model, []).append(unique_id)
         skipped: set[str] = set()
-        for node in in_order(setup.graph, setup.order):
-            for unique_id in [*units.get(node, ()), *([node] if node in setup.levels else ())]:
+        tasks = [unique_id for unique_id in setup.order if unique_id.split(".")[0] in _WITH_TASKS]
+        for node in in_order(setup.graph, tasks):
+            for unique_id in [*units.get(node, ()), *([node] if node in tasks else ())]:
                 if unique_id in skipped or node in skipped:
                     continue
                 outcome = await self._node(setup, unique_id)
