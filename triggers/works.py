@@ -91,7 +91,8 @@ def dbt_node(index: Index, end: NeedsDbt) -> DbtNode:
 class Result:
     """What came of a task's nodes so far."""
 
-    earlier: list[Outcome] = field(default_factory=list)  #: of nodes that ended before the worker was asked for
+    #: Of nodes that ended before the worker was asked for.
+    earlier: list[Outcome] = field(default_factory=list)
     ends: list[Union[Finished, NeedsDbt]] = field(default_factory=list)
     dbt: list[DbtNode] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
