@@ -1,0 +1,142 @@
+"""
+Some nodes of a run are planned anew, with the project as it was parsed for the run.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cosmos_async.dbt.fallback import run_node
+from cosmos_async.dbt.late import plan_late
+from cosmos_async.dbt.planning import record_plan
+from cosmos_async.exceptions import DbtError
+from cosmos_async.outcome import Status
+from cosmos_async.plan import JobOperation, Level, RunInfo
+from cosmos_async.testing import FakeGoogle
+
+from .conftest import OpenDbt, newest_dbt
+
+pytestmark = pytest.mark.dbt
+
+ORDERS = "model.shop.orders"
+
+
+def planned(opened: OpenDbt, shop: Path) -> tuple[RunInfo, bytes]:
+    """Plan the run, and return what the index tells of it and the parsed project."""
+    with opened(shop) as dbt:
+        plan = record_plan(dbt, dag_id="d", run_id="r").plan
+        assert plan.parsed is not None
+        return plan.run, plan.parsed.read_bytes()
+
+
+def break_project(shop: Path) -> None:
+    """Add what dbt stumbles over as soon as it parses the project."""
+    (shop / "models" / "broken.sql").write_text("select * from {{ ref('nowhere') }}")
+
+
+def test_a_node_is_planned_anew_without_parsing(
+    opened: OpenDbt, shop: Path, google: FakeGoogle, lines: list[str]
+):
+    """
+    As a part of the run's invocation: its id, its beginning, all that it selects; none of its hooks, nothing sent.
+    """
+    run, parsed = planned(opened, shop)
+    break_project(shop)
+    before = len(google.mutations)
+
+    with opened(shop) as dbt:
+        late = plan_late(dbt, {ORDERS: "It has its reasons."}, run=run, parsed=parsed)
+
+    (plan,) = late.nodes.values()
+    (job,) = [step for step in plan.steps if isinstance(step, JobOperation) and step.shared is None]
+    sql = job.configuration["query"]["query"]
+    assert plan.level is not Level.DBT
+    assert plan.reason.startswith("It has its reasons.")
+    assert f"'{run.invocation_id}' as invocation" in sql
+    assert f"'{run.created_at.replace('T', ' ')}' as started" in sql
+    assert "1 as selected" not in sql
+    assert job.configuration["labels"]["dbt_invocation_id"] == run.invocation_id
+    assert [each for each in google.mutations[before:] if each.operation != "jobs.insert"] == []
+    assert google.inserted_jobs == []
+
+
+@newest_dbt
+def test_several_nodes_are_one_dbt(opened: OpenDbt, shop: Path, lines: list[str]):
+    """
+    Their plans come from one recording.
+    """
+    run, parsed = planned(opened, shop)
+    lines.clear()
+
+    with opened(shop) as dbt:
+        late = plan_late(dbt, {ORDERS: "a", "seed.shop.countries": "b"}, run=run, parsed=parsed)
+
+    assert set(late.nodes) == {ORDERS, "seed.shop.countries"}
+    assert len(late.uploads) == 1
+    assert len([line for line in lines if "planning with dbt-core" in line]) == 1
+
+
+@newest_dbt
+def test_real_dbt_runs_a_node_without_parsing(opened: OpenDbt, shop: Path, google: FakeGoogle):
+    """
+    The slow way is not slower than it must be.
+    """
+    run, parsed = planned(opened, shop)
+    break_project(shop)
+
+    with opened(shop) as dbt:
+        outcome = run_node(dbt, ORDERS, try_number=1, run=run, parsed=parsed)
+
+    assert outcome.status is Status.SUCCESS
+    assert len(google.inserted_jobs) == 1
+
+
+@newest_dbt
+def test_another_dbt_parses_the_project(opened: OpenDbt, shop: Path, lines: list[str]):
+    """
+    What one version has parsed is not for another one.
+    """
+    run, parsed = planned(opened, shop)
+
+    with opened(shop) as dbt:
+        late = plan_late(dbt, {ORDERS: "r"}, run=replace(run, dbt_version="1.10.1"), parsed=parsed)
+
+    assert late.nodes[ORDERS].steps
+    assert any("dbt 1.10.1 parsed the project for this run" in line for line in lines)
+
+
+@newest_dbt
+def test_a_node_that_is_gone_is_named(opened: OpenDbt, shop: Path):
+    """
+    The project may have been deployed anew on this worker, and cannot be parsed as it was.
+    """
+    run, _ = planned(opened, shop)
+    (shop / "seeds" / "countries.csv").unlink()
+
+    with opened(shop) as dbt, pytest.raises(DbtError, match=r"seed\.shop\.countries is not in this project"):
+        plan_late(dbt, {"seed.shop.countries": "r"}, run=run)
+
+
+@newest_dbt
+def test_nothing_secret_is_kept_of_the_parsed_project(
+    opened: OpenDbt, shop: Path, environment: dict[str, str]
+):
+    """
+    Neither what environment variables say nor what the profile holds; dbt's own file has the former.
+    """
+    environment["SHOP_SIGN"] = "canary-in-a-coal-mine"
+    (shop / "models" / "signed.sql").write_text(
+        "{% set sign = env_var('SHOP_SIGN') %} select {{ sign | length }} as n"
+    )
+
+    _, parsed = planned(opened, shop)
+
+    kept = zlib.decompress(parsed)
+    assert b"env_var('SHOP_SIGN')" in kept
+    assert b"canary-in-a-coal-mine" not in kept
+    assert b"code,name" not in kept
+    assert environment["DBT_ENV_SECRET_KITCHEN_PRIVATE_KEY"].encode()[30:60] not in kept

@@ -1,0 +1,1 @@
+select methods, 1 as one from {{ ref('middle') }}

@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+select '{{ values_of(ref('paid'), 'method') | join(',') }}' as methods

@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+select * from {{ ref('payments') }} where amount > {{ var('least', 0) }}

@@ -1,0 +1,210 @@
+"""What a worker does for a task that the trigger sent there, and whether the task then goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cosmos_async.compat import DAG, AirflowException
+from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
+from cosmos_async.dbt.late import LatePlans
+from cosmos_async.exceptions import ConfigError
+from cosmos_async.invocation import DbtInvocation
+from cosmos_async.operators.node import DbtNodeAsyncOperator
+from cosmos_async.outcome import Outcome, Status
+from cosmos_async.plan import Level, NodePlan, RunInfo
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:
+    from airflow.exceptions import TaskDeferred
+
+ORDERS = "model.shop.orders"
+RUN = RunInfo(
+    "d", "r", "2026-01-01T00:00:00+00:00", "h", "shop", "dev", "i", "1.11", "1.11", "0.1", parsed="p"
+)
+
+
+@dataclass
+class Worker:
+    """What the worker did, and what dbt makes of the nodes there."""
+
+    did: list[tuple[str, ...]] = field(default_factory=list)
+    fails: set[str] = field(default_factory=set)  #: in real dbt
+    never: set[str] = field(default_factory=set)  #: planned
+
+    def run_node(self, dbt: Any, unique_id: str, **kwargs: Any) -> Outcome:
+        """Stand for real dbt."""
+        assert kwargs["parsed"] == b"parsed"
+        self.did.append(("dbt", unique_id, kwargs["reason"]))
+        status = Status.ERROR if unique_id in self.fails else Status.SUCCESS
+        at = "2026-01-01T00:00:00+00:00"
+        return Outcome(
+            unique_id, status, "Syntax error" if unique_id in self.fails else None, Level.DBT, at, at, 1
+        )
+
+    def plan_late(self, dbt: Any, reasons: dict[str, str], **kwargs: Any) -> LatePlans:
+        """Stand for a recorded dbt."""
+        assert kwargs["parsed"] == b"parsed"
+        self.did.append(("plan", *reasons))
+        plans = {
+            unique_id: NodePlan(
+                unique_id,
+                unique_id.split(".")[2],
+                "model",
+                Level.DBT if unique_id in self.never else Level.GUARDED,
+                "It reads what it writes." if unique_id in self.never else reason,
+            )
+            for unique_id, reason in reasons.items()
+        }
+        return LatePlans(plans, {"upload": Path("/nowhere")})
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """A worker without dbt, Airflow's database or a store."""
+    made = Worker()
+
+    @contextmanager
+    def open_dbt(*args: Any, **kwargs: Any) -> Iterator[None]:
+        yield None
+
+    class Plan:
+        def __init__(self, context: Any, **kwargs: Any) -> None:
+            pass
+
+        def index(self) -> Any:
+            return SimpleNamespace(run=RUN)
+
+        def parsed(self, run: RunInfo) -> bytes:
+            return b"parsed"
+
+        def write_outcomes(self, outcomes: list[Outcome]) -> None:
+            made.did.extend(("outcome", each.unique_id) for each in outcomes)
+
+        def write_late(self, key: Any, position: int, plans: Any, uploads: Any) -> dict[str, str]:
+            written = [plan.unique_id for plan in plans]
+            made.did.append(("store", str(position), *written))
+            return {unique_id: f"digest of {unique_id}" for unique_id in written}
+
+    monkeypatch.setattr("cosmos_async.dbt.session.open_dbt", open_dbt)
+    monkeypatch.setattr("cosmos_async.dbt.fallback.run_node", made.run_node)
+    monkeypatch.setattr("cosmos_async.dbt.late.plan_late", made.plan_late)
+    monkeypatch.setattr("cosmos_async.operators.fallback.RunPlan", Plan)
+    return made
+
+
+def event(*nodes: tuple[str, str], rest: int = 0, position: int = 0, message: str = "") -> dict[str, Any]:
+    """What the trigger tells."""
+    return {
+        "status": "late" if rest or any(way == "late" for _, way in nodes) else "dbt",
+        "message": message,
+        "dbt": [
+            {"unique_id": unique_id, "name": "n", "level": "L", "reason": "It reads rows.", "way": way}
+            for unique_id, way in nodes
+        ],
+        "position": position,
+        "rest": rest,
+        "results": {},
+    }
+
+
+def resume(told: dict[str, Any], *, dbt: bool = True) -> Any:
+    """Resume a task with *told*; return what its next trigger is to resume, None where it has ended."""
+    invocation = DbtInvocation(
+        project_config=ProjectConfig(Path(__file__).parent),
+        profile_config=ProfileConfig("shop", "dev", profiles_yml_filepath=Path(__file__)),
+        execution_config=ExecutionConfig(),
+    )
+    with DAG("d", schedule=None):
+        task = DbtNodeAsyncOperator(
+            task_id="t",
+            unique_id=ORDERS,
+            setup_task_id="dbt_setup_async",
+            identity={"conn_id": "gcp"},
+            dbt=invocation if dbt else None,
+        )
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1)
+    again = None
+    try:
+        task.execute_complete({"ti": ti}, told)
+    except TaskDeferred as deferred:
+        again = deferred
+    if again is None:
+        return None
+    arguments = again.trigger.serialize()[1]
+    assert again.method_name == "execute_complete"
+    assert arguments["unique_id"] == ORDERS
+    return arguments["resume"]
+
+
+def test_a_late_node_is_planned_and_goes_back(worker: Worker) -> None:
+    """Nobody waits for BigQuery here; the trigger gets the new plan's digest and nothing else."""
+    again = resume(event((ORDERS, "late")))
+
+    assert again == {"position": 0, "plans": {ORDERS: f"digest of {ORDERS}"}}
+    assert worker.did == [("plan", ORDERS), ("store", "0", ORDERS)]
+
+
+def test_several_late_nodes_cost_one_dbt(worker: Worker) -> None:
+    """Such as the tests of a model; those that need real dbt are run beside."""
+    told = event(("test.shop.a", "late"), ("test.shop.b", "dbt"), ("test.shop.c", "late"), position=2)
+
+    again = resume(told)
+
+    assert again["position"] == 2
+    assert set(again["plans"]) == {"test.shop.a", "test.shop.c"}
+    assert worker.did == [
+        ("dbt", "test.shop.b", "It reads rows."),
+        ("outcome", "test.shop.b"),
+        ("plan", "test.shop.a", "test.shop.c"),
+        ("store", "2", "test.shop.a", "test.shop.c"),
+    ]
+
+
+def test_what_cannot_be_planned_now_either_is_run_by_real_dbt(worker: Worker) -> None:
+    """Here and now: the task ends on this worker."""
+    worker.never = {ORDERS}
+
+    assert resume(event((ORDERS, "late"))) is None
+    assert worker.did == [("plan", ORDERS), ("dbt", ORDERS, "It reads what it writes."), ("outcome", ORDERS)]
+
+
+def test_what_follows_real_dbt_goes_back_to_the_triggerer(worker: Worker) -> None:
+    """The tests behind a Python model need no worker."""
+    assert resume(event((ORDERS, "dbt"), rest=1)) == {"position": 0, "plans": {}}
+
+
+def test_nothing_follows_a_failure(worker: Worker) -> None:
+    """As in dbt build: the rest is skipped, and the task fails with dbt's message."""
+    worker.fails = {ORDERS}
+
+    with pytest.raises(AirflowException, match=f"{ORDERS}: Syntax error"):
+        resume(event((ORDERS, "dbt"), rest=1))
+
+
+def test_a_failure_before_is_not_forgotten(worker: Worker) -> None:
+    """Other tests of the task had failed in the triggerer; real dbt's success does not turn it green."""
+    with pytest.raises(AirflowException, match="Got 1 result"):
+        resume(event(("test.shop.b", "dbt"), message="test.shop.a: Got 1 result"))
+
+
+def test_a_failure_beside_late_nodes_waits_for_them(worker: Worker) -> None:
+    """They are executed all the same; the trigger finds the failed outcome and fails the task."""
+    worker.fails = {"test.shop.b"}
+
+    again = resume(event(("test.shop.a", "late"), ("test.shop.b", "dbt")))
+
+    assert set(again["plans"]) == {"test.shop.a"}
+
+
+def test_a_task_that_knows_no_dbt_says_what_to_give_it(worker: Worker) -> None:
+    """A task written by hand with the id of its setup task alone."""
+    with pytest.raises(ConfigError, match="give it setup=<the SetupAsyncOperator>"):
+        resume(event((ORDERS, "late")), dbt=False)
