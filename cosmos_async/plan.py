@@ -195,12 +195,24 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
+class Hook:
+    """One on-run-start hook: its part of the prelude."""
+
+    unique_id: str
+    name: str  #: dbt's own, such as ``shop.on-run-start.0``
+    begin: int  #: the position of its first step
+    end: int  #: the position after its last one
+    needed: bool = False  #: dbt runs no node if it fails (``skip_nodes_if_on_run_start_fails``)
+
+
+@dataclass(frozen=True)
 class Index:
     """The table of contents of a run's plan; written last."""
 
     run: RunInfo
     nodes: dict[str, IndexEntry]
     prelude: tuple[Step, ...] = ()  #: on-run-start hooks: shared operations before any node
+    hooks: tuple[Hook, ...] = ()  #: which of these steps are whose
     format: int = field(default=FORMAT)
 
     def tests_of(self, unique_id: str) -> list[str]:
@@ -341,7 +353,8 @@ def load_index(data: bytes, *, what: str = "the plan's index") -> Index:
             for unique_id, entry in document["nodes"].items()
         }
         prelude = tuple(_step_from_json(step) for step in document["prelude"])
-        return Index(run=RunInfo(**document["run"]), nodes=nodes, prelude=prelude)
+        hooks = tuple(Hook(**hook) for hook in document["hooks"])
+        return Index(run=RunInfo(**document["run"]), nodes=nodes, prelude=prelude, hooks=hooks)
     except (KeyError, TypeError, ValueError) as error:
         raise PlanDamaged(
             f"{what} is not a readable plan ({error}). Clear the setup task to write it anew."

@@ -198,7 +198,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                 for unique_id in left
             )
             if not prepared and any(_needs_the_run(plan) for plan in plans):
-                await execute_prelude(index.prelude, run)
+                await execute_prelude(index.prelude, run, index.hooks)
                 prepared = True
             ends: list[End] = await gather_bounded(
                 (

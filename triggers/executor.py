@@ -34,13 +34,14 @@ from cosmos_async.outcome import (
     passes_unit_test,
     read_test_row,
 )
-from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Level, NodePlan, Step
+from cosmos_async.plan import CallOperation, Guard, GuardKind, Hook, JobOperation, Level, NodePlan, Step
 from cosmos_async.triggers import jobs, natives, report, steps
 from cosmos_async.triggers.batches import Batches
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import Look, cancel_earlier_tries, cancel_jobs
 from cosmos_async.triggers.folders import Folder
 from cosmos_async.triggers.gather import gather_bounded
+from cosmos_async.triggers.prelude import Prelude
 from cosmos_async.triggers.retry import GiveUp, after_failed_job
 from cosmos_async.triggers.storage import read_upload
 from cosmos_async.triggers.warehouse import Warehouse
@@ -178,33 +179,25 @@ def _told(
     return Finished(plan, outcome, story)
 
 
-async def execute_prelude(prelude: Sequence[Step], run: Run) -> None:
+async def execute_prelude(prelude: Sequence[Step], run: Run, hooks: Sequence[Hook] = ()) -> None:
     """
     Carry out what the run needs once before any node (on-run-start hooks); whoever comes first does it.
 
+    Args:
+        prelude: The steps.
+        run: Of whoever comes first.
+        hooks: Which of the steps are whose; the others are for all of them.
+
     Raises:
-        CosmosAsyncError: One of its jobs failed, or Google refused.
-        GuardDiffered: The warehouse is not what it was made for.
+        CosmosAsyncError: A hook failed that nodes need, the warehouse is not what the hooks were planned for, or Google
+            refused.
     """
-    if not prelude:
+    if not prelude and not hooks:
         return
-    plan = NodePlan(
-        unique_id="on-run-start",
-        name="on-run-start",
-        resource_type="operation",
-        level=Level.STATIC,
-        steps=tuple(_shared(step, position) for position, step in enumerate(prelude)),
-    )
     everybodys = replace(run, deadline=None)  # whoever comes first does it for all, beyond its own end
     await run.warehouse.bigquery.session.once(
-        ("prelude", run.index), lambda: _Node(plan, everybodys).carry_out()
+        ("prelude", run.index), lambda: Prelude(prelude, hooks, everybodys, _Node).carry_out()
     )
-
-
-def _shared(step: Step, position: int) -> Step:
-    if isinstance(step, JobOperation) and step.shared is None:
-        return JobOperation(**{**vars(step), "shared": f"on_run_start:{position}"})
-    return step
 
 
 class _Node:
@@ -221,6 +214,11 @@ class _Node:
         self._jobs: dict[int, Json] = {}  # finished ones, by position
         self._ids: list[str] = []  # of all that were submitted
         self.records: list[JobRecord] = []
+
+    @property
+    def jobs(self) -> list[Json]:
+        """The jobs that have ended, in the order of their steps, shared ones included."""
+        return [job for _, job in sorted(self._jobs.items())]
 
     async def carry_out(self) -> None:
         """Perform every step, from the first."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from cosmos_async._version import __version__
 from cosmos_async.constants import BUILT_RESOURCES
 from cosmos_async.dbt.planner_batches import make_batches
-from cosmos_async.dbt.planner_steps import NotStatic, Steps, create_schemas, prelude_step
+from cosmos_async.dbt.planner_steps import NotStatic, Steps, create_schemas, hook_steps
 from cosmos_async.exceptions import PlanError
 from cosmos_async.ownership import Lineage, unit_test_owner
-from cosmos_async.plan import Batch, Index, IndexEntry, Json, Level, NodePlan, RunInfo, Step, TestRule
+from cosmos_async.plan import Batch, Hook, Index, IndexEntry, Json, Level, NodePlan, RunInfo, Step, TestRule
 
 RECORDING = 1  # the recorder's format that is read here
 RUN = ""  # whom the recorder calls the run itself
@@ -37,6 +37,7 @@ class Plan:
     owners: dict[str, str]  #: the node whose test task executes a test, by test
     prelude: tuple[Step, ...]
     uploads: dict[str, Path]  #: the bytes of load jobs: files by their SHA-256
+    hooks: tuple[Hook, ...] = ()  #: of the prelude
     parsed: Path | None = None  #: the parsed project, whose SHA-256 the run tells
 
     def index(self, digests: Mapping[str, str]) -> Index:
@@ -58,7 +59,7 @@ class Plan:
             )
             for unique_id, plan in self.nodes.items()
         }
-        return Index(run=self.run, nodes=entries, prelude=self.prelude)
+        return Index(run=self.run, nodes=entries, prelude=self.prelude, hooks=self.hooks)
 
     def levels(self) -> dict[Level, int]:
         """Return how many nodes are at which level."""
@@ -110,13 +111,14 @@ def make_plan(
         endpoint=recording.get("endpoint"),
     )
     schemas = _schemas(recording)
-    prelude = _prelude(recording, schemas)
+    prelude, hooks = _prelude(recording, schemas)
     nodes = _nodes(recording, schemas)
     return Plan(
         run=run,
         nodes=nodes,
         owners=_owners(recording, detach=detach) if owned else {},
         prelude=prelude,
+        hooks=hooks,
         uploads=_uploads(nodes, uploads),
     )
 
@@ -171,28 +173,31 @@ def _schemas(recording: Json) -> dict[str, tuple[Step, ...]]:
         raise PlanError(f"The datasets this run creates cannot be planned: {error}") from error
 
 
-def _prelude(recording: Json, schemas: Mapping[str, tuple[Step, ...]]) -> tuple[Step, ...]:
-    steps: list[Step] = []
+def _prelude(
+    recording: Json, schemas: Mapping[str, tuple[Step, ...]]
+) -> tuple[tuple[Step, ...], tuple[Hook, ...]]:
+    if not recording["run"]["on_run_start"]:
+        return (), ()
+    # Hooks come after the datasets, in which they may write.
+    steps: list[Step] = [step for created in schemas.values() for step in created]
+    hooks: list[Hook] = []
+    needed = bool(recording.get("hooks_needed"))
     for position, hook in enumerate(recording["run"]["on_run_start"]):
         why = hook["error"] or recording["flags"].get(hook["unique_id"])
         try:
             if why:
                 raise NotStatic(why)
-            steps.extend(
-                prelude_step(event, f"on_run_start:{position}.{number}")
-                for number, event in enumerate(recording["events"].get(hook["unique_id"], []))
-                # Which datasets there are is asked when a run begins, by dbt itself as by hooks: that is now.
-                if event["event"] != "dataset"
-            )
+            own = hook_steps(recording, hook["unique_id"], f"on_run_start:{position}")
         except NotStatic as error:
             raise PlanError(
                 f"The on-run-start hook {hook['name']} ({hook['file']}) cannot be planned: {error} Let it only send "
-                "statements that do not depend on what BigQuery answers, or run it in a task of its own before this "
-                "DAG's setup (`dbt run-operation`)."
+                "statements that do not depend on what hooks have written before, or run it in a task of its own before "
+                "this DAG's setup (`dbt run-operation`)."
             ) from error
-    # Hooks come after the datasets, in which they may write.
-    first = [step for created in schemas.values() for step in created] if steps else []
-    return (*first, *steps)
+        begin = len(steps)
+        steps += own
+        hooks.append(Hook(hook["unique_id"], hook["name"], begin, len(steps), needed))
+    return tuple(steps), tuple(hooks)
 
 
 def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) -> NodePlan:

@@ -111,6 +111,15 @@ class Steps:
         level = Level.NATIVE if native else Level.GUARDED
         return Made(steps, level, "It " + "; it ".join(dict.fromkeys(self._reasons)) + ".")
 
+    def body(self) -> list[Step]:
+        """
+        Return what the node's own events say, in their order, and nothing around it.
+
+        Raises:
+            NotStatic: As for :meth:`make`.
+        """
+        return self._body(self._own)
+
     def _inherited(self, node: Json, seen: set[str]) -> list[Json]:
         # dbt compiles an ephemeral model once and puts it into each of its children: its reads are theirs.
         found: list[Json] = []
@@ -286,18 +295,38 @@ def create_schemas(events: Iterable[Json]) -> dict[str, tuple[Step, ...]]:
     return {dataset: tuple(steps) for dataset, steps in found.items()}
 
 
-def prelude_step(event: Json, name: str) -> Step:
+def hook_steps(recording: Json, unique_id: str, name: str) -> list[Step]:
     """
-    Return the step for one event of an on-run-start hook.
+    Return the steps of an on-run-start hook.
+
+    Args:
+        recording: The whole recording.
+        unique_id: The hook's.
+        name: What its jobs are called, as all tasks of the run share them.
 
     Raises:
-        NotStatic: The hook depends on what BigQuery answers.
+        NotStatic: The hook does what cannot be done once for all tasks.
     """
-    if event["event"] in _READS:
-        raise NotStatic("its Jinja asks BigQuery something.")
-    if event["event"] != "job":
-        raise NotStatic(f"it sends {event.get('method', event['event'])} {event.get('path', '')}.")
-    return _shared(event, "on-run-start", name)
+    hook = {
+        "unique_id": unique_id,
+        "relation": None,
+        "resource_type": "operation",
+        "main_job": None,
+        "depends_on": [],
+    }
+    found: list[Step] = []
+    events = recording["events"].get(unique_id, [])
+    # Which datasets there are is asked when a run begins, by dbt itself as by hooks: that is now.
+    own = [event for event in events if event["event"] != "dataset"]
+    for step in Steps(recording, hook, {}, own=own).body():
+        if isinstance(step, JobOperation):
+            step = replace(step, purpose="on-run-start", shared=f"{name}.{len(found)}")
+        elif isinstance(step, CallOperation):
+            raise NotStatic(f"It sends {step.method} {step.path}.")
+        elif isinstance(step, NativeOperation):
+            raise NotStatic(f"It {_NATIVE[step.kind.value]}.")
+        found.append(step)
+    return found
 
 
 def _shared(event: Json, purpose: str, name: str) -> Step:

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.compat import BaseOperator
-from cosmos_async.exceptions import ConfigError
+from cosmos_async.exceptions import ConfigError, DbtError
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.setup import COMPILED_FILE, airflow_context
 
@@ -65,7 +65,7 @@ class ResultsAsyncOperator(BaseOperator):
         Write the artifacts and keep them beside the run's folder.
 
         Raises:
-            DbtError: An on-run-end hook failed, or dbt could not write the artifacts; the outcomes are kept first.
+            DbtError: A hook of the run failed, or dbt could not write the artifacts; the outcomes are kept first.
         """
         from cosmos_async.dbt.process import Processes
         from cosmos_async.dbt.results import write_results
@@ -73,8 +73,11 @@ class ResultsAsyncOperator(BaseOperator):
 
         plan = RunPlan(context, setup_task_id=self.setup_task_id, identity=self.identity)
         index = plan.index()
+        hooks = {hook.unique_id: hook for hook in index.hooks}
         outcomes = {
-            unique_id: found for unique_id, found in plan.outcomes().items() if unique_id in index.nodes
+            unique_id: found
+            for unique_id, found in plan.outcomes().items()
+            if unique_id in index.nodes or unique_id in hooks
         }
         # First of all: whatever dbt says below, what became of the nodes is not lost with the teardown.
         folder = plan.keep_artifacts({}, outcomes.values())
@@ -96,6 +99,10 @@ class ResultsAsyncOperator(BaseOperator):
         self.log.info("dbt's artifacts of this run: %s", folder)
         if artifacts.failure is not None:
             raise artifacts.failure
+        failed = [outcomes[name] for name in hooks if name in outcomes and outcomes[name].status.failed]
+        if failed:
+            # As in dbt, the nodes were executed all the same.
+            raise DbtError(f"An on-run-start hook failed: {failed[0].message}")
 
     def on_kill(self) -> None:
         """End the dbt process."""

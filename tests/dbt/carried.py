@@ -26,8 +26,9 @@ from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.invocation import DbtInvocation
 from cosmos_async.names import TaskKey
 from cosmos_async.operators.setup import stored
-from cosmos_async.outcome import Outcome
-from cosmos_async.plan import NodePlan, load_index, load_node
+from cosmos_async.outcome import Outcome, load_outcome
+from cosmos_async.plan import NodePlan, Step, load_index, load_node
+from cosmos_async.store import outcome_object
 from cosmos_async.triggers.executor import Finished, Run, execute, execute_prelude
 from cosmos_async.triggers.folders import LocalFolder
 from cosmos_async.triggers.session import shared_session
@@ -43,6 +44,7 @@ class Carried:
     """What a build of ours left."""
 
     plans: dict[str, NodePlan] = field(default_factory=dict)
+    prelude: tuple[Step, ...] = ()
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     by_dbt: dict[str, str] = field(default_factory=dict)  #: why real dbt ran a node
     results: dict[str, Json] = field(default_factory=dict)  #: run_results.json, by unique id
@@ -141,7 +143,13 @@ async def _all(
             folder=LocalFolder(str(folder)),
             log=_Log(carried.log),
         )
-        await execute_prelude(load_index(index).prelude, run)
+        loaded = load_index(index)
+        carried.prelude = loaded.prelude
+        await execute_prelude(loaded.prelude, run, loaded.hooks)
+        for hook in loaded.hooks:
+            carried.outcomes[hook.unique_id] = load_outcome(
+                await run.folder.read(outcome_object(hook.unique_id))
+            )
         for unique_id, plan in carried.plans.items():
             end = await execute(plan, run)
             if isinstance(end, Finished):

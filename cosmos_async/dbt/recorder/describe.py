@@ -62,6 +62,7 @@ def describe_run(config: Any, flags: Any) -> dict[str, Any]:
         "endpoint": getattr(credentials, "api_endpoint", None),
         "threads": config.threads,
         "full_refresh": bool(getattr(flags, "FULL_REFRESH", False)),
+        "hooks_needed": bool(getattr(flags, "SKIP_NODES_IF_ON_RUN_START_FAILS", False)),
         "fail_fast": bool(getattr(flags, "FAIL_FAST", False)),
         # A warning of a test fails: with --warn-error, or where its options name the event.
         "warn_error": bool(

@@ -86,18 +86,22 @@ class TaskPatches:
             self.journal.run["on_run_end"] = len(found)
             return RunStatus.Success
         already = len(task.node_results)
+        # What this run builds later, they find as it was.
+        built, self.overlay.built = self.overlay.built, {}
         try:
             with self.journal.while_doing(phase="run", macros=()):
                 run_hooks(task, adapter, hook_type, extra_context)
         except LeftToDbt:
             pass  # its reason is written down
+        finally:
+            self.overlay.built = built
         errors = {result.node.unique_id: result for result in task.node_results[already:]}
-        for hook in found:
+        for at, hook in enumerate(found):
             result = errors.get(hook.unique_id)
             self.journal.run["on_run_start"].append(
                 {
                     "unique_id": hook.unique_id,
-                    "name": f"{hook.package_name}.on-run-start.{hook.index}",
+                    "name": f"{hook.package_name}.on-run-start.{at}",
                     "file": hook.original_file_path,
                     "error": result.message if result is not None and str(result.status) == "error" else None,
                 }

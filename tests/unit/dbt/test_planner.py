@@ -15,6 +15,7 @@ from cosmos_async.plan import (
     CallOperation,
     Guard,
     GuardKind,
+    Hook,
     JobOperation,
     Level,
     NativeKind,
@@ -390,13 +391,23 @@ def test_on_run_start_comes_once_before_all_nodes_and_after_the_datasets() -> No
     assert shared == ["create_schema:p.shop", "on_run_start:0.0"]
 
 
+DROP = {
+    "event": "call",
+    "macros": [],
+    "method": "DELETE",
+    "path": "projects/p/datasets/shop/tables/old",
+    "body": None,
+    "missing_ok": True,
+}
+
+
 @pytest.mark.parametrize(
     ("event", "error", "says"),
     [
-        (rows(["a"]), None, "its Jinja asks BigQuery something"),
+        (DROP, None, "It sends DELETE projects/p/datasets/shop/tables/old."),
         (None, "Database Error: no such macro", "no such macro"),
     ],
-    ids=["it reads", "it fails"],
+    ids=["it drops", "it fails"],
 )
 def test_a_run_hook_that_is_not_static_is_refused_by_its_name(
     event: Any, error: str | None, says: str
@@ -415,6 +426,28 @@ def test_a_run_hook_that_is_not_static_is_refused_by_its_name(
 
     assert says in str(raised.value)
     assert "dbt run-operation" in str(raised.value)
+
+
+def test_what_a_run_hook_reads_is_looked_at_again_before_it_writes() -> None:
+    """Its part of the prelude is known, for its own result."""
+    hook = {
+        "unique_id": "operation.shop.hook",
+        "name": "shop.on-run-start.0",
+        "file": "dbt_project.yml",
+        "error": None,
+    }
+    events = [rows(["a"]), job("h", "insert into log select 'a'"), rows(["b"])]
+
+    made = plan(
+        recording(node(), events={"operation.shop.hook": events}, run={"on_run_start": [hook]}),
+    )
+
+    guard, insert = made.prelude  # and what is read last decides nothing
+    assert isinstance(guard, Guard)
+    assert (guard.kind, guard.expected) == (GuardKind.ROWS, [["a"]])
+    assert isinstance(insert, JobOperation)
+    assert insert.shared == "on_run_start:0.1"
+    assert made.hooks == (Hook("operation.shop.hook", "shop.on-run-start.0", 0, 2),)
 
 
 def test_a_test_belongs_to_the_parent_below_all_others() -> None:

@@ -19,6 +19,7 @@ from cosmos_async.outcome import Outcome, load_outcome
 from cosmos_async.plan import (
     Guard,
     GuardKind,
+    Hook,
     Index,
     IndexEntry,
     JobOperation,
@@ -182,6 +183,7 @@ class Bench:
         *nodes: NodePlan,
         owners: dict[str, str] | None = None,
         prelude: tuple[Step, ...] = (),
+        hooks: tuple[Hook, ...] = (),
         **run: Any,
     ) -> PlanAddress:
         """Write a plan of *nodes* as setup does."""
@@ -207,7 +209,7 @@ class Bench:
             "adapter_version": "1.12.1",
             "package_version": "0.1.0",
         }
-        index = Index(RunInfo(**{**info, **run}), entries, prelude)
+        index = Index(RunInfo(**{**info, **run}), entries, prelude, hooks)
         self.address = await upload_plan(
             FOLDER, objects=objects, index=dump_index(index), identity=self.identity
         )
