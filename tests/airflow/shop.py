@@ -13,7 +13,7 @@ from tests.airflow.stage import Stage
 
 DAG_ID = "shop"
 #: Tasks that belong to the run rather than to a node.
-ABOUT_THE_RUN = frozenset({"dbt_setup_async", "dbt_results_async", "dbt_teardown_async"})
+ABOUT_THE_RUN = frozenset({"dbt_setup_async", "dbt_results_async", "dbt_teardown_async", "dbt_done_async"})
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ def begin_corners(stage: Stage) -> None:
     stage.airflow.trigger("handmade", "one")
     stage.airflow.trigger("corner", "cleared")
     stage.airflow.trigger("corner", "broken", {"broken": True})
+    stage.airflow.wait_for_dag("ends")
+    stage.airflow.trigger("ends", "unwanted", {"wanted": False})
+    stage.airflow.trigger("ends", "bad_end", {"bad_end": True})
+    stage.airflow.trigger("ends", "bad_unit", {"bad_unit": True})
 
 
 def explain(stage: Stage, dag_id: str, end: RunEnd) -> str:

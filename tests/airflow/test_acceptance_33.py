@@ -94,6 +94,51 @@ def test_a_failed_test_skips_its_children_only(stage_33: Stage) -> None:
     assert "no_tea" in log
 
 
+def test_a_failed_unit_test_keeps_its_model_from_being_built(stage_33: Stage) -> None:
+    """It runs in the model's own task, first; dbt's words about it are in this task's log."""
+    airflow = stage_33.airflow
+    end = airflow.wait_for_run("ends", "bad_unit", 400)
+    states = end.states()
+
+    assert end.state == "failed"
+    assert end.failed() == ["dbt.first.run"], explain(stage_33, "ends", end)
+    assert states["dbt.first.test"] == states["dbt.second_run"] == states["after"] == "upstream_failed"
+    assert states["dbt.dbt_results_async"] == states["dbt.dbt_done_async"] == "success"
+    assert "actual differs from expected" in airflow.log("ends", "bad_unit", "dbt.first.run")
+    # It stands as the run before built it, where nothing was wrong with the model.
+    assert stage_33.warehouse.query("select id from `shop-project`.ends.first") == [{"id": "1"}]
+
+
+def test_a_failed_end_of_the_run_fails_the_run_and_holds_back_what_comes_after(stage_33: Stage) -> None:
+    """All nodes are well, but an on-run-end hook is not; the task that tells Airflow so never has a worker."""
+    end = stage_33.airflow.wait_for_run("ends", "bad_end", 400)
+    states = end.states()
+    nodes = {task_id for task_id in states if task_id.startswith("dbt.") and "async" not in task_id}
+
+    assert end.state == "failed"
+    assert end.failed() == ["dbt.dbt_results_async"], explain(stage_33, "ends", end)
+    assert {states[task_id] for task_id in nodes} == {"success"}
+    assert states["dbt.dbt_done_async"] == states["after"] == "upstream_failed"
+    assert states["dbt.dbt_teardown_async"] == "success"
+
+
+def test_a_group_that_is_not_wanted_leaves_the_run_green(stage_33: Stage) -> None:
+    """A ShortCircuitOperator above skips everything, what comes after the group included."""
+    end = stage_33.airflow.wait_for_run("ends", "unwanted")
+    states = end.states()
+
+    assert end.state == "success"
+    assert states.pop("wanted") == "success"
+    assert set(states.values()) == {"skipped"}
+
+
+def test_the_last_task_of_a_run_needs_no_worker(shop_33: ShopRuns) -> None:
+    """The scheduler ends it by itself."""
+    done = [task for end in shop_33.ends for task in end.tasks if task.task_id == "dbt_done_async"]
+
+    assert {(task.state, task.pid) for task in done} == {("success", None)}
+
+
 def test_killing_a_task_cancels_its_job(stage_33: Stage) -> None:
     """A task that is marked failed while BigQuery works on it takes its job along, and leaves no other running."""
     airflow = stage_33.airflow
@@ -154,6 +199,7 @@ def test_the_guide_s_dag_runs_with_its_imports_changed(stage_33: Stage) -> None:
         "slow_run",
         "dbt_results_async",
         "dbt_teardown_async",
+        "dbt_done_async",
     }
 
 
@@ -173,7 +219,10 @@ def test_tasks_written_by_hand_and_a_late_plan_where_a_model_needs_it(stage_33: 
     assert "somebody wants to know that model.kitchen.stg_payments is next" in airflow.log(
         "handmade", "one", "payments"
     )
-    assert "goes to a worker, to be planned as things are now, and then goes on here: Its SQL depends on" in methods
+    assert (
+        "goes to a worker, to be planned as things are now, and then goes on here: Its SQL depends on"
+        in methods
+    )
     assert "Planning model.kitchen.payment_methods as things are now" in methods
     assert "OK created sql table model handmade_marts.payment_methods" in methods
     assert "submitted BigQuery job" in methods
