@@ -25,6 +25,8 @@ RUN = ""  # whom the recorder calls the run itself
 # dbt's words for nodes that went well while they were recorded.
 _PLANNED = frozenset(("success", "pass", "warn", "fail"))
 _NO_OP = "no-op"
+# dbt only passes these by, and says so in its results; there is nothing to execute.
+_PASSED_BY = frozenset(("exposure", "saved_query", "metric", "semantic_model"))
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
 
 
@@ -151,7 +153,7 @@ def _nodes(recording: Json, schemas: Mapping[str, tuple[Step, ...]]) -> dict[str
     return {
         unique_id: _node(recording, node, schemas)
         for unique_id, node in sorted(recording["nodes"].items())
-        if not node["ephemeral"]
+        if not node["ephemeral"] and node["resource_type"] not in _PASSED_BY
     }
 
 

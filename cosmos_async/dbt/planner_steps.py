@@ -307,7 +307,7 @@ def hook_steps(recording: Json, unique_id: str, name: str) -> list[Step]:
     Raises:
         NotStatic: The hook does what cannot be done once for all tasks.
     """
-    hook = {
+    hook: Json = {
         "unique_id": unique_id,
         "relation": None,
         "resource_type": "operation",
