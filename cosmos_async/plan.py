@@ -203,6 +203,7 @@ class Hook:
     begin: int  #: the position of its first step
     end: int  #: the position after its last one
     needed: bool = False  #: dbt runs no node if it fails (``skip_nodes_if_on_run_start_fails``)
+    compiled_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ class Index:
         return self._owned(unique_id, "unit_test")
 
     def other_tests(self) -> list[str]:
-        """Return the tests that belong to no node's task, sorted."""
+        """Return the tests that belong to no task of their own or of a node, sorted."""
         return [test for test in self.all_tests() if self.nodes[test].owner is None]
 
     def all_tests(self) -> list[str]:

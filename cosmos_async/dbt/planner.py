@@ -198,7 +198,8 @@ def _prelude(
             ) from error
         begin = len(steps)
         steps += own
-        hooks.append(Hook(hook["unique_id"], hook["name"], begin, len(steps), needed))
+        compiled = hook.get("compiled_code")
+        hooks.append(Hook(hook["unique_id"], hook["name"], begin, len(steps), needed, compiled))
     return tuple(steps), tuple(hooks)
 
 

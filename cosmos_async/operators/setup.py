@@ -206,6 +206,7 @@ class SetupAsyncOperator(BaseOperator):
 
         objects, index = stored(plan)
         compiled = {unique_id: node.compiled_code for unique_id, node in plan.nodes.items()}
+        compiled.update({hook.unique_id: hook.compiled_code for hook in plan.hooks})
         objects[artifact_object(COMPILED_FILE)] = json.dumps(compiled).encode()
         manifest = dbt.workspace.target_path / "manifest.json"
         if manifest.is_file():

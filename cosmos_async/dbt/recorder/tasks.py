@@ -103,6 +103,7 @@ class TaskPatches:
                     "unique_id": hook.unique_id,
                     "name": f"{hook.package_name}.on-run-start.{at}",
                     "file": hook.original_file_path,
+                    "compiled_code": getattr(result.node if result else hook, "compiled_code", None),
                     "error": result.message if result is not None and str(result.status) == "error" else None,
                 }
             )
