@@ -11,7 +11,7 @@ CLEAN_ENV := env -u PYTHONPATH -u DBT_PROFILES_DIR -u DBT_PROJECT_DIR -u BIGQUER
 	AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-dbt test-acceptance bench chaos check format dist clean
+.PHONY: help demo test test-unit test-dbt test-acceptance fidelity bench chaos check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ test-dbt: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE)  ## the tests that ru
 
 test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real Airflow processes
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m airflow $(ARGS)
+
+fidelity: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE) $(VENVS)/fidelity/.ready  ## build every case by real dbt and by us and compare; ARGS='--only cases'
+	@AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(CLEAN_ENV) $(RUN) -m tests.fidelity --json .fidelity.json $(ARGS)
 
 bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready  ## how long planning takes beside `dbt compile`; ARGS="--rounds 9"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.planning $(ARGS)
@@ -52,7 +55,7 @@ dist: $(UV)  ## build the wheel and the sdist
 	@$(UV) build -q --out-dir dist .
 
 clean:  ## remove the environments and everything built
-	rm -rf $(VENVS) .demo .bench build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENVS) .demo .bench .fidelity.json build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 
 $(UV):
 	@echo "Setting up uv ..."
@@ -77,6 +80,12 @@ $(VENVS)/dbt-%/.ready: tests/env/dbt-%.txt | $(UV)
 	@echo "Setting up dbt $* ..."
 	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/dbt-$*
 	@$(UV) pip install -q --python $(VENVS)/dbt-$*/bin/python -r $<
+	@touch $@
+
+$(VENVS)/fidelity/.ready: tests/env/fidelity.txt | $(UV)
+	@echo "Setting up dbt's adapter test suite ..."
+	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/fidelity
+	@$(UV) pip install -q --python $(VENVS)/fidelity/bin/python -r $<
 	@touch $@
 
 $(VENVS)/warehouse/.ready: tests/env/warehouse.txt tests/warehouse/prepare.py | $(UV)

@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -38,4 +39,22 @@ def main(part: Part, description: str | None) -> None:
                     print(row.told(), flush=True)
                 if arguments.json:
                     arguments.json.write_text(json.dumps([each.to_json() for each in found], indent=1))
+    print(summary(found))
     sys.exit(any(row.verdict == "different" for row in found))
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Return the last lines of the table: how many states are how, and at which levels nodes were executed."""
+    verdicts = Counter(row.verdict for row in rows)
+    levels: Counter[str] = Counter()
+    for row in rows:
+        levels.update(row.levels)
+    nodes = sum(levels.values())
+    triggerer = sum(levels[level] for level in "SGN")
+    told = (
+        ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())) or "nothing was tried"
+    )
+    if not nodes:
+        return told
+    counts = " ".join(f"{level}:{levels[level]}" for level in "SGNLD")
+    return f"{told}\n{nodes} nodes executed, {counts}; {triggerer / nodes:.1%} at S, G or N"

@@ -21,6 +21,7 @@ import os
 import re
 import shutil
 import subprocess
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -192,7 +193,11 @@ class Bench:
                 cannot run: its writes are compared, and no more.
         """
         theirs = build_by_dbt(pair.theirs, options)
-        ours = build_by_us(pair.ours, options)
+        try:
+            ours = build_by_us(pair.ours, options)
+        except Exception:
+            # Whatever it is, dbt did better; the next case may do well.
+            return Comparison(pair.name, options.name, [], [f"we broke: {traceback.format_exc()}"])
         return compare(theirs, ours, errors=errors)
 
 
