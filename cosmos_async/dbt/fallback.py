@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from cosmos_async.dbt.late import part_options
+from cosmos_async.dbt.late import start_part
 from cosmos_async.dbt.session import HERE, Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.outcome import JobRecord, Outcome, Status
@@ -44,12 +44,18 @@ def run_node(
     Raises:
         DbtError: dbt did not come to run the node, or was stopped.
     """
-    options = part_options(dbt.workspace.target_path, [unique_id], run=run, parsed=parsed)
     run_results = dbt.workspace.target_path / "run_results.json"
     run_results.unlink(missing_ok=True)
     arguments = dbt.arguments(command)
     begun = _now()
-    finished = dbt.run_script(HERE / "node_runner.py", options, arguments)
+    finished = start_part(
+        dbt,
+        lambda options: dbt.run_script(HERE / "node_runner.py", options, arguments),
+        [unique_id],
+        folder=dbt.workspace.target_path,
+        run=run,
+        parsed=parsed,
+    )
     if not run_results.is_file():
         raise dbt.failure(arguments, finished)
     results = json.loads(run_results.read_text(encoding="utf-8"))["results"]

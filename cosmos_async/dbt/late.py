@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cosmos_async.dbt.part import UNUSABLE
 from cosmos_async.dbt.planner import plan_nodes
+from cosmos_async.dbt.process import Finished
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan import Level, NodePlan, RunInfo
@@ -54,9 +56,15 @@ def plan_late(
     folder = dbt.workspace.target_path / f"cosmos_async_late_{time.monotonic_ns()}"
     folder.mkdir()
     recording = folder / "recording.json"
-    options = part_options(folder, list(reasons), run=run, parsed=parsed)
     arguments = dbt.arguments(command)
-    finished = dbt.record(arguments, recording, options)
+    finished = start_part(
+        dbt,
+        lambda options: dbt.record(arguments, recording, options),
+        list(reasons),
+        folder=folder,
+        run=run,
+        parsed=parsed,
+    )
     if finished.exit_code != 0:
         raise dbt.failure(arguments, finished)
     nodes, uploads = plan_nodes(json.loads(recording.read_bytes()), uploads=folder / "uploads")
@@ -71,18 +79,38 @@ def plan_late(
     )
 
 
-def part_options(
-    folder: Path, unique_ids: Sequence[str], *, run: RunInfo | None = None, parsed: bytes | None = None
-) -> list[str]:
+def start_part(
+    dbt: Dbt,
+    start: Callable[[Sequence[str]], Finished],
+    unique_ids: Sequence[str],
+    *,
+    folder: Path,
+    run: RunInfo | None,
+    parsed: bytes | None,
+) -> Finished:
     """
-    Write down which nodes of which invocation are meant, and return the options that tell a script of ours.
+    Start a script of ours for some nodes of an invocation, and once more if the parsed project is of no use here.
 
     Args:
-        folder: Where to write.
+        dbt: Opened, perhaps without its packages.
+        start: Starts the script with our options.
         unique_ids: The nodes.
+        folder: Where to write what the script reads.
         run: The invocation; None makes the nodes one of their own.
         parsed: The project as setup kept it.
+
+    Raises:
+        DbtError: The project's packages cannot be installed.
     """
+    if run is not None and parsed is not None:
+        finished = start(_options(folder, unique_ids, run, parsed))
+        if finished.exit_code != UNUSABLE:
+            return finished
+    dbt.install_packages()
+    return start(_options(folder, unique_ids, run, None))
+
+
+def _options(folder: Path, unique_ids: Sequence[str], run: RunInfo | None, parsed: bytes | None) -> list[str]:
     document: dict[str, Any] = {"unique_ids": list(unique_ids)}
     if run is not None:
         document.update(

@@ -15,10 +15,13 @@ import json
 import os
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 #: What of a parsed project serves only to parse it again: contents of files, values of environment variables.
 NOT_KEPT = ("files", "env_vars")
+#: The exit code where the parsed project cannot be used here, so that dbt has to parse it; nothing has been done.
+UNUSABLE = 75
+_PROJECT = "dbt_project.yml"
 _CATALOGS = "catalogs.yml"
 
 
@@ -54,19 +57,24 @@ class Part:
         _narrow(inside, frozenset(self.unique_ids))
 
     def manifest(self) -> Any:
-        """Return the project as it was parsed, for dbt to use; None where dbt has to parse it."""
+        """
+        Return the project as it was parsed, for dbt to use; None where it was not kept.
+
+        Raises:
+            SystemExit: It cannot be used here; the code is :data:`UNUSABLE`.
+        """
         from dbt.version import __version__
 
         if self.parsed is None:
             return None
         if self.dbt_version != __version__:
-            print(  # noqa: T201  # what dbt's process prints is the task's log
-                f"[cosmos-async] dbt {self.dbt_version} parsed the project for this run and dbt {__version__} is "
-                "installed here, so it is parsed again.",
-                flush=True,
+            _give_up(
+                f"dbt {self.dbt_version} parsed it for this run, and dbt {__version__} is installed here"
             )
-            return None
-        return _load(self.parsed)
+        try:
+            return _load(self.parsed)
+        except (zlib.error, ValueError, TypeError, LookupError) as error:
+            _give_up(f"{type(error).__name__}: {error}")
 
 
 def keep(config: Any, flags: Any, path: str) -> None:
@@ -91,20 +99,54 @@ def keep(config: Any, flags: Any, path: str) -> None:
         document = msgpack.unpackb(file.read(), strict_map_key=False)
     for name in NOT_KEPT:
         document[name] = {}
+    packages = os.path.join(config.project_root, config.packages_install_path)
+    kept = {
+        "manifest": msgpack.packb(document),
+        "packages": {
+            os.path.relpath(os.path.join(folder, _PROJECT), config.project_root): _text(folder)
+            for folder in (os.path.join(packages, name) for name in _names(packages))
+            if os.path.isfile(os.path.join(folder, _PROJECT))
+        },
+    }
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "wb") as file:
-        file.write(zlib.compress(msgpack.packb(document), 1))
+        file.write(zlib.compress(msgpack.packb(kept), 1))
     os.replace(temporary, path)
 
 
 def _load(path: str) -> Any:
+    import msgpack
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
     with open(path, "rb") as file:
-        manifest = Manifest.from_msgpack(zlib.decompress(file.read()), decoder=extended_mashumuro_decoder)
+        kept = msgpack.unpackb(zlib.decompress(file.read()))
+    manifest = Manifest.from_msgpack(kept["manifest"], decoder=extended_mashumuro_decoder)
     manifest.build_flat_graph()
+    # Packages give their variables while a node is compiled; all the rest of them is in the manifest.
+    root = os.environ.get("DBT_PROJECT_DIR", os.curdir)
+    for name, text in kept["packages"].items():
+        project = os.path.join(root, name)
+        if not os.path.isdir(os.path.dirname(project)):
+            os.makedirs(os.path.dirname(project))
+            with open(project, "w", encoding="utf-8") as file:
+                file.write(text)
     return manifest
+
+
+def _give_up(why: str) -> NoReturn:
+    # What dbt's process prints is the task's log.
+    print(f"[cosmos-async] The project is parsed again: {why}.", flush=True)  # noqa: T201
+    raise SystemExit(UNUSABLE)
+
+
+def _names(folder: str) -> list[str]:
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def _text(folder: str) -> str:
+    with open(os.path.join(folder, _PROJECT), encoding="utf-8") as file:
+        return file.read()
 
 
 def _narrow(inside: Any, unique_ids: frozenset[str]) -> None:

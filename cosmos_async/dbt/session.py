@@ -73,11 +73,13 @@ class Dbt:
 
     def install_packages(self) -> None:
         """
-        Run ``dbt deps`` if the project names packages that it does not bring along.
+        Run ``dbt deps`` if the project names packages that it does not bring along, and the author wants it.
 
         Raises:
             DbtError: dbt cannot install them.
         """
+        if not self.invocation.install_deps:
+            return
         declared = declared_packages(self.workspace.project_dir)
         folder = self.workspace.packages_dir
         installed = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
@@ -115,6 +117,7 @@ def open_dbt(
     context: Mapping[str, str] | None = None,
     cache_dir: Path | None = None,
     endpoint: str | None = None,
+    packages: bool = True,
 ) -> Iterator[Dbt]:
     """
     Find dbt, make a working copy of the project with its packages, and give both until the block ends.
@@ -125,6 +128,7 @@ def open_dbt(
         context: ``AIRFLOW_CTX_...`` variables of the task instance, for dbt's environment.
         cache_dir: What can be made again is kept there; None means the setting.
         endpoint: The root of the BigQuery API; None means the setting, and an empty one leaves it to dbt's environment.
+        packages: Whether the project's packages are needed at once; who has the parsed project does without.
 
     Raises:
         ConfigError: The project, the profile or dbt cannot be found.
@@ -152,7 +156,7 @@ def open_dbt(
     kept = cache_dir if invocation.project_config.partial_parse else None
     with open_workspace(project, profile, env, cache_dir=kept, variant=str(python)) as workspace:
         dbt = Dbt(python, workspace, processes, invocation, endpoint=endpoint)
-        if invocation.install_deps:
+        if packages:
             dbt.install_packages()
         yield dbt
 

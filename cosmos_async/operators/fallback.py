@@ -11,7 +11,7 @@ from cosmos_async.exceptions import ConfigError
 from cosmos_async.names import TaskKey
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.setup import airflow_context
-from cosmos_async.plan import Level
+from cosmos_async.plan import Index, Level, RunInfo
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.session import Dbt
@@ -40,10 +40,17 @@ def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) ->
     from cosmos_async.dbt.session import open_dbt
 
     processes = operator.processes = Processes(lambda line: operator.log.info("%s", line))
+    plan = RunPlan(context, setup_task_id=operator.setup_task_id, identity=operator.identity)
+    index = plan.index()
+    parsed = plan.parsed(index.run)
     with open_dbt(
-        operator.dbt.rendered(operator, context), processes, context=airflow_context(context)
+        operator.dbt.rendered(operator, context),
+        processes,
+        context=airflow_context(context),
+        # A package's seed is a file of it, which is not part of the parsed project.
+        packages=parsed is None or any(_is_seed(index, node["unique_id"]) for node in event["dbt"]),
     ) as dbt:
-        worker = _Worker(operator, context, dbt)
+        worker = _Worker(operator, context, dbt, plan, index.run, parsed)
         late = {node["unique_id"]: node["reason"] for node in event["dbt"] if node.get("way") == "late"}
         for node in event["dbt"]:
             if node["unique_id"] not in late:
@@ -59,18 +66,34 @@ def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) ->
     return None
 
 
+def _is_seed(index: Index, unique_id: str) -> bool:
+    return index.nodes[unique_id].resource_type == "seed"
+
+
 class _Worker:
     """One task's work with one opened dbt."""
 
-    def __init__(self, operator: DbtNodeAsyncOperator, context: Any, dbt: Dbt) -> None:
+    def __init__(
+        self,
+        operator: DbtNodeAsyncOperator,
+        context: Any,
+        dbt: Dbt,
+        plan: RunPlan,
+        run: RunInfo,
+        parsed: bytes | None,
+    ) -> None:
         instance = context["ti"]
         self._dbt = dbt
         self._log = operator.log
-        self._plan = RunPlan(context, setup_task_id=operator.setup_task_id, identity=operator.identity)
-        self._info = self._plan.index().run
-        self._parsed = self._plan.parsed(self._info)
+        self._plan = plan
+        self._info = run
+        self._parsed = parsed
         self._key = TaskKey(
-            instance.dag_id, instance.run_id, instance.task_id, instance.map_index, max(1, instance.try_number)
+            instance.dag_id,
+            instance.run_id,
+            instance.task_id,
+            instance.map_index,
+            max(1, instance.try_number),
         )
         self.failures: list[str] = []  #: of the nodes that real dbt ran
 

@@ -74,7 +74,9 @@ def opened(
 ) -> OpenDbt:
     """Open dbt for the kitchen project, or another one, with the invocation's options."""
 
-    def open_(project: Path = KITCHEN, **options: Any) -> AbstractContextManager[Dbt]:
+    def open_(
+        project: Path = KITCHEN, *, packages: bool = True, **options: Any
+    ) -> AbstractContextManager[Dbt]:
         invocation = DbtInvocation(
             project_config=ProjectConfig(project, env_vars=environment),
             profile_config=ProfileConfig(
@@ -89,6 +91,7 @@ def opened(
             Processes(lines.append),
             cache_dir=tmp_path / "cache",
             endpoint=google.bigquery_endpoint,
+            packages=packages,
         )
 
     return open_

@@ -106,7 +106,44 @@ def test_another_dbt_parses_the_project(opened: OpenDbt, shop: Path, lines: list
         late = plan_late(dbt, {ORDERS: "r"}, run=replace(run, dbt_version="1.10.1"), parsed=parsed)
 
     assert late.nodes[ORDERS].steps
-    assert any("dbt 1.10.1 parsed the project for this run" in line for line in lines)
+    assert any("dbt 1.10.1 parsed it for this run" in line for line in lines)
+
+
+@newest_dbt
+def test_a_parsed_project_that_cannot_be_read_is_parsed(opened: OpenDbt, shop: Path, lines: list[str]):
+    """
+    Slower, and as right.
+    """
+    run, parsed = planned(opened, shop)
+
+    with opened(shop) as dbt:
+        late = plan_late(dbt, {ORDERS: "r"}, run=run, parsed=zlib.compress(zlib.decompress(parsed)[:1000]))
+
+    assert late.nodes[ORDERS].steps
+    assert any("The project is parsed again: " in line for line in lines)
+
+
+@newest_dbt
+def test_packages_are_not_installed_again(opened: OpenDbt, shop: Path, lines: list[str]):
+    """
+    A late plan needs their macros and their variables, which setup has kept.
+    """
+    common = shop.parent / "common"
+    (common / "macros").mkdir(parents=True)
+    (common / "dbt_project.yml").write_text('name: common\nversion: "1.0"\nvars: {common: {answer: 42}}\n')
+    (common / "macros" / "answer.sql").write_text("{% macro answer() %}{{ var('answer') }}{% endmacro %}")
+    (common / "models").mkdir()
+    (common / "models" / "answered.sql").write_text("select {{ common.answer() }} as n")
+    (shop / "packages.yml").write_text("packages: [{local: ../common}]")
+    run, parsed = planned(opened, shop)
+    assert any("deps" in line or "Installed" in line for line in lines)
+    lines.clear()
+
+    with opened(shop, packages=False) as dbt:
+        late = plan_late(dbt, {"model.common.answered": "r"}, run=run, parsed=parsed)
+
+    assert late.nodes["model.common.answered"].compiled_code == "select 42 as n"
+    assert not any("Installed" in line for line in lines)
 
 
 @newest_dbt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
             pass
 
         def index(self) -> Any:
-            return SimpleNamespace(run=RUN)
+            return SimpleNamespace(run=RUN, nodes=defaultdict(lambda: SimpleNamespace(resource_type="model")))
 
         def parsed(self, run: RunInfo) -> bytes:
             return b"parsed"
