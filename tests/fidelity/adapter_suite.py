@@ -35,8 +35,23 @@ class Step:
     sql: tuple[str, ...] = ()  #: run in each side's dataset, which is called {dataset}
 
 
+#: What the projects of some classes read.
+ENVIRONMENT = {**USERS, "TERM_TEST": "TESTING", "DBT_ENV_CUSTOM_ENV_MY_VAR": "1"}
+_HOOK_COLUMNS = (
+    "test_state string, target_dbname string, target_host string, target_name string, target_schema string, "
+    "target_type string, target_user string, target_pass string, target_threads int64, run_started_at string, "
+    "invocation_id string, thread_id string"
+)
+#: The tables into which the hooks of the area `hooks` write; dbt's repository has them as files beside its tests.
+HOOK_TABLES = (
+    "create schema if not exists {dataset}",
+    f"create table if not exists {{dataset}}.on_model_hook ({_HOOK_COLUMNS})",
+    f"create table if not exists {{dataset}}.on_run_hook ({_HOOK_COLUMNS})",
+)
+
+
 def _options(name: str, **more: object) -> Options:
-    return Options(name, env={**USERS, "DBT_ENV_CUSTOM_ENV_MY_VAR": "1"}, **more)  # type: ignore[arg-type]
+    return Options(name, env=ENVIRONMENT, **more)  # type: ignore[arg-type]
 
 
 TWICE = (Step(_options("first")), Step(_options("later")))
@@ -76,6 +91,11 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         Step(_options("one user")),
         Step(_options("another"), edits={"models/schema.yml": ("DBT_TEST_USER_1", "DBT_TEST_USER_2")}),
     ),
+    # BigQuery calls the type otherwise.
+    "hooks.BasePrePostRunHooks": (
+        Step(_options("first"), edits={"dbt_project.yml": (" text ", " string ")}),
+        Step(_options("later")),
+    ),
     "persist_docs.BasePersistDocs": (Step(_options("first")), Step(_options("later", full_refresh=True))),
 }
 
@@ -112,6 +132,8 @@ def extracted(folder: Path) -> list[dict[str, str]]:
 
 def _compare(bench: Bench, name: str, project: Path) -> Iterator[Row]:
     pair = bench.pair(name, project)
+    if name.startswith("hooks."):
+        _prepare(bench, pair, Step(_options("tables"), sql=HOOK_TABLES))
     for step in (*seeds_first(project), *STEPS.get(name, TWICE)):
         _prepare(bench, pair, step)
         yield bench.step(pair, step.options)
