@@ -293,7 +293,7 @@ def test_with_a_task_for_each_node_and_its_tests_the_order_of_nodes_is_dbts(
     assert all(first.startswith("test.") for first, _ in more)
 
 
-@pytest.mark.parametrize("param", [CASES[0], CASES[1], CASES[-1]], ids=id_of)
+@pytest.mark.parametrize("param", [CASES[0], CASES[1], CASES[4], CASES[-1]], ids=id_of)
 async def test_the_recorder_sees_what_the_dag_was_made_of(
     cases: dict[tuple[str, tuple[str, ...]], Case],
     param: tuple[str, tuple[str, ...]],
