@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,12 @@ class Pair:
             project=self.project,
         )
 
-    def dumps(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what is in both datasets."""
-        return self.warehouse.dump_all(f"{self.name}_ours"), self.warehouse.dump_all(f"{self.name}_theirs")
+    def dumps(self, *, without: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what is in both datasets, but for the values of some columns."""
+        mine, dbts = (
+            self.warehouse.dump_all(f"{self.name}_{whose}", without=without) for whose in ("ours", "theirs")
+        )
+        return mine, dbts
 
 
 @pytest.fixture(params=VERSIONS)
@@ -84,6 +87,7 @@ def pair(
             (root / path).write_text(textwrap.dedent(text))
         return Pair(root, warehouse, version, f"{name}_{version.replace('.', '')}", tmp_path)
 
+    make.version = version  # type: ignore[attr-defined]
     return make
 
 

@@ -38,7 +38,7 @@ FILES = {
 def test_batches_are_built_as_dbt_builds_them(pair: Any) -> None:
     """On the first run, where later batches go into the table that the first one makes, and on the next one."""
     both = pair(FILES)
-    options = {"dbt_cmd_flags": list(WINDOW)}
+    options = {"event_time_start": "2024-01-01T00:00:00+00:00", "event_time_end": "2024-01-05"}
 
     for step in ("first", "second"):
         ours, theirs = both.ours(step, **options), both.theirs(step, *WINDOW)
@@ -79,7 +79,7 @@ def check_first_run(plan: NodePlan, *, threads: int) -> None:
 def test_a_batch_that_fails_holds_up_the_others_only_if_it_is_the_first(pair: Any) -> None:
     """What failed is told, so that `dbt retry` goes on from there."""
     both = pair(FILES)
-    window = {"dbt_cmd_flags": list(WINDOW)}
+    window = {"event_time_start": "2024-01-01", "event_time_end": "2024-01-05"}
 
     for step, (bad, message) in enumerate([(1, "ERROR"), (3, "PARTIAL SUCCESS (3/4)")]):
         ours = both.ours(str(step), vars={"bad": bad}, **window)

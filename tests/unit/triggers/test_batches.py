@@ -1,0 +1,132 @@
+"""
+Microbatch models: dbt's order of the batches, and what their ends amount to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
+
+from cosmos_async.outcome import Status
+from cosmos_async.plan import Batch, Guard, GuardKind, NodePlan, Step, dump_node, load_node
+from tests.unit.triggers.bench import Bench, job, model, target_state
+from tests.unit.triggers.test_dbt import payload
+
+DAYS = [f"2024-01-0{day}" for day in range(1, 6)]
+
+
+def batch(name: str, *before: Step, at_once: int = 1) -> Batch:
+    """One day's batch."""
+    sql = f"insert into `p`.`shop`.`events` select '{name}'"
+    return Batch(name, f"{name}T00:00:00+00:00", f"{name}T23:00:00+00:00", (*before, job(sql)), at_once)
+
+
+def events(*batches: Batch) -> NodePlan:
+    """A microbatch model."""
+    return model("events", batches=batches, steps=(), message="SUCCESS", materialized="incremental")
+
+
+@pytest.fixture
+def five() -> NodePlan:
+    """The first and the last alone, those between side by side."""
+    return events(
+        batch(DAYS[0], target_state("events", "TABLE")),
+        *(batch(day, at_once=3) for day in DAYS[1:4]),
+        batch(DAYS[4]),
+    )
+
+
+@pytest.fixture
+def filled(bench: Bench) -> Bench:
+    """The table is there."""
+    bench.google.add_table("p", "shop", "events", schema=[{"name": "day", "type": "STRING"}])
+    bench.google.on_query("insert into", statement_type="INSERT", affected_rows=1)
+    return bench
+
+
+def days(bench: Bench) -> list[str]:
+    """The days whose jobs were submitted, in that order."""
+    return [each.spec.sql[-11:-1] for each in bench.google.inserted_jobs]
+
+
+async def test_batches_are_run_in_dbts_order(filled: Bench, five: NodePlan) -> None:
+    """And the outcome is what dbt writes, windows included."""
+    await filled.plan(five)
+
+    event = await filled.run("model.shop.events")
+
+    assert isinstance(event, TaskSuccessEvent), filled.log.text
+    assert (days(filled)[0], days(filled)[-1], sorted(days(filled))) == (DAYS[0], DAYS[4], DAYS)
+    outcome = filled.outcome("model.shop.events")
+    assert (outcome.status, outcome.message, outcome.failures) == (Status.SUCCESS, "SUCCESS", 0)
+    assert outcome.batch_results == {
+        "successful": [[each.start, each.end] for each in five.batches],
+        "failed": [],
+    }
+    assert [record.purpose for record in outcome.jobs] == [f"main ({day})" for day in DAYS]
+
+
+@pytest.mark.parametrize(("bad", "ran", "message"), [(0, 1, "ERROR"), (2, 5, "PARTIAL SUCCESS (4/5)")])
+async def test_only_the_first_batch_holds_up_the_others(
+    filled: Bench, five: NodePlan, bad: int, ran: int, message: str
+) -> None:
+    """What was not run has failed, too, so that `dbt retry` runs it."""
+    filled.google.on_query(f"'{DAYS[bad]}'", error=("invalidQuery", "Division by zero."))
+    await filled.plan(five)
+
+    event = await filled.run("model.shop.events")
+
+    assert isinstance(event, TaskFailedEvent)
+    assert len(days(filled)) == ran
+    outcome = filled.outcome("model.shop.events")
+    assert outcome.message == message
+    assert outcome.batch_results is not None
+    assert len(outcome.batch_results["failed"]) == 6 - ran if ran == 5 else 5
+    assert "Division by zero." in filled.log.text
+
+
+async def test_a_batch_that_no_longer_fits_stops_those_after_it(filled: Bench) -> None:
+    """The model is planned anew once nothing of it is under way any more."""
+    differs = Guard(
+        GuardKind.TABLE,
+        "p.shop.gone",
+        {"project": "p", "dataset": "shop", "table": "gone"},
+        {"type": "TABLE"},
+    )
+    await filled.plan(events(batch(DAYS[0]), batch(DAYS[1], differs), batch(DAYS[2])))
+
+    event = await filled.run("model.shop.events")
+
+    assert payload(event)["status"] == "late"
+    assert days(filled) == DAYS[:1]
+    assert "p.shop.gone" in filled.log.text
+
+
+async def test_a_batch_is_submitted_once(filled: Bench, five: NodePlan) -> None:
+    """A second life of the same try meets the jobs of the first one."""
+    await filled.plan(five)
+
+    await filled.run("model.shop.events")
+    again = await filled.run("model.shop.events")
+
+    assert isinstance(again, TaskSuccessEvent), filled.log.text
+    assert sorted(days(filled)) == DAYS
+
+
+def test_batches_survive_the_store(five: NodePlan) -> None:
+    """What setup writes is what the trigger reads."""
+    assert load_node(dump_node(five)) == five
+
+
+def test_batches_have_jobs_of_their_own(five: NodePlan) -> None:
+    """A batch's name is part of its jobs' ids."""
+    from cosmos_async.names import TaskKey
+    from cosmos_async.triggers.batches import plan_of
+    from cosmos_async.triggers.steps import id_of
+
+    key = TaskKey("d", "r", "t", -1, 1)
+    ids: set[Any] = {id_of(key, plan_of(five, each), 0) for each in five.batches}
+
+    assert len(ids) == 5
