@@ -84,7 +84,12 @@ CASES = (
         ),
     ),
     Case("an unknown selector", "wrong", (Options("refused", selector="nobody_knows_it"),)),
-    Case("an unknown way to build", "wrong", (Options("refused", vars={"day": 3}, select="wrong_kind"),)),
+    Case(
+        "an unknown way to build",
+        "wrong",
+        (Options("failed", vars={"day": 3}, select="wrong_kind"),),
+        errors=("wrong_kind",),
+    ),
 )
 
 

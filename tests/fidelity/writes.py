@@ -20,6 +20,8 @@ Json = dict[str, Any]
 
 #: Stands for what belongs to no node: making datasets, the hooks of the run.
 RUN = "(the run)"
+#: dbt's own statement for a dataset, which real dbt sends again where it runs a node alone.
+_MAKES_DATASET = re.compile(r"(\*/|^)\s*create schema if not exists `[^`]+`\.`[^`]+`\s*;?\s*$")
 #: The id of a job that our run needs once, whichever node's task sends it: no number of a try, no position.
 _SHARED = re.compile(r"cosmos_(?!.*_t\d+_\d+_).*")
 #: What no job of ours has in common with dbt's, and nobody could tell from the outside.
@@ -86,12 +88,19 @@ def writes_of(
 
 
 def _sender(request: Json, job: Json, node: str | None) -> str:
+    if _MAKES_DATASET.search(_sql(job)):
+        return RUN
     if request["node"]:
         told = str(request["node"])
         return RUN if told.startswith("operation.") else told
     if _SHARED.fullmatch(job.get("jobReference", {}).get("jobId", "")):
         return RUN
     return node or RUN
+
+
+def _sql(job: Json) -> str:
+    query = job.get("configuration", job).get("query", "")
+    return str(query.get("query", "") if isinstance(query, dict) else query)
 
 
 def _upload_key(request: Json) -> str:
@@ -115,7 +124,7 @@ def _job(job: Json, data: bytes) -> Write:
     kind = next((kind for kind in ("query", "load", "copy", "extract") if kind in configuration), "query")
     query = configuration.get("query")
     details = query if isinstance(query, dict) else {}
-    sql = details.get("query", query if isinstance(query, str) else "")
+    sql = _sql(job)
     told: Json = {
         **{key: value for key, value in configuration.items() if key not in (kind, "jobType", "dryRun")},
         kind: {
