@@ -18,7 +18,7 @@ from gcloud.aio.bigquery import Job
 
 from cosmos_async.exceptions import ApiError
 from cosmos_async.triggers.retry import PROMPT, Budget
-from cosmos_async.triggers.session import Session
+from cosmos_async.triggers.session import Before, Session
 from cosmos_async.triggers.threads import parse_json
 from cosmos_async.triggers.token import GivenToken, SharedToken
 
@@ -96,15 +96,26 @@ class BigQuery:
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
-    async def insert_job(self, project: str, body: Json, *, deadline: float | None = None) -> Json:
+    async def insert_job(
+        self, project: str, body: Json, *, before: Before | None = None, deadline: float | None = None
+    ) -> Json:
         """Insert a job whose id is in *body*; a lost answer therefore ends in 409 and never in a second job."""
         what = f"submitting BigQuery job {body.get('jobReference', {}).get('jobId') or '(dry run)'}"
         return await self.session.call(
-            what, lambda: self._job(project).insert(body, timeout=TIMEOUT), deadline=deadline
+            what,
+            lambda: self._job(project).insert(body, timeout=TIMEOUT),
+            before=before,
+            deadline=deadline,
         )
 
     async def upload_job(
-        self, project: str, body: Json, data: bytes, *, deadline: float | None = None
+        self,
+        project: str,
+        body: Json,
+        data: bytes,
+        *,
+        before: Before | None = None,
+        deadline: float | None = None,
     ) -> Json:
         """Insert a load job together with its bytes."""
         boundary = uuid.uuid4().hex
@@ -124,6 +135,7 @@ class BigQuery:
             payload=payload,
             content_type=f"multipart/related; boundary={boundary}",
             timeout=UPLOAD_TIMEOUT,
+            before=before,
             deadline=deadline,
         )
 
@@ -232,11 +244,20 @@ class BigQuery:
         return await self._find(f"reading dataset {project}.{dataset}", path, deadline)
 
     async def send(
-        self, what: str, method: str, path: str, body: Json | None, *, deadline: float | None = None
+        self,
+        what: str,
+        method: str,
+        path: str,
+        body: Json | None,
+        *,
+        before: Before | None = None,
+        deadline: float | None = None,
     ) -> Json:
-        """Send one call below ``/bigquery/v2/``."""
+        """Send one call below ``/bigquery/v2/``; for *before*, see :meth:`Session.call`."""
         payload = None if body is None else json.dumps(body).encode()
-        return await self._request(what, method, f"{self.root}/{path}", payload=payload, deadline=deadline)
+        return await self._request(
+            what, method, f"{self.root}/{path}", payload=payload, before=before, deadline=deadline
+        )
 
     async def patch_table(
         self,
@@ -291,6 +312,7 @@ class BigQuery:
         headers: dict[str, str] | None = None,
         timeout: float = TIMEOUT,
         budget: Budget = PROMPT,
+        before: Before | None = None,
         deadline: float | None = None,
     ) -> Json:
         handle = self._job("")
@@ -312,7 +334,7 @@ class BigQuery:
             data = await response.read()
             return (await parse_json(data)) if data else {}
 
-        return await self.session.call(what, send, budget=budget, deadline=deadline)
+        return await self.session.call(what, send, budget=budget, before=before, deadline=deadline)
 
 
 def with_location(job: JobRef, error: ApiError) -> JobRef:

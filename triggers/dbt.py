@@ -20,7 +20,7 @@ from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_jobs
 from cosmos_async.triggers.executor import End, Run, execute, execute_prelude
 from cosmos_async.triggers.folders import folder_of
-from cosmos_async.triggers.gather import gather_bounded
+from cosmos_async.triggers.gather import gather_bounded, see_through
 from cosmos_async.triggers.late import Resume, cancel_late_jobs
 from cosmos_async.triggers.session import Session, shared_session
 from cosmos_async.triggers.storage import leave_outcome, read_index, read_node, store_identity
@@ -100,20 +100,8 @@ class BigQueryDbtTrigger(EndingTrigger):
         Airflow calls this also where another triggerer has taken over; so it asks first.
         """
         refs = self._jobs_under_way()
-        if not refs or not await self.was_killed(TaskFacts.of(self)):
-            return
-        self.log.error(f"{self.unique_id or 'This task'} was stopped from outside before its end.")
-
-        async def cancel() -> None:
-            async with shared_session(self.identity) as session:
-                await cancel_jobs(refs, warehouse_of(session, self._endpoint), self.log)
-
-        try:
-            await asyncio.wait_for(cancel(), KILL_TIMEOUT)
-        except asyncio.TimeoutError:
-            self.log.warning(
-                "BigQuery did not answer in time; these jobs may still be running: " + _listed(refs)
-            )
+        if refs:
+            await self._cancel_if_killed(TaskFacts.of(self), refs)
 
     # -- the work -----------------------------------------------------------------------------------------------------
 
@@ -141,9 +129,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         except asyncio.CancelledError:
             refs = self._jobs_under_way()
             if not HAS_ON_KILL and refs:  # removable when Airflow 3.2 is dropped
-                await asyncio.shield(
-                    self._cancel_if_killed(facts, refs, warehouse_of(session, self._endpoint))
-                )
+                await self._cancel_if_killed(facts, refs)
             raise
         return result
 
@@ -251,9 +237,19 @@ class BigQueryDbtTrigger(EndingTrigger):
                 "BigQuery did not answer in time; these jobs may still be running: " + _listed(refs)
             )
 
-    async def _cancel_if_killed(self, facts: TaskFacts, refs: Sequence[JobRef], warehouse: Warehouse) -> None:
-        if await self.was_killed(facts):
-            await self._cancel_now(refs, warehouse)
+    async def _cancel_if_killed(self, facts: TaskFacts, refs: Sequence[JobRef]) -> None:
+        async def cancel() -> None:
+            if not await self.was_killed(facts):
+                return
+            self.log.error(f"{self.unique_id or 'This task'} was stopped from outside before its end.")
+            # A lease of its own: the task that had the session may be gone before this has ended.
+            async with shared_session(self.identity) as session:
+                await cancel_jobs(refs, warehouse_of(session, self._endpoint), self.log)
+
+        if not await see_through(cancel(), timeout=KILL_TIMEOUT):
+            self.log.warning(
+                "BigQuery did not answer in time; these jobs may still be running: " + _listed(refs)
+            )
 
 
 def _needs_the_run(plan: NodePlan) -> bool:

@@ -38,7 +38,7 @@ from cosmos_async.plan import CallOperation, Guard, GuardKind, Hook, JobOperatio
 from cosmos_async.triggers import jobs, natives, report, steps
 from cosmos_async.triggers.batches import Batches
 from cosmos_async.triggers.bigquery import JobRef
-from cosmos_async.triggers.cancel import Look, cancel_earlier_tries, cancel_jobs
+from cosmos_async.triggers.cancel import Look, cancel_earlier_tries, cancel_jobs, has_later_try
 from cosmos_async.triggers.folders import Folder
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.prelude import Prelude
@@ -213,6 +213,7 @@ class _Node:
         self._bigquery = run.warehouse.bigquery
         self._jobs: dict[int, Json] = {}  # finished ones, by position
         self._ids: list[str] = []  # of all that were submitted
+        self._stops = self._bigquery.session.pulse.stops
         self.records: list[JobRecord] = []
 
     @property
@@ -413,7 +414,12 @@ class _Node:
             self._ids.append(job_id)
             try:
                 submitted = await jobs.submit(
-                    self._bigquery, operation, job_id, data=data, deadline=run.deadline
+                    self._bigquery,
+                    operation,
+                    job_id,
+                    data=data,
+                    before=self._unless_given_up,
+                    deadline=run.deadline,
                 )
             except Unavailable:
                 raise  # nobody knows whether it is there
@@ -460,19 +466,39 @@ class _Node:
             raise_for_error(job)
             return job
 
+    async def _unless_given_up(self) -> None:
+        """Refuse to write after this process stood still, if the task was tried anew meanwhile."""
+        stops = self._bigquery.session.pulse.stops
+        if stops == self._stops:
+            return
+        if await has_later_try(self._plan, self._run):
+            raise CosmosAsyncError(
+                f"{self._plan.unique_id}: this triggerer stood still for a while, and a later try of the task has begun. "
+                "This one writes nothing more."
+            )
+        self._stops = stops
+
     async def _send(self, action: steps.Send) -> int:
-        earlier = await self._earlier_life(action.position)
-        if earlier is not None:
-            return earlier
         operation = action.operation
+
+        async def unless_done() -> None:
+            # Before every attempt: another instance of this task may have gone on while this one waited to repeat it.
+            await self._unless_given_up()
+            earlier = await self._earlier_life(action.position)
+            if earlier is not None:
+                raise _Done(earlier)
+
         try:
             await self._bigquery.send(
                 f"{operation.purpose} ({operation.method} {operation.path})",
                 operation.method,
                 operation.path,
                 operation.body,
+                before=unless_done,
                 deadline=self._run.deadline,
             )
+        except _Done as done:
+            return done.position
         except ApiError as error:
             if not _is_fine(operation, error):
                 raise
@@ -490,6 +516,14 @@ class _Node:
             self._run.log.warning(f"{self._plan.unique_id}: {warning}")
         self._run.log.info(f"{self._plan.unique_id}: {done.what}")
         return action.position + 1
+
+
+class _Done(Exception):
+    """An earlier or another life of this task has been here; *position* is where to go on."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__()
+        self.position = position
 
 
 class _Hands(Look):
