@@ -60,6 +60,17 @@ async def cancel_jobs_of(plan: NodePlan, keys: Sequence[TaskKey], run: Run) -> N
     await gather_bounded(_end(job, run) for job in left)
 
 
+async def has_later_try(plan: NodePlan, run: Run) -> bool:
+    """Return whether a later try of this task has begun to write: this one was given up, and was not told."""
+    key = run.key.with_try(run.key.try_number + 1)
+    found = await gather_bounded(
+        jobs.find(run.warehouse.bigquery, step, steps.id_of(key, plan, position), deadline=run.deadline)
+        for position, step in enumerate(plan.steps)
+        if isinstance(step, JobOperation) and step.shared is None
+    )
+    return any(job is not None for job in found)
+
+
 class Look:
     """
     Eyes on the jobs of one native operation.

@@ -1,12 +1,13 @@
 """
-Many things at once, but not too many, and none left behind.
+Many things at once, but not too many, and none left behind; and things that must come to their end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import TypeVar
+import time
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -29,3 +30,27 @@ async def gather_bounded(coroutines: Iterable[Awaitable[T]], *, most: int = CONC
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+async def see_through(work: Coroutine[Any, Any, None], *, timeout: float) -> bool:
+    """
+    Await *work* to its end, however often we are cancelled meanwhile; return whether it came to it.
+
+    Airflow cancels a trigger that is no longer wanted once per second until it has ended, its ``on_kill`` included.
+
+    Args:
+        work: What must not be left half done.
+        timeout: Seconds after which it is cancelled after all.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    deadline = time.monotonic() + timeout
+    while not task.done() and time.monotonic() < deadline:
+        try:
+            await asyncio.wait({task}, timeout=max(0.0, deadline - time.monotonic()))
+        except asyncio.CancelledError:  # noqa: PERF203
+            continue
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    return False

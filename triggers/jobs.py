@@ -13,6 +13,7 @@ from typing import Any
 from cosmos_async.exceptions import ApiError
 from cosmos_async.plan import JobOperation
 from cosmos_async.triggers.bigquery import BigQuery, JobRef, with_location
+from cosmos_async.triggers.session import Before
 
 Json = dict[str, Any]
 
@@ -56,6 +57,7 @@ async def submit(
     job_id: str,
     *,
     data: bytes | None = None,
+    before: Before | None = None,
     deadline: float | None = None,
 ) -> Submitted:
     """
@@ -66,6 +68,7 @@ async def submit(
         operation: What to do.
         job_id: Its computed id.
         data: The bytes of a load job that brings its own.
+        before: See :meth:`cosmos_async.triggers.session.Session.call`.
         deadline: When to give up, on the session's clock.
 
     Raises:
@@ -76,9 +79,11 @@ async def submit(
     body = job_body(operation, job_id, left=None if operation.shared else left)
     try:
         if data is None:
-            resource = await bigquery.insert_job(operation.project, body, deadline=deadline)
+            resource = await bigquery.insert_job(operation.project, body, before=before, deadline=deadline)
         else:
-            resource = await bigquery.upload_job(operation.project, body, data, deadline=deadline)
+            resource = await bigquery.upload_job(
+                operation.project, body, data, before=before, deadline=deadline
+            )
     except ApiError as error:
         if error.status != 409:
             raise

@@ -19,10 +19,12 @@ from cosmos_async.exceptions import ApiError, Unavailable
 from cosmos_async.triggers.clock import Clock
 from cosmos_async.triggers.credentials import Credentials, Identity, identity_key, resolve
 from cosmos_async.triggers.errors import TRANSPORT_ERRORS, api_error
+from cosmos_async.triggers.pulse import Pulse
 from cosmos_async.triggers.retry import PROMPT, Budget, GiveUp, after_error
 from cosmos_async.triggers.token import GivenToken, SharedToken, make_token
 
 T = TypeVar("T")
+Before = Callable[[], Awaitable[None]]
 
 #: Sockets per identity. BigQuery allows some 300 concurrent API requests per user; long polls hold up to 200 of them.
 CONNECTIONS = 300
@@ -48,6 +50,7 @@ class Session:
         self._http: aiohttp.ClientSession | None = None
         self._token: SharedToken | GivenToken | None = None
         self._flights: dict[Any, asyncio.Task[Any]] = {}
+        self.pulse = Pulse()  #: tells whether this process has stood still
         self._closers: list[Callable[[], Awaitable[None]]] = []
 
     @property
@@ -86,10 +89,12 @@ class Session:
             await http.close()
             raise
         self._http = http
+        self.pulse.start()
 
     async def aclose(self) -> None:
         """Close everything that was opened."""
         http, self._http = self._http, None
+        await self.pulse.stop()
         for close in reversed(self._closers):
             await close()
         for flight in list(self._flights.values()):
@@ -109,6 +114,7 @@ class Session:
         send: Callable[[], Awaitable[T]],
         *,
         budget: Budget = PROMPT,
+        before: Before | None = None,
         deadline: float | None = None,
         on_retry: Callable[[ApiError], None] | None = None,
     ) -> T:
@@ -119,6 +125,7 @@ class Session:
             what: What is attempted, such as ``reading table p.d.t``; begins error messages.
             send: Sends the request; called anew for each attempt.
             budget: How long to go on.
+            before: Awaited before each attempt; may raise to prevent it, for much can happen between two.
             deadline: When to give up, on the clock's scale.
             on_retry: Told each error that will be retried.
 
@@ -129,8 +136,10 @@ class Session:
         while True:
             bearer = self.token.access_token
             try:
+                if before is not None:
+                    await before()
                 return await send()
-            except ApiError as raised:  # the token's; it has had its own retries
+            except ApiError as raised:  # the token's, or that of another call; it has had its own retries
                 error, cause = raised, raised.__cause__
                 if raised.status == 401 or raised.reason == "noToken":
                     raise

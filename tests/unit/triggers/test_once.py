@@ -216,6 +216,43 @@ async def test_a_killed_task_cancels_its_job(bench: Bench) -> None:
     assert "asked BigQuery to cancel job" in bench.log.text
 
 
+@pytest.mark.parametrize("has_on_kill", [True, False])
+async def test_a_kill_comes_to_its_end_however_often_airflow_repeats_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, has_on_kill: bool
+) -> None:
+    """Airflow cancels a killed trigger every second until it has ended; a slow moment of Google takes longer."""
+    monkeypatch.setattr("cosmos_async.triggers.dbt.HAS_ON_KILL", has_on_kill)
+    held = bench.google.on_query("create or replace", held=True)
+    await bench.plan(model("orders"))
+    slow = bench.google.hold("jobs.cancel")
+    trigger = bench.trigger()
+
+    async def as_airflow_does() -> None:
+        try:
+            await event_of(trigger)
+        except asyncio.CancelledError:
+            if has_on_kill:
+                await asyncio.wait_for(trigger.on_kill(), 30)
+            raise
+
+    task = asyncio.create_task(as_airflow_does())
+    await held.started()
+    await bench.google.requests.arrived("jobs.getQueryResults")
+    bench.airflow.task_state = "failed"
+    task.cancel(USER_ACTION)
+    await bench.google.requests.arrived("jobs.cancel")
+    for _ in range(5):
+        task.cancel(USER_ACTION)
+        await asyncio.sleep(0)
+    slow.release()
+    (job,) = bench.google.inserted_jobs
+    await asyncio.wait_for(job.done.wait(), 20)
+
+    assert job.error.reason == "stopped"
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_a_task_that_another_triggerer_has_taken_over_keeps_its_job(bench: Bench) -> None:
     """Airflow calls on_kill then as well; the task is still deferred."""
     bench.airflow.task_state = "deferred"
