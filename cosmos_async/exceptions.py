@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_LONGEST_VALUE = 300  # characters of a value in a message
+
 
 class CosmosAsyncError(Exception):
     """The root of the tree."""
@@ -76,12 +78,19 @@ class GuardDiffered(CosmosAsyncError):
 
     def __init__(self, unique_id: str, subject: str, planned: Any, found: Any) -> None:
         super().__init__(
-            f"{unique_id}: {subject} is no longer what the plan was made for: planned {planned!r}, found {found!r}"
+            f"{unique_id}: {subject} is no longer what the plan was made for: planned {_shown(planned)}, "
+            f"found {_shown(found)}"
         )
         self.unique_id = unique_id
         self.subject = subject
         self.planned = planned
         self.found = found
+
+
+def _shown(value: Any) -> str:
+    # It may be the rows of a query; the sentence is for a person, and travels with the task.
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}… ({len(text)} characters)"
 
 
 class DbtMustJudge(CosmosAsyncError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.compat import AirflowException
-from cosmos_async.exceptions import ConfigError
+from cosmos_async.exceptions import ConfigError, PlanError
 from cosmos_async.names import TaskKey
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.setup import airflow_context
@@ -126,11 +126,23 @@ class _Worker:
 
         for unique_id, reason in late.items():
             self._log.info("Planning %s as things are now: %s", unique_id, reason)
-        made = plan_late(self._dbt, late, run=self._info, parsed=self._parsed)
+        try:
+            made = plan_late(self._dbt, late, run=self._info, parsed=self._parsed)
+        except PlanError as error:
+            self._log.warning("No plan can be made now: %s", error)
+            for unique_id in late:
+                self.run(unique_id, str(error))
+            return {}
         planned = [plan for plan in made.nodes.values() if plan.level is not Level.DBT]
         for plan in made.nodes.values():
             if plan.level is Level.DBT:
-                self.run(plan.unique_id, plan.reason)
+                before = late[plan.unique_id]
+                self.run(
+                    plan.unique_id,
+                    before
+                    if before == plan.reason
+                    else f"{before} It cannot be planned now either: {plan.reason}",
+                )
             else:
                 self._log.info(
                     "Planned %s: %d steps. The triggerer carries them out.",

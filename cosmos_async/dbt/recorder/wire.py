@@ -163,6 +163,7 @@ class Wire:
         elif why:
             (self.leave_for_later if why.late else self.leave_to_dbt)(why.reason)
         answer = call.forward()
+        self._accepted(answer)
         if answer.status_code < 300 and unique_id != RUN:
             self._reads[job_id] = self.journal.add(
                 unique_id,
@@ -316,9 +317,22 @@ class Wire:
         if job_id in self._jobs:
             return answers.reply(self._jobs[job_id], url=url)
         answer = call.forward()
-        if answer.status_code < 300 and job_id in self._reads:
-            self._note_result_table(answer.json())
+        if job_id in self._reads:
+            self._accepted(answer)
+            if answer.status_code < 300:
+                self._note_result_table(answer.json())
         return answer
+
+    def _accepted(self, answer: Any) -> None:
+        """Leave the node for later where BigQuery refuses a query of it: what it asks for may not be there yet."""
+        if answer.status_code in (400, 404):
+            message = answer.json().get("error", {}).get("message")
+        elif answer.status_code < 300:
+            message = (answer.json().get("status", {}).get("errorResult") or {}).get("message")
+        else:
+            return  # nothing that the query could help
+        if message is not None and self.node() != RUN:
+            self.leave_for_later(f"BigQuery does not accept what it asks as things are now: {message}")
 
     def _get_results(self, call: Call) -> Any:
         job_id, url = call.parts[3], call.url
@@ -328,6 +342,8 @@ class Wire:
             )
         answer = call.forward()
         read = self._reads.get(job_id)
+        if read is not None:
+            self._accepted(answer)
         if read is not None and answer.status_code < 300:
             document = answer.json()
             # The client asks for rows with a filter that leaves this field out.

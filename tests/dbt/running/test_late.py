@@ -123,6 +123,25 @@ def test_a_parsed_project_that_cannot_be_read_is_parsed(opened: OpenDbt, shop: P
     assert any("The project is parsed again: " in line for line in lines)
 
 
+def test_what_bigquery_does_not_accept_yet_is_asked_later(opened: OpenDbt, shop: Path, google: FakeGoogle):
+    """
+    What a query needs may be made in a way that nobody can foretell; where it still is not there, dbt tells of it.
+    """
+    google.on_query("from nowhere", error=("notFound", "Not found: Table nowhere"), times=None)
+    (shop / "models" / "asking.sql").write_text(
+        "select '{% if execute %}{{ run_query('select v from nowhere').columns[0].values()[0] }}{% endif %}' as v"
+    )
+    with opened(shop) as dbt:
+        plan = record_plan(dbt, dag_id="d", run_id="r").plan
+        early = plan.nodes["model.shop.asking"]
+        late = plan_late(dbt, {"model.shop.asking": early.reason}, run=plan.run).nodes["model.shop.asking"]
+
+    assert early.level is Level.LATE
+    assert "as things are now: " in early.reason
+    assert "nowhere" in early.reason
+    assert late.level is Level.DBT
+
+
 @newest_dbt
 def test_packages_are_not_installed_again(opened: OpenDbt, shop: Path, lines: list[str]):
     """

@@ -15,7 +15,7 @@ import pytest
 from cosmos_async.compat import DAG, AirflowException
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.dbt.late import LatePlans
-from cosmos_async.exceptions import ConfigError
+from cosmos_async.exceptions import ConfigError, PlanError
 from cosmos_async.invocation import DbtInvocation
 from cosmos_async.operators.node import DbtNodeAsyncOperator
 from cosmos_async.outcome import Outcome, Status
@@ -39,6 +39,7 @@ class Worker:
     did: list[tuple[str, ...]] = field(default_factory=list)
     fails: set[str] = field(default_factory=set)  #: in real dbt
     never: set[str] = field(default_factory=set)  #: planned
+    refusal: PlanError | None = None
 
     def run_node(self, dbt: Any, unique_id: str, **kwargs: Any) -> Outcome:
         """Stand for real dbt."""
@@ -53,6 +54,8 @@ class Worker:
     def plan_late(self, dbt: Any, reasons: dict[str, str], **kwargs: Any) -> LatePlans:
         """Stand for a recorded dbt."""
         assert kwargs["parsed"] == b"parsed"
+        if self.refusal is not None:
+            raise self.refusal
         self.did.append(("plan", *reasons))
         plans = {
             unique_id: NodePlan(
@@ -174,7 +177,19 @@ def test_what_cannot_be_planned_now_either_is_run_by_real_dbt(worker: Worker) ->
     worker.never = {ORDERS}
 
     assert resume(event((ORDERS, "late"))) is None
-    assert worker.did == [("plan", ORDERS), ("dbt", ORDERS, "It reads what it writes."), ("outcome", ORDERS)]
+    reason = "It reads rows. It cannot be planned now either: It reads what it writes."
+    assert worker.did == [("plan", ORDERS), ("dbt", ORDERS, reason), ("outcome", ORDERS)]
+
+
+def test_a_run_that_cannot_be_planned_now_is_real_dbts(worker: Worker) -> None:
+    """Whatever it is that is beyond us: dbt knows what to do."""
+    worker.refusal = PlanError(
+        "Before its first node this run does something that cannot be planned: it is new."
+    )
+
+    assert resume(event((ORDERS, "late"))) is None
+    assert worker.did[-1] == ("outcome", ORDERS)
+    assert "it is new" in worker.did[-2][2]
 
 
 def test_what_follows_real_dbt_goes_back_to_the_triggerer(worker: Worker) -> None:
