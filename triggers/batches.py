@@ -20,6 +20,9 @@ from cosmos_async.triggers.gather import gather_bounded
 if TYPE_CHECKING:
     from cosmos_async.triggers.executor import Run
 
+#: Batches whose earlier tries are looked for at the same time; each asks for a job per step and try.
+LOOKED_AT_AT_ONCE = 4
+
 
 def plan_of(plan: NodePlan, batch: Batch) -> NodePlan:
     """Return one batch as a plan of its own, whose jobs have names of their own."""
@@ -69,8 +72,11 @@ class Batches:
         Raises:
             GuardDiffered: One of them no longer fits the warehouse; none is under way any more.
         """
-        for batch in self._plan.batches if self._run.key.try_number > 1 else ():
-            await cancel_earlier_tries(plan_of(self._plan, batch), self._run)
+        if self._run.key.try_number > 1:
+            await gather_bounded(
+                (cancel_earlier_tries(plan_of(self._plan, batch), self._run) for batch in self._plan.batches),
+                most=LOOKED_AT_AT_ONCE,
+            )
         last = len(self._plan.batches) - 1
         await self._settle([0])
         if self._errors[0] is not None:

@@ -23,6 +23,8 @@ def describe(plan: NodePlan) -> str:
         return f"seed file {relation}"
     if plan.resource_type == "snapshot":
         return f"snapshot {relation}"
+    if plan.batches:
+        return f"sql microbatch model {relation}"
     if plan.resource_type == "model":
         return f"sql {plan.materialized or 'view'} model {relation}"
     return f"{plan.resource_type} {plan.name}"
@@ -50,6 +52,8 @@ def _words(plan: NodePlan, outcome: Outcome) -> tuple[str, str]:
         return f"{word} {plan.name}", word
     verbs = {"seed": ("loaded", "loading"), "snapshot": ("snapshotted", "snapshotting")}
     done, doing = verbs.get(plan.resource_type, ("created", "creating"))
+    if outcome.status is Status.PARTIAL_SUCCESS:
+        return f"PARTIALLY {done} {what}", outcome.message or ""
     if outcome.status.failed:
         return f"ERROR {doing} {what}", "ERROR"
     if plan.resource_type == "snapshot":

@@ -4,6 +4,7 @@ Microbatch models: dbt's order of the batches, and what their ends amount to.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.outcome import Status
 from cosmos_async.plan import Batch, Guard, GuardKind, NodePlan, Step, dump_node, load_node
-from tests.unit.triggers.bench import Bench, job, model, target_state
+from tests.unit.triggers.bench import Bench, cancelled, event_of, job, model, target_state
 from tests.unit.triggers.test_dbt import payload
 
 DAYS = [f"2024-01-0{day}" for day in range(1, 6)]
@@ -85,6 +86,8 @@ async def test_only_the_first_batch_holds_up_the_others(
     assert outcome.batch_results is not None
     assert len(outcome.batch_results["failed"]) == 6 - ran if ran == 5 else 5
     assert "Division by zero." in filled.log.text
+    said = "ERROR creating" if ran == 1 else "PARTIALLY created"
+    assert f"{said} sql microbatch model shop.events" in filled.log.text
 
 
 async def test_a_batch_that_no_longer_fits_stops_those_after_it(filled: Bench) -> None:
@@ -102,6 +105,20 @@ async def test_a_batch_that_no_longer_fits_stops_those_after_it(filled: Bench) -
     assert payload(event)["status"] == "late"
     assert days(filled) == DAYS[:1]
     assert "p.shop.gone" in filled.log.text
+
+
+async def test_a_later_try_ends_what_an_earlier_one_left_running(filled: Bench, five: NodePlan) -> None:
+    """Before its own first batch: two batches of one model at once were never dbt's intention."""
+    held = filled.google.on_query(f"'{DAYS[3]}'", held=True, times=1)
+    await filled.plan(five)
+    first = asyncio.create_task(event_of(filled.trigger("model.shop.events")))
+    await held.started()
+    await cancelled(first)
+
+    again = await filled.run("model.shop.events", try_number=2)
+
+    assert isinstance(again, TaskSuccessEvent), filled.log.text
+    assert "left by an earlier try" in filled.log.text
 
 
 async def test_a_batch_is_submitted_once(filled: Bench, five: NodePlan) -> None:
