@@ -40,6 +40,15 @@ def earlier_tries(key: TaskKey, *, most: int = 5) -> list[TaskKey]:
 
 async def cancel_jobs_of(plan: NodePlan, keys: Sequence[TaskKey], run: Run) -> None:
     """End what *plan* left running when it was carried out as one of *keys*."""
+    # A kill of this try must find them as well: whoever ended the earlier one has left them to us.
+    theirs = {
+        job_id: JobRef(step.project, job_id, step.location)
+        for key in keys
+        for position, step in enumerate(plan.steps)
+        if isinstance(step, JobOperation) and step.shared is None
+        for job_id in [steps.id_of(key, plan, position)]
+    }
+    run.under_way.update(theirs)
     found = await gather_bounded(
         _running(step, steps.id_of(key, plan, position), run)
         for key in keys
@@ -52,12 +61,15 @@ async def cancel_jobs_of(plan: NodePlan, keys: Sequence[TaskKey], run: Run) -> N
         for position, step in enumerate(plan.steps)
         if isinstance(step, NativeOperation)
     )
-    left = [job for job in found if job is not None]
-    if not left:
-        return
-    for job in left:
+    left = {job["jobReference"]["jobId"]: job for job in found if job is not None}
+    for job_id in theirs:
+        del run.under_way[job_id]
+    run.under_way.update({job_id: JobRef.of(job) for job_id, job in left.items()})
+    for job in left.values():
         run.log.warning(f"{plan.unique_id}: cancelling BigQuery job {JobRef.of(job)}, left by an earlier try")
-    await gather_bounded(_end(job, run) for job in left)
+    await gather_bounded(_end(job, run) for job in left.values())
+    for job_id in left:
+        del run.under_way[job_id]
 
 
 async def has_later_try(plan: NodePlan, run: Run) -> bool:

@@ -177,6 +177,28 @@ async def test_a_new_try_ends_what_the_earlier_one_left_running(bench: Bench) ->
     assert "left by an earlier try" in bench.log.text
 
 
+async def test_a_new_try_that_is_killed_at_once_ends_the_earlier_one_s_job(bench: Bench) -> None:
+    """Cleared and then marked failed within a second: the first kill left the job to the new try."""
+    held = bench.google.on_query("create or replace", held=True)
+    await bench.plan(model("orders"))
+    first = asyncio.create_task(event_of(bench.trigger()))
+    await held.started()
+    await cancelled(first)
+    look = bench.google.hold("jobs.get")
+    second = bench.trigger(try_number=2)
+    task = asyncio.create_task(event_of(second))
+    await bench.google.requests.arrived("jobs.get")
+    bench.airflow.task_state = "failed"
+
+    await cancelled(task, USER_ACTION)
+    await second.on_kill()
+    look.release()
+
+    (job,) = bench.google.inserted_jobs
+    await job.done.wait()
+    assert job.error.reason == "stopped"
+
+
 async def test_a_first_try_asks_nobody_about_earlier_ones(bench: Bench) -> None:
     """Almost all tries are first ones; they pay nothing."""
     await bench.plan(model("orders", job("create or replace table `p`.`shop`.`orders` as select 1")))
