@@ -15,8 +15,9 @@ from pathlib import Path
 
 from tests.chaos.check import Ids, Verdict, check
 from tests.chaos.endings import Ending, play_endings
-from tests.chaos.monkey import DAG_ID, Monkey, troubles_of
+from tests.chaos.monkey import Monkey, troubles_of
 from tests.chaos.plans import project
+from tests.chaos.story import DAG_ID
 from tests.chaos.world import Sampler, World, start_world
 
 FINISHED = ("success", "failed")

@@ -14,9 +14,8 @@ from cosmos_async.names import TaskKey, attempt_id
 from cosmos_async.plan import JobOperation
 from cosmos_async.triggers.retry import JOBS
 from cosmos_async.triggers.steps import id_of
-from tests.chaos.monkey import DAG_ID, Story
 from tests.chaos.plans import Node, plan_of
-from tests.chaos.world import Takeover
+from tests.chaos.story import DAG_ID, Story, Takeover
 
 #: How long after a click a job may go on at most, seconds.
 PATIENCE = 30.0

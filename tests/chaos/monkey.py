@@ -8,15 +8,15 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
 
 from tests.airflow.rest import RestError
+from tests.chaos.story import DAG_ID, Click, Story
 from tests.chaos.world import TRIGGERERS, World
 
-DAG_ID = "chaos"
 #: How to lose a part of Airflow, how often, and for how many seconds.
 LOSSES = {
     "term": (2, (0, 5)),
@@ -37,28 +37,6 @@ class Trouble:
     kind: str
     victim: float  #: in [0, 1): which of those there are
     seconds: float  #: how long it lasts, where it does
-
-
-@dataclass(frozen=True)
-class Click:
-    """Somebody has stopped a task."""
-
-    at: float  #: wall clock
-    task_id: str
-    try_number: int
-    kind: str  #: ``fail`` or ``clear``
-    job_id: str | None  #: what ran for it, with a while to go
-    watched: bool  #: a triggerer that was well had it then
-
-
-@dataclass
-class Story:
-    """What the monkey did."""
-
-    began: float
-    clicks: list[Click] = field(default_factory=list)
-    deaths: list[tuple[float, str, str]] = field(default_factory=list)  #: when, which triggerer, how
-    events: list[tuple[float, str]] = field(default_factory=list)  #: for the log
 
 
 def troubles_of(seed: int, seconds: float) -> list[Trouble]:

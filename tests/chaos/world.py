@@ -24,6 +24,7 @@ from tests.airflow.harness import ROOT, _run_airflow, _settings
 from tests.airflow.processes import Processes, TimedOut, free_port, plain_environment
 from tests.airflow.rest import Rest, RestError, segment
 from tests.chaos.postgres import Postgres, start_postgres
+from tests.chaos.story import Takeover
 from tests.chaos.warehouse import BUCKET
 
 TRIGGERERS = ("triggerer-a", "triggerer-b")
@@ -258,17 +259,6 @@ def start_world(folder: Path, *, nodes: int, seed: int, say: Callable[[str], Non
             "the DAGs are parsed", lambda: len(world.rows("select dag_id from serialized_dag")) >= 4, 180
         )
         yield world
-
-
-@dataclass(frozen=True)
-class Takeover:
-    """Airflow has given a trigger to another triggerer."""
-
-    after: float  #: wall clock; it happened after this look at the database
-    before: float  #: and before this one
-    task_id: str
-    try_number: int
-    age: float  #: how many seconds the new one had been there
 
 
 class Sampler(threading.Thread):

@@ -1,0 +1,42 @@
+"""
+What happened during a seed, as the monkey and the sampler saw it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+DAG_ID = "chaos"
+
+
+@dataclass(frozen=True)
+class Click:
+    """Somebody has stopped a task."""
+
+    at: float  #: wall clock
+    task_id: str
+    try_number: int
+    kind: str  #: ``fail`` or ``clear``
+    job_id: str | None  #: what ran for it, with a while to go
+    watched: bool  #: a triggerer that was well had it then
+
+
+@dataclass
+class Story:
+    """What the monkey did."""
+
+    began: float
+    clicks: list[Click] = field(default_factory=list)
+    deaths: list[tuple[float, str, str]] = field(default_factory=list)  #: when, which triggerer, how
+    events: list[tuple[float, str]] = field(default_factory=list)  #: for the log
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """Airflow has given a trigger to another triggerer."""
+
+    after: float  #: wall clock; it happened after this look at the database
+    before: float  #: and before this one
+    task_id: str
+    try_number: int
+    age: float  #: how many seconds the new one had been there
