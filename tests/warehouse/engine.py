@@ -18,7 +18,7 @@ from typing import Any
 
 from cosmos_async.testing.engine import ApiError, ChildJob, EngineJob, JobError, JobResult, Json
 from tests.warehouse.client import EmulatorClient
-from tests.warehouse.forgotten import forgotten
+from tests.warehouse.forgotten import Forgotten, altered, forgotten
 from tests.warehouse.grants import Grants
 from tests.warehouse.partitions import copy_script, names_a_partition
 from tests.warehouse.rewrites import code, rewritten
@@ -77,6 +77,9 @@ class EmulatorEngine:
         async with self._readers if reads else self.writer:
             if job.kind == "copy" and names_a_partition(job):
                 return await self._copy_partitions(job)
+            change = altered(job.sql) if job.kind == "query" else None
+            if change is not None:
+                return await self._alter(job, change)
             result = await self._run(job)
             if result.error is None:
                 await self._remember(job)
@@ -132,16 +135,20 @@ class EmulatorEngine:
 
     async def _remember(self, job: EngineJob) -> None:
         for table in forgotten(job.sql):
-            path = (
-                table.project_id or job.project_id,
-                "datasets",
-                table.dataset_id,
-                "tables",
-                table.table_id,
-            )
             # A script may have dropped it again.
             with contextlib.suppress(ApiError):
-                await self._client.call("PATCH", *path, body=table.changes)
+                await self._client.call("PATCH", *_path(job, table), body=table.changes)
+
+    async def _alter(self, job: EngineJob, change: Forgotten) -> JobResult:
+        """Change a materialized view's options, and leave the others as they are."""
+        path = _path(job, change)
+        try:
+            view = (await self._client.call("GET", *path)).get("materializedView", {})
+            body = {"materializedView": {**view, **change.changes["materializedView"]}}
+            await self._client.call("PATCH", *path, body=body)
+        except ApiError as error:
+            return JobResult(error=JobError(error.reason, error.message, error.location))
+        return JobResult(statistics={"query": {"statementType": "ALTER_MATERIALIZED_VIEW"}})
 
     async def _submit(self, job: EngineJob, emulated: str) -> Json:
         reference = {"projectId": job.project_id, "jobId": emulated}
@@ -235,6 +242,10 @@ class EmulatorEngine:
             statistics = await self._statistics.of(job, full, elapsed_ms=0)
             children.append(ChildJob(dict(job.configuration), JobResult(statistics=statistics)))
         return children
+
+
+def _path(job: EngineJob, table: Forgotten) -> tuple[str, ...]:
+    return (table.project_id or job.project_id, "datasets", table.dataset_id, "tables", table.table_id)
 
 
 def is_read(sql: str) -> bool:

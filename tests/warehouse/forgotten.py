@@ -23,6 +23,13 @@ _MATERIALIZED = re.compile(
     rf"\bcreate\s+(?:or\s+replace\s+)?materialized\s+view\s+(?:if\s+not\s+exists\s+)?{_NAME}(?P<rest>[^;]*)",
     re.IGNORECASE,
 )
+_ALTERED = re.compile(
+    rf"""
+    \s* (?:/\*.*?\*/\s*)? alter\s+materialized\s+view\s+ (?:if\s+exists\s+)? {_NAME} \s+
+    set\s+options\s*\( (?P<rest>.*) \) \s*;?\s*
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
 _MINUTES = re.compile(r"\brefresh_interval_minutes\s*=\s*([\d.]+)", re.IGNORECASE)
 _REFRESH = re.compile(r"\benable_refresh\s*=\s*(true|false)", re.IGNORECASE)
 _USUAL_MINUTES = 30
@@ -70,6 +77,24 @@ def refreshes(sql: str) -> Iterator[Forgotten]:
         query = re.split(r"\bas\b", match["rest"], maxsplit=1, flags=re.IGNORECASE)[-1].strip()
         view = {"enableRefresh": enabled, "refreshIntervalMs": str(interval_ms), "query": query}
         yield Forgotten(*_ids(match["name"]), {"materializedView": view})
+
+
+def altered(sql: str) -> Forgotten | None:
+    """
+    Return what `alter materialized view ... set options(...)` changes, None for any other statement.
+
+    The emulator does not know the statement. Only how the view is refreshed can be changed.
+    """
+    match = _ALTERED.fullmatch(sql)
+    if match is None:
+        return None
+    minutes, refresh = _MINUTES.search(match["rest"]), _REFRESH.search(match["rest"])
+    view: Json = {}
+    if minutes:
+        view["refreshIntervalMs"] = str(int(float(minutes[1]) * 60_000))
+    if refresh:
+        view["enableRefresh"] = refresh[1].lower() == "true"
+    return Forgotten(*_ids(match["name"]), {"materializedView": view})
 
 
 def _ids(name: str) -> tuple[str, str, str]:
