@@ -44,11 +44,13 @@ class Workspace:
     packages_dir: Path  #: where dbt looks for installed packages
     env: dict[str, str] = field(repr=False)  #: everything dbt's process sees; secrets included
     kept_parse: Path | None = None  #: where the parsed project is kept for the next task
+    written: tuple[str, ...] = field(default=(), repr=False)  #: secrets that the user's profile spells out
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The values that must not be seen in a log: those dbt itself treats as secret."""
-        return tuple(value for name, value in self.env.items() if name.startswith(SECRET_PREFIX))
+        """The values that must not be seen in a log: those dbt itself treats as secret, and those in the profile."""
+        named = (value for name, value in self.env.items() if name.startswith(SECRET_PREFIX))
+        return (*named, *self.written)
 
     def keep_partial_parse(self) -> None:
         """Keep what dbt parsed for the next task on this machine. dbt itself finds out whether it still fits."""
@@ -103,6 +105,7 @@ def open_workspace(
             packages_dir=project_dir / packages_path,
             env=dict(env),
             kept_parse=_kept_parse(project, profile, cache_dir, variant),
+            written=profile.written_secrets,
         )
         workspace.env.update(profile.write(workspace.profiles_dir))
         workspace.env.update(anchored_variables(env, project))

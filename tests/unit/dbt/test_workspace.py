@@ -92,6 +92,22 @@ def test_the_copy_is_gone_afterwards(project: Path):
         assert not path.exists()
 
 
+def test_secrets_that_a_profile_spells_out_are_hidden_from_logs(project: Path):
+    """
+    A user's own profiles.yml may hold a key or a login as such; dbt's lines are masked against it.
+    """
+    key = {"private_key": "-----BEGIN", "private_key_id": "{{ env_var('X') }}", "client_email": "a@b"}
+    output = {
+        "type": "bigquery",
+        "keyfile_json": key,
+        "refresh_token": "1//canary",
+        "client_secret": "GOCSPX",
+    }
+
+    with open_workspace(project, RenderedProfile("shop", "prod", output), {"PATH": "/bin"}) as workspace:
+        assert set(workspace.secrets) == {"-----BEGIN", "1//canary", "GOCSPX"}
+
+
 def test_the_profile_is_for_this_user_only_and_without_secrets(project: Path):
     """
     A secret is in the environment of dbt's process and nowhere else.
