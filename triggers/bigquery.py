@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -27,9 +27,20 @@ Json = dict[str, Any]
 PUBLIC_ENDPOINT = "https://bigquery.googleapis.com"
 TIMEOUT = 60  # seconds for one call
 UPLOAD_TIMEOUT = 600  # seconds for the bytes of a load job
+LARGEST_UPLOAD = 8 * 2**20  # bytes in one request; a multiple of 256 KiB, as pieces must be
+INCOMPLETE = 308  # the HTTP status of an upload that goes on
 ROWS_PER_PAGE = 10_000
 
 _JOB_IN_MESSAGE = re.compile(r"Job [^\s]*?:([\w-]+)\.[\w-]+")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one call was answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    document: Json
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,9 @@ class BigQuery:
         before: Before | None = None,
         deadline: float | None = None,
     ) -> Json:
-        """Insert a load job together with its bytes."""
+        """Insert a load job together with its bytes; many are sent in pieces."""
+        if len(data) > LARGEST_UPLOAD:
+            return await self._upload_in_pieces(project, body, data, before=before, deadline=deadline)
         boundary = uuid.uuid4().hex
         payload = (
             (
@@ -138,6 +151,43 @@ class BigQuery:
             before=before,
             deadline=deadline,
         )
+
+    async def _upload_in_pieces(
+        self, project: str, body: Json, data: bytes, *, before: Before | None, deadline: float | None
+    ) -> Json:
+        what = f"submitting BigQuery job {body['jobReference']['jobId']}"
+        begun = await self._exchange(
+            what,
+            "POST",
+            f"{self.endpoint}/upload/bigquery/v2/projects/{quote(project)}/jobs",
+            params={"uploadType": "resumable"},
+            payload=json.dumps(body).encode(),
+            headers={
+                "X-Upload-Content-Type": "application/octet-stream",
+                "X-Upload-Content-Length": str(len(data)),
+            },
+            before=before,
+            deadline=deadline,
+        )
+        whole, position = memoryview(data), 0
+        while True:
+            piece = whole[position : position + LARGEST_UPLOAD]
+            answer = await self._exchange(
+                f"{what} (from byte {position} of {len(data)})",
+                "PUT",
+                begun.headers["Location"],
+                payload=piece,
+                content_type="application/octet-stream",
+                headers={"Content-Range": f"bytes {position}-{position + len(piece) - 1}/{len(data)}"},
+                timeout=UPLOAD_TIMEOUT,
+                before=before,
+                deadline=deadline,
+            )
+            if answer.status != INCOMPLETE:
+                return answer.document
+            # Google tells what has arrived; the rest of a piece is sent again.
+            arrived = answer.headers.get("Range")
+            position = 0 if arrived is None else int(arrived.rpartition("-")[2]) + 1
 
     async def get_job(self, job: JobRef, *, budget: Budget = PROMPT, deadline: float | None = None) -> Json:
         """Return a job's resource."""
@@ -315,9 +365,39 @@ class BigQuery:
         before: Before | None = None,
         deadline: float | None = None,
     ) -> Json:
+        answer = await self._exchange(
+            what,
+            method,
+            url,
+            params=params,
+            payload=payload,
+            content_type=content_type,
+            headers=headers,
+            timeout=timeout,
+            budget=budget,
+            before=before,
+            deadline=deadline,
+        )
+        return answer.document
+
+    async def _exchange(
+        self,
+        what: str,
+        method: str,
+        url: str,
+        *,
+        params: Any = None,
+        payload: bytes | memoryview | None = None,
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
+        timeout: float = TIMEOUT,
+        budget: Budget = PROMPT,
+        before: Before | None = None,
+        deadline: float | None = None,
+    ) -> Answer:
         handle = self._job("")
 
-        async def send() -> Json:
+        async def send() -> Answer:
             import aiohttp
 
             sent = {**await handle.headers(), **(headers or {})}
@@ -332,7 +412,7 @@ class BigQuery:
                 timeout=aiohttp.ClientTimeout(total=timeout),
             )
             data = await response.read()
-            return (await parse_json(data)) if data else {}
+            return Answer(response.status, response.headers, (await parse_json(data)) if data else {})
 
         return await self.session.call(what, send, budget=budget, before=before, deadline=deadline)
 

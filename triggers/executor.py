@@ -212,6 +212,7 @@ class _Node:
         self._warehouse = run.warehouse
         self._bigquery = run.warehouse.bigquery
         self._jobs: dict[int, Json] = {}  # finished ones, by position
+        self._main_rows: int | None = None  # of the table that the main job made
         self._ids: list[str] = []  # of all that were submitted
         self._stops = self._bigquery.session.pulse.stops
         self.records: list[JobRecord] = []
@@ -259,7 +260,7 @@ class _Node:
         if main is None:
             return judge_build(plan, None)
         job = await self._finished(main)
-        verdict = judge_build(plan, job, table_rows=await self._table_rows(job))
+        verdict = judge_build(plan, job, table_rows=self._main_rows)
         self._note_rows(job, verdict.adapter_response.get("rows_affected"))
         return verdict
 
@@ -381,6 +382,9 @@ class _Node:
         else:
             job = await self._job(operation, steps.id_of(self._run.key, self._plan, action.position))
         self._jobs[action.position] = job
+        if operation.main and not operation.rows:
+            # At once, as dbt does: what follows, such as a post-hook, may change the table.
+            self._main_rows = await self._table_rows(job)
 
     async def _job(self, operation: JobOperation, first_id: str) -> Json:
         """

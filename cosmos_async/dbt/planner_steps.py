@@ -165,6 +165,11 @@ class Steps:
         kind: str = event["event"]
         path: list[str] = event.get("path") or []
         if kind == "relation":
+            if self._node["resource_type"] == "function" and path[-1] in (
+                self._node["name"],
+                self._node["alias"],
+            ):
+                return None  # it is created or replaced either way, and a table of its name is another thing
             if path != self._node["relation"]:
                 self._reasons.append(f"asks whether {'.'.join(path)} exists")
             return _table_guard(GuardKind.TARGET_STATE, path, event["state"], predicted=event["predicted"])
@@ -260,10 +265,10 @@ class Steps:
         """Return the steps that create the datasets the node writes into, where the run has to create them."""
         relation = self._node["relation"]
         own = ".".join(relation[:2]) if relation else None
-        # A hook may write into another dataset than the node's own, and a unit test has no relation at all.
-        unit_test = self._node["resource_type"] == "unit_test"
+        # A hook may write into another dataset than the node's own; functions and unit tests have no relation at all.
+        everywhere = self._node["resource_type"] in ("unit_test", "function")
         hooks = [
-            _sql(event).replace("`", "") for event in events if unit_test or "run_hooks" in event["macros"]
+            _sql(event).replace("`", "") for event in events if everywhere or "run_hooks" in event["macros"]
         ]
         return [
             step

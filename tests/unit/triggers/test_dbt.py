@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from dataclasses import replace
@@ -648,6 +649,38 @@ async def test_a_shared_job_that_failed_may_be_repeated_by_a_later_try(bench: Be
 
     assert isinstance(first, TaskFailedEvent)
     assert isinstance(second, TaskSuccessEvent), bench.log.text
+
+
+async def test_a_large_seed_is_loaded_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request carries more than one piece, and the job gets all of them."""
+    monkeypatch.setattr("cosmos_async.triggers.bigquery.LARGEST_UPLOAD", 10)
+    data = b"id,name\n1,tea\n2,milk\n3,sugar\n"
+    digest = hashlib.sha256(data).hexdigest()
+    load = {
+        "load": {
+            "destinationTable": {"projectId": "p", "datasetId": "shop", "tableId": "large"},
+            "schema": {"fields": [{"name": "id", "type": "INTEGER"}, {"name": "name", "type": "STRING"}]},
+            "skipLeadingRows": 1,
+            "sourceFormat": "CSV",
+            "writeDisposition": "WRITE_TRUNCATE",
+        }
+    }
+    seed = model(
+        "large",
+        job("", purpose="load", configuration=load, upload=upload_object(digest), upload_digest=digest),
+        unique_id="seed.shop.large",
+        resource_type="seed",
+    )
+    await bench.plan(seed)
+    bench.google.objects.write(
+        bench.google.objects.find("plans"), f"shop/dag/run1/{upload_object(digest)}", data, {}, {}
+    )
+
+    event = await bench.run("seed.shop.large")
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert bench.google.inserted_jobs[0].spec.data == data
+    assert sum(request.method == "PUT" for request in bench.google.requests) == 3
 
 
 # -- the wire format --------------------------------------------------------------------------------------------------
