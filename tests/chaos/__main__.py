@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.airflow.processes import TimedOut
 from tests.chaos.check import Ids, Verdict, check
 from tests.chaos.endings import Ending, play_endings
 from tests.chaos.monkey import Monkey, troubles_of
@@ -40,12 +41,15 @@ def play(world: World, seed: int, nodes: int, *, lost: float, errors: float) -> 
     sampler.start()
     monkey = Monkey(world, run_id, ids.of_try)
     monkey.rage(troubles_of(seed, seconds=40 + nodes / 2))
-    world.wait(
-        f"run {run_id} has ended",
-        lambda: world.run_state(DAG_ID, run_id) in FINISHED and not world.running(),
-        300 + 2 * nodes,
-        every=1.0,
-    )
+    try:
+        world.wait(
+            f"run {run_id} has ended",
+            lambda: world.run_state(DAG_ID, run_id) in FINISHED and not world.running(),
+            300 + 2 * nodes,
+            every=1.0,
+        )
+    except TimedOut as error:
+        verdict.disagreements.append(str(error))
     sampler.stop()
     world.faults()
     verdict.seconds = time.time() - began
