@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cosmos_async.exceptions import ApiError
 from cosmos_async.names import TaskKey, attempt_id
 from cosmos_async.plan import JobOperation, NativeOperation, NodePlan
+from cosmos_async.store import late_objects
 from cosmos_async.triggers import jobs, natives, steps
 from cosmos_async.triggers.bigquery import BigQuery, JobRef
 from cosmos_async.triggers.gather import gather_bounded
@@ -75,6 +76,8 @@ async def cancel_jobs_of(plan: NodePlan, keys: Sequence[TaskKey], run: Run) -> N
 async def has_later_try(plan: NodePlan, run: Run) -> bool:
     """Return whether a later try of this task has begun to write: this one was given up, and was not told."""
     key = run.key.with_try(run.key.try_number + 1)
+    if await run.folder.names(late_objects(key)):
+        return True  # by a plan of its own, whose jobs have other ids
     found = await gather_bounded(
         jobs.find(run.warehouse.bigquery, step, steps.id_of(key, plan, position), deadline=run.deadline)
         for position, step in enumerate(plan.steps)

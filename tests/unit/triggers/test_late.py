@@ -204,6 +204,27 @@ async def test_a_new_try_ends_the_jobs_of_an_earlier_ones_new_plan(bench: Bench,
     assert "left by an earlier try" in bench.log.text
 
 
+async def test_who_was_given_up_finds_a_later_try_by_its_new_plan(bench: Bench) -> None:
+    """Its jobs have ids that nobody can compute; what the worker left in the store tells of it."""
+    temporary = job("create or replace table `p`.`shop`.`orders__tmp` as select 1", main=False)
+    await bench.plan(
+        model("orders", temporary, job("create or replace table `p`.`shop`.`orders` as select 1"))
+    )
+    held = bench.google.on_query("orders__tmp", held=True)
+    trigger = bench.trigger()
+    task = asyncio.create_task(event_of(trigger))
+    await held.started()
+    (run,) = trigger._runs
+    await plan_late(bench, model("orders"), try_number=2)
+    run.warehouse.bigquery.session.pulse._last -= 60  # this triggerer stood still for a minute
+
+    held.release()
+
+    assert isinstance(await task, TaskFailedEvent)
+    assert "a later try of the task has begun" in bench.log.text
+    assert len(bench.google.inserted_jobs) == 1
+
+
 async def test_the_hooks_of_the_run_come_before_a_node_that_needs_a_worker(bench: Bench) -> None:
     """What real dbt or a late plan reads may be what on-run-start makes."""
     hook = job(
