@@ -153,6 +153,7 @@ def _narrow(inside: Any, unique_ids: frozenset[str]) -> None:
     from dbt.artifacts.schemas.results import RunStatus
     from dbt.exceptions import DbtRuntimeError
     from dbt.graph import GraphQueue
+    from dbt.task import runnable
     from dbt.task.build import BuildTask
     from dbt.task.run import RunTask
     from dbt.task.runnable import GraphRunnableTask
@@ -160,6 +161,9 @@ def _narrow(inside: Any, unique_ids: frozenset[str]) -> None:
     inside.need(GraphRunnableTask, "get_graph_queue")
     inside.need(RunTask, "before_run", "safe_run_hooks")
     inside.need(BuildTask, "get_graph_queue", "build_model_to_unit_test_map")
+    inside.need(runnable, "write_manifest")
+    # Setup has kept it for the run. Writing it again is the dearest thing that dbt does for one node of a large project.
+    runnable.write_manifest = lambda manifest, target_path, which=None: None
 
     def narrowed(original: Any) -> Any:
         def get_graph_queue(self: Any) -> Any:
