@@ -22,7 +22,7 @@ import re
 import shutil
 import subprocess
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -182,7 +182,13 @@ class Bench:
             sides.append(Side(self, who, name, copy, profile_name, names, profiles))
         return Pair(name, copy, *sides)
 
-    def step(self, pair: Pair, options: Options, *, errors: tuple[str, ...] = ()) -> Comparison:
+    def step(
+        self,
+        pair: Pair,
+        options: Options,
+        *,
+        errors: tuple[str, ...] | Callable[[Build], tuple[str, ...]] = (),
+    ) -> Comparison:
         """
         Build by both and compare.
 
@@ -190,7 +196,7 @@ class Bench:
             pair: The project's two sides.
             options: The invocation.
             errors: Names of nodes that are meant to fail. Another node that fails in real dbt is one that the stand-in
-                cannot run: its writes are compared, and no more.
+                cannot run: its writes are compared, and no more. A function finds them in dbt's build.
         """
         theirs = build_by_dbt(pair.theirs, options)
         try:
@@ -198,7 +204,7 @@ class Bench:
         except Exception:
             # Whatever it is, dbt did better; the next case may do well.
             return Comparison(pair.name, options.name, [], [f"we broke: {traceback.format_exc()}"])
-        return compare(theirs, ours, errors=errors)
+        return compare(theirs, ours, errors=errors(theirs) if callable(errors) else errors)
 
 
 def build_by_dbt(side: Side, options: Options) -> Build:

@@ -8,11 +8,13 @@ import json
 import subprocess
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.fidelity.adapter_suite import own_errors
 from tests.fidelity.comparison import Comparison
 from tests.fidelity.extract import NotDefined, joined, project
 from tests.fidelity.public import Project, compare_public, prepare
@@ -175,3 +177,15 @@ def test_a_line_of_the_table_has_the_levels_and_the_verdict() -> None:
     assert told.split()[:3] == ["shop", "first", "different"]
     assert "only dbt wrote" in told
     assert line(NotCompared("shop", "", "why", levels=Counter("SSG"))).split()[1:3] == ["G:1", "S:2"]
+
+
+def test_an_error_of_dbt_itself_is_compared_like_any_result() -> None:
+    """What BigQuery refuses may be a gap of the stand-in; what dbt refuses is not."""
+    results = {
+        "model.shop.odd": {"status": "error", "message": "Compilation Error in model odd: no such strategy"},
+        "model.shop.sql": {"status": "error", "message": "Database Error in model sql: no such type"},
+        "model.shop.fine": {"status": "success", "message": None},
+    }
+    build = SimpleNamespace(results=results)
+
+    assert own_errors(build) == ("odd",)  # type: ignore[arg-type]  # only the results matter
