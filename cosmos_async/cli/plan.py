@@ -47,6 +47,11 @@ The page leaves out dbt's default comment before each statement, and runs of emp
 Exit codes: 0 planned; 1 nothing could be planned, or dbt said no; 2 wrong options."""
 
 
+# Options that are told us rather than dbt, as more than dbt depends on them.
+_OURS = ("--project-dir", "--profiles-dir", "--profile", "-t", "--target", "-s", "--select", "-m", "--models")
+_OURS += ("--exclude", "--selector", "--indirect-selection", "--vars")
+
+
 def add_parser(commands: Any) -> None:
     """Add this command to the subparsers of the command line."""
     parser = commands.add_parser(
@@ -107,6 +112,9 @@ def run(options: argparse.Namespace, further: list[str]) -> int:
         DbtError: dbt itself refused; its own words are in the message.
         PlanError: The run cannot be planned at all.
     """
+    misplaced = [word for word in further if word.split("=", 1)[0] in _OURS]
+    if misplaced:
+        raise ConfigError(f"{misplaced[0]} belongs before `--`: cosmos-async plan {misplaced[0]} ... -- ...")
     invocation = _invocation(options, further)
     progress = Progress(sys.stderr, verbose=options.verbose)
     cache = os.environ.get(CACHE_DIR)

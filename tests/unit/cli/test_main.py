@@ -92,6 +92,13 @@ def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
     assert "come after `--`" in capsys.readouterr().err
 
 
+def test_a_selection_after_the_two_dashes_is_told_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind them it would reach dbt alone."""
+    assert main(["plan", "--", "--select=orders"]) == 1
+
+    assert "--select=orders belongs before `--`" in capsys.readouterr().err
+
+
 def test_the_command_line_loads_neither_airflow_nor_an_http_client() -> None:
     """It is to answer at once, and to work beside a dbt that cannot share an environment with Airflow."""
     code = (
