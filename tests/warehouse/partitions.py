@@ -22,8 +22,8 @@ async def copy_script(job: EngineJob, client: EmulatorClient) -> str:
     """
     Return the SQL that does what the copy job *job* would do, partition by partition.
 
-    The emulator does not know decorators. Only tables partitioned by a column of dates or times are understood, and
-    WRITE_TRUNCATE and WRITE_APPEND.
+    The emulator does not know decorators. Only tables partitioned by a column are understood, and WRITE_TRUNCATE and
+    WRITE_APPEND.
     """
     copy = job.configuration["copy"]
     target = copy["destinationTable"]
@@ -49,11 +49,13 @@ async def _condition(table: Json, client: EmulatorClient) -> str:
     resource = await client.call(
         "GET", table["projectId"], "datasets", table["datasetId"], "tables", table_id
     )
+    ranged = resource.get("rangePartitioning")
+    if ranged:
+        number, width = int(partition), int(ranged["range"]["interval"])
+        return f"`{ranged['field']}` >= {number} and `{ranged['field']}` < {number + width}"
     partitioning = resource.get("timePartitioning", {})
     if "field" not in partitioning:
-        message = (
-            f"The local warehouse copies no partitions of {table_id}: it is not partitioned by a time column"
-        )
+        message = f"The local warehouse copies no partitions of {table_id}: it is not partitioned by a column"
         raise ApiError(501, "notImplemented", message)
     pattern = _DECORATORS[partitioning["type"]]
     return f"format_timestamp('{pattern}', cast(`{partitioning['field']}` as timestamp)) = '{partition}'"

@@ -551,6 +551,29 @@ def test_describing_columns_is_a_step_of_the_executor() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "reason"),
+    [
+        ("grants", ["p", "shop", "orders"], "It compares its grants with those its relation has by then."),
+        ("grant_access", ["p", "raw"], "It changes the access list of a dataset."),
+        ("add_columns", ["p", "shop", "orders"], "It adds columns to its table."),
+        ("sync_structs", ["p", "shop", "orders"], "It changes the fields of its table's records."),
+        (
+            "copy_partitions",
+            ["p", "shop", "orders"],
+            "It copies the partitions that its new data has by then.",
+        ),
+    ],
+)
+def test_every_native_step_tells_why(kind: str, path: list[str], reason: str) -> None:
+    """Of a table or of a dataset, with what was recorded for it."""
+    made = plan_of(relation(), job(), read("native", kind=kind, path=path, payload={"some": "thing"}))
+
+    assert (made.level, made.reason) == (Level.NATIVE, reason)
+    request = dict(zip(("project", "dataset", "table"), path))
+    assert made.steps[-1] == NativeOperation(NativeKind(kind), request, {"some": "thing"})
+
+
 def test_a_native_step_comes_with_the_guards_of_its_node() -> None:
     """What dbt read before stays a guard, and both reasons are told."""
     table = read("table", path=["p", "raw", "events"], answer=columns("id"))

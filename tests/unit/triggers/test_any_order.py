@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest import mock
 
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
@@ -39,21 +40,44 @@ FAULTS = st.lists(
 )
 
 #: When the triggerer dies: after so many requests of one life.
-CRASHES = st.lists(st.integers(1, 17), max_size=4)
+CRASHES = st.lists(st.integers(1, 30), max_size=4)
+
+
+ORDERS = {"project": "p", "dataset": "shop", "table": "orders"}
+DAYS = ("20240101", "20240102")
+
+
+def template(**configuration: Any) -> dict[str, Any]:
+    """Return a job within a native operation."""
+    return {"project": "p", "location": "US", "configuration": configuration}
+
+
+def table(name: str) -> dict[str, str]:
+    """Return a reference."""
+    return {"projectId": "p", "datasetId": "shop", "tableId": name}
 
 
 def steps() -> tuple[Step, ...]:
     """Return a node of every kind of step: a guard, a dropped view, a first and a last write."""
+    find = template(query={"query": "select distinct day", "useLegacySql": False})
+    copy = template(copy={"sourceTables": [table("new")], "destinationTable": table("old")})
+    show = template(query={"query": "select privilege_type, grantee", "useLegacySql": False})
+    texts = {"revoke": ["revoke ", ",", ""], "grant": ["grant to ", ",", ""], "script": ["", ";", ""]}
+    grants = {"grants": {"viewer": ["a"]}, "show": show, "apply": template(query={}), "texts": texts}
     return (
         target_state("orders", "VIEW"),
         job("create or replace table `p`.`shop`.`orders__tmp` as select 1", main=False, purpose="temporary"),
         CallOperation("drop", "DELETE", "projects/p/datasets/shop/tables/orders", missing_ok=True),
+        NativeOperation(
+            NativeKind.COPY_PARTITIONS, ORDERS, {"find": find, "copy": copy, "pattern": "%Y%m%d"}
+        ),
         job("create table `p`.`shop`.`orders` as select 1"),
         NativeOperation(
             NativeKind.UPDATE_COLUMNS,
-            {"project": "p", "dataset": "shop", "table": "orders"},
+            ORDERS,
             {"columns": {"id": {"description": "The number."}}, "checked": True},
         ),
+        NativeOperation(NativeKind.GRANTS, ORDERS, grants),
     )
 
 
@@ -62,6 +86,11 @@ async def live_through(faults: list[tuple[str, str, int]], crashes: list[int], f
     async with FakeGoogle(project_id="p") as google:
         google.add_table("p", "shop", "orders", type="VIEW", view={"query": "select 1"})
         google.on_query("create table", schema=[{"name": "id", "type": "INTEGER"}])
+        days = [[f"{day[:4]}-{day[4:6]}-{day[6:]}"] for day in DAYS]
+        google.on_query("select distinct day", schema=[{"name": "day", "type": "DATE"}], rows=days)
+        shown = [{"name": "privilege_type", "type": "STRING"}, {"name": "grantee", "type": "STRING"}]
+        google.on_query("select privilege_type", schema=shown, rows=[["viewer", "b"]])
+        google.add_table("p", "shop", "new", schema=[{"name": "day", "type": "DATE"}])
         google.add_bucket("plans")
         output = {"type": "bigquery", "method": "service-account-json", "keyfile_json": google.key_file}
         path = folder / "profiles.yml"
@@ -102,12 +131,17 @@ async def one_life(bench: Bench, requests: int) -> None:
 
 def check(bench: Bench, event: TriggerEvent) -> None:
     """Look at the warehouse as its owner would."""
-    submitted = Counter(made.spec.sql for made in bench.google.inserted_jobs)
+    specs = [made.spec for made in bench.google.inserted_jobs]
+    submitted = Counter(
+        spec.sql or spec.configuration["copy"]["destinationTable"]["tableId"] for spec in specs
+    )
     assert all(count == 1 for count in submitted.values()), submitted
     assert not bench.google.requests.of("jobs.cancel")
     # Each life finds out how far the one before has come, and goes on there: real dbt is never needed.
     assert isinstance(event, TaskSuccessEvent), (event, bench.log.text)
-    assert len(submitted) == 2
+    assert list(submitted)[2:4] == [f"old${day}" for day in DAYS]
+    assert list(submitted)[-1] == "revoke b;grant to a"
+    assert len(submitted) == 7
     table = bench.google.catalog.table("p", "shop", "orders")
     assert table["type"] == "TABLE"
     assert [column.get("description") for column in table["schema"]["fields"]] == ["The number."]

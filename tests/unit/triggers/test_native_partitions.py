@@ -44,9 +44,6 @@ def prepare(bench: Bench, *days: str | None) -> None:
     """Let there be orders, and new data with these days."""
     bench.google.add_table("p", "shop", "orders", schema=DAY)
     bench.google.on_query("select distinct d", schema=DAY, rows=[[day] for day in days])
-    for day in days:
-        name = (day or "").replace("-", "")
-        bench.google.add_table("p", "shop", f"tmp${name}", schema=DAY)
 
 
 def copies(bench: Bench) -> list[str]:

@@ -1,0 +1,3 @@
+{{ config(materialized='view', grant_access_to=[{'project': target.project, 'dataset': target.dataset}]) }}
+
+select id from {{ ref('numbers') }}
