@@ -15,6 +15,7 @@ from typing import Any
 from cosmos_async.names import TaskKey
 from cosmos_async.triggers.steps import id_of
 from tests.airflow.processes import TimedOut
+from tests.airflow.rest import RestError
 from tests.chaos.plans import Node, plan_of, slow_node
 from tests.chaos.world import TRIGGERERS, World
 
@@ -64,7 +65,12 @@ class Play:
     def leave(self) -> None:
         """End what still runs of it."""
         if self.world.run_state(self.dag_id, self.run_id) in ("running", "queued"):
-            self.world.mark_run(self.dag_id, self.run_id, "failed")
+            # Perhaps the api-server is only just coming back.
+            self.world.wait(
+                "the run is stopped",
+                lambda: self.world.mark_run(self.dag_id, self.run_id, "failed") or True,
+                120,
+            )
         self.world.wait("its jobs have ended", lambda: not self.world.running(), 60)
 
 
@@ -190,5 +196,5 @@ def play_endings(world: World) -> list[Ending]:
 def _played(name: str, way: Callable[[str], Ending]) -> Ending:
     try:
         return way(name)
-    except TimedOut as error:
+    except (TimedOut, RestError, OSError) as error:
         return Ending(name, False, str(error))
