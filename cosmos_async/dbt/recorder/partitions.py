@@ -60,7 +60,7 @@ class Partitions:
             partitions: What is to be copied: known by now, or not.
             partition_by: How the table is partitioned.
         """
-        found = (self._journal.doing("finding") or ([],))[0]
+        found: list[Any] = (self._journal.doing("finding") or ([],))[0]
         if list(partitions) != [_ANY]:
             return call(tmp_relation, target_relation, partitions, partition_by)
         partition = _Partition()

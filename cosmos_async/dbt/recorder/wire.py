@@ -453,13 +453,9 @@ class Wire:
         unique_id, method, path, parts, url = self.node(), call.method, call.path, call.parts, call.url
         body = call.document if call.data else None
         altering = self.journal.doing("altering")
-        if (
-            altering is not None
-            and method == "PATCH"
-            and tuple(parts[1::2]) == altering.path
-            and "schema" in body
-        ):
-            altering.fields = body["schema"]["fields"]
+        written = (body or {}).get("schema") if method == "PATCH" else None
+        if altering is not None and written and tuple(parts[1::2]) == altering.path:
+            altering.fields = written["fields"]
             return answers.reply(answers.table(altering.path, fields=altering.fields), url=url)
         self.journal.add(
             unique_id,
