@@ -1,0 +1,89 @@
+"""
+The results task fails where a hook of the run failed, and only after everything is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cosmos_async.dbt.results import Artifacts
+from cosmos_async.exceptions import DbtError
+from cosmos_async.operators.results import ResultsAsyncOperator
+from cosmos_async.outcome import Outcome, Status
+from cosmos_async.plan import Hook, Level
+
+HOOK = Hook("operation.shop.hook", "shop.on-run-start.0", 0, 1)
+
+
+def outcome(unique_id: str, status: Status, message: str) -> Outcome:
+    """How a node or a hook ended."""
+    at = "2026-01-01T00:00:00+00:00"
+    return Outcome(unique_id, status, message, Level.STATIC, at, at, 1)
+
+
+@pytest.fixture
+def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Run the task on outcomes; return the outcomes that dbt was told and the XComs."""
+
+    def run(*outcomes: Outcome) -> tuple[list[str], dict[str, Any]]:
+        told: list[str] = []
+        xcoms: dict[str, Any] = {}
+        plan = SimpleNamespace(
+            index=lambda: SimpleNamespace(nodes={"model.shop.orders": None}, hooks=(HOOK,), run=None),
+            outcomes=lambda: {each.unique_id: each for each in outcomes},
+            keep_artifacts=lambda files, kept: "gs://kept",
+            artifact=lambda name: b"{}",
+        )
+        monkeypatch.setattr("cosmos_async.operators.results.RunPlan", lambda *args, **kwargs: plan)
+        monkeypatch.setattr("cosmos_async.operators.results.airflow_context", lambda context: {})
+        monkeypatch.setattr(
+            "cosmos_async.dbt.session.open_dbt", lambda *args, **kwargs: contextlib.nullcontext()
+        )
+
+        def write(dbt: Any, found: Any, **kwargs: Any) -> Artifacts:
+            told.extend(each.unique_id for each in found)
+            file = tmp_path / "written.json"
+            file.write_text("{}")
+            return Artifacts(file, file)
+
+        monkeypatch.setattr("cosmos_async.dbt.results.write_results", write)
+        operator = ResultsAsyncOperator(
+            task_id="results",
+            setup_task_id="setup",
+            identity={},
+            dbt=SimpleNamespace(rendered=lambda *args: None),
+        )
+        instance = SimpleNamespace(xcom_push=lambda key, value: xcoms.update({key: value}))
+        try:
+            operator.execute({"ti": instance})
+        finally:
+            run.told, run.xcoms = told, xcoms  # type: ignore[attr-defined]
+        return told, xcoms
+
+    return run
+
+
+def test_dbt_is_told_of_hooks_and_nodes(task: Any) -> None:
+    """Both are results of the run."""
+    told, xcoms = task(
+        outcome(HOOK.unique_id, Status.SUCCESS, "shop.on-run-start.0 passed"),
+        outcome("model.shop.orders", Status.ERROR, "wrong"),
+        outcome("model.shop.gone", Status.SUCCESS, "not of this plan"),
+    )
+
+    assert told == [HOOK.unique_id, "model.shop.orders"]
+    assert xcoms == {"dbt_artifacts": "gs://kept"}
+
+
+def test_a_failed_start_hook_fails_the_run_in_the_end(task: Any) -> None:
+    """dbt builds the nodes all the same, and ends with an error."""
+    with pytest.raises(DbtError, match=r"shop\.on-run-start\.0 failed, error"):
+        task(outcome(HOOK.unique_id, Status.ERROR, "shop.on-run-start.0 failed, error:\n no such table"))
+
+    assert task.told == [HOOK.unique_id]
+    assert task.xcoms == {"dbt_artifacts": "gs://kept"}
