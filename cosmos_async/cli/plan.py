@@ -48,8 +48,11 @@ Exit codes: 0 planned; 1 nothing could be planned, or dbt said no; 2 wrong optio
 
 
 # Options that are told us rather than dbt, as more than dbt depends on them.
-_OURS = ("--project-dir", "--profiles-dir", "--profile", "-t", "--target", "-s", "--select", "-m", "--models")
-_OURS += ("--exclude", "--selector", "--indirect-selection", "--vars")
+_OURS = (
+    *("--project-dir", "--profiles-dir", "--profile", "-t", "--target"),
+    *("-s", "--select", "-m", "--models", "--exclude", "--selector"),
+    *("--indirect-selection", "--vars"),
+)
 
 
 def add_parser(commands: Any) -> None:
