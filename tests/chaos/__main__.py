@@ -78,7 +78,7 @@ def play(world: World, seed: int, nodes: int, *, lost: float, errors: float) -> 
 def table(verdicts: list[Verdict], endings: list[Ending]) -> str:
     """Return the report for a person."""
     lines = [
-        "seed  nodes  seconds  tries   jobs  adopted  deaths  clicks  duplicates  orphans  lost  disagree"
+        "seed  nodes  seconds  tries   jobs  adopted  deaths  clicks  duplicates  orphans  unwatched  lost  disagree"
         "  click to cancel  takeover to resumption"
     ]
     for one in verdicts:
@@ -91,11 +91,12 @@ def table(verdicts: list[Verdict], endings: list[Ending]) -> str:
         lines.append(
             f"{one.seed:>4}  {one.nodes:>5}  {one.seconds:>7.0f}  {one.tries:>5}  {one.jobs:>5}  {one.adopted:>7}  "
             f"{one.deaths:>6}  {one.clicks:>6}  {len(one.duplicates):>10}  {len(one.orphans):>7}  "
+            f"{len(one.unwatched):>9}  "
             f"{len(one.lost_outcomes):>4}  {len(one.disagreements):>8}  {cancel:>15}  {resumed:>22}"
         )
     lines += [f"{'ok ' if one.well else 'BAD'}  {one.name:<34} {one.text}" for one in endings]
     for one in verdicts:
-        for kind in ("duplicates", "orphans", "lost_outcomes", "disagreements"):
+        for kind in ("duplicates", "orphans", "unwatched", "lost_outcomes", "disagreements"):
             lines += [f"seed {one.seed}, {kind}: {each}" for each in getattr(one, kind)]
     return "\n".join(lines)
 

@@ -39,6 +39,7 @@ class Verdict:
     deaths: int = 0
     duplicates: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    unwatched: list[str] = field(default_factory=list)  #: went on too, but a triggerer was away at the click
     lost_outcomes: list[str] = field(default_factory=list)
     disagreements: list[str] = field(default_factory=list)
     cancels: list[float] = field(default_factory=list)  #: seconds from a click to its cancel
@@ -197,10 +198,9 @@ def _judge_clicks(verdict: Verdict, story: Story, jobs: dict[str, Json], report:
             verdict.cancels.append(min(after))
         lasted = (job["ended"] or float("inf")) - click.at
         if lasted > PATIENCE:
-            verdict.orphans.append(
-                f"{job['id']} went on for {lasted:.0f} s after {click.kind}"
-                f"{'' if click.watched else ', while no triggerer had it'}"
-            )
+            # Nobody was there who could have cancelled it: BigQuery ends it, at the task's execution_timeout.
+            where = verdict.orphans if click.watched else verdict.unwatched
+            where.append(f"{job['id']} went on for {lasted:.0f} s after {click.kind}")
 
 
 def _judge_takeovers(verdict: Verdict, takeovers: list[Takeover], ids: Ids, report: Json) -> None:

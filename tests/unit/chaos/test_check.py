@@ -95,6 +95,18 @@ def test_a_job_that_goes_on_after_its_task_was_stopped_is_an_orphan(ended: float
     assert verdict.cancels == [2.0]
 
 
+def test_a_job_that_nobody_could_cancel_is_counted_apart() -> None:
+    """No triggerer had it when the task was stopped."""
+    run = a_good_run()
+    job = run["report"]["jobs"][1]
+    job["ended"] = 200.0
+    run["story"].clicks.append(Click(101.0, "n1", 1, "fail", job["id"], watched=False))
+
+    verdict = verdict_on(run)
+
+    assert (verdict.orphans, len(verdict.unwatched)) == ([], 1)
+
+
 @pytest.mark.parametrize(
     "outcome", [None, {"status": "success", "try_number": 2}, {"status": "error", "try_number": 1}]
 )
