@@ -16,6 +16,7 @@ is a copy). What differs between the two sides is the dataset alone, which has a
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -55,6 +56,8 @@ Json = dict[str, Any]
 TRACED = Path(__file__).with_name("traced.py")
 #: What could steer dbt from outside.
 _STEERING = ("DBT_", "BIGQUERY_", "GOOGLE_", "COSMOS_", "AIRFLOW_", "PYTHONPATH", "STORAGE_EMULATOR_HOST")
+#: Benches share warehouses, and no two pairs may share datasets.
+_pairs = itertools.count(1)
 _QUIET = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_USE_COLORS": "false"}
 
 
@@ -124,7 +127,6 @@ class Bench:
     folder: Path
     version: str = "1.11"
     fork: bool = True
-    _pairs: int = 0
 
     @property
     def dbt(self) -> Path:
@@ -150,16 +152,15 @@ class Bench:
             more_datasets: How many datasets each side has beside the target's; see `Side.names.datasets`. The variable
                 FIDELITY_DATASET names the first to dbt's `env_var`.
         """
-        self._pairs += 1
-        folder = self.folder / f"{self._pairs:03}-{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}"
+        number = next(_pairs)
+        folder = self.folder / f"{number:03}-{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}"
         copy = folder / "project"
         shutil.copytree(project, copy, ignore=shutil.ignore_patterns("target", "logs", ".git"))
         profile_name = yaml.safe_load((copy / "dbt_project.yml").read_text())["profile"]
         sides = []
         for who, letter in (("dbt", "d"), ("us", "u")):
             datasets = tuple(
-                f"fi{self._pairs:03}{letter}" + (f"x{number}" if number else "")
-                for number in range(1 + more_datasets)
+                f"fi{number:03}{letter}" + (f"x{more}" if more else "") for more in range(1 + more_datasets)
             )
             target = {
                 "type": "bigquery",
@@ -176,7 +177,6 @@ class Bench:
             profiles.mkdir()
             document = {profile_name: {"target": "dev", "outputs": {"dev": target}}}
             (profiles / "profiles.yml").write_text(yaml.safe_dump(document))
-            # The longer names first: a dataset's name begins those of its companions.
             names = Names(datasets)
             names.paths[str(copy)] = "<project>"
             sides.append(Side(self, who, name, copy, profile_name, names, profiles))

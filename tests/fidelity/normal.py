@@ -47,7 +47,9 @@ class Names:
         """Return *text* without what belongs to this build alone."""
         for path, word in sorted(self.paths.items(), key=lambda item: -len(item[0])):
             text = text.replace(path, word)
-        for number, dataset in enumerate(self.datasets, 1):
+        # The longer names first: the target's dataset begins those of its companions.
+        numbered = sorted(enumerate(self.datasets, 1), key=lambda item: -len(item[1]))
+        for number, dataset in numbered:
             text = text.replace(dataset, "<dataset>" if number == 1 else f"<dataset {number}>")
         for number, span in enumerate(self.spans, 1):
             if span.invocation_id:

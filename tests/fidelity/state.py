@@ -38,7 +38,7 @@ def state_of(warehouse: Warehouse, names: Names) -> dict[str, Json]:
         found[f"{room}.(dataset)"] = names.value(_lasting(warehouse.call("GET", path)))
         listed = warehouse.call("GET", f"{path}/tables?maxResults=10000").get("tables", ())
         for name in sorted(each["tableReference"]["tableId"] for each in listed):
-            found[f"{room}.{name}"] = _relation(warehouse, dataset, name, names)
+            found[f"{room}.{names.text(name)}"] = _relation(warehouse, dataset, name, names)
         for routine in warehouse.call("GET", f"{path}/routines?maxResults=10000").get("routines", ()):
             name = routine["routineReference"]["routineId"]
             found[f"{room}.{name}()"] = names.value(_lasting(routine))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fidelity.driver import Bench, Options
+from tests.fidelity.driver import Bench, Options, build_by_dbt, build_by_us, compare
 from tests.warehouse.child import ROOT
 from tests.warehouse.fixture import Warehouse, warehouse
 
@@ -16,7 +16,8 @@ __all__ = ["warehouse"]
 
 pytestmark = [pytest.mark.dbt, pytest.mark.warehouse]
 
-KITCHEN = ROOT / "tests" / "projects" / "kitchen"
+PROJECTS = ROOT / "tests" / "projects"
+KITCHEN = PROJECTS / "kitchen"
 
 
 @pytest.fixture
@@ -31,16 +32,41 @@ def test_a_seed_a_view_and_their_tests_end_as_dbt_build_leaves_them(bench: Bench
 
     comparison = bench.step(pair, Options(select="raw_orders stg_orders"))
 
-    assert not [node.differences for node in comparison.nodes if node.level and node.differences]
+    assert comparison.verdict == "same", comparison.told()
     assert set(comparison.levels) <= {"S", "G", "N"}
+
+
+def test_a_mistake_ends_with_dbts_message_and_holds_back_its_children_alone(bench: Bench) -> None:
+    """A column nobody has, a seed with a word for a number; what is beside them goes on."""
+    pair = bench.pair("wrong", PROJECTS / "wrong")
+    mistakes = ("wrong_column", "wrong_types")
+
+    comparison = bench.step(pair, Options(select="good wrong_column+ good_too wrong_types"), errors=mistakes)
+
+    assert comparison.verdict == "same", comparison.told()
+    found = {node.unique_id.split(".")[2]: node.status for node in comparison.nodes}
+    assert found["wrong_column"] == found["wrong_types"] == "error"
+    assert found["below_wrong_column"] == "skipped"
+    assert found["good_too"] == "success"
+
+
+def test_a_project_that_dbt_refuses_is_refused_in_its_words(bench: Bench) -> None:
+    """Before anything is written."""
+    pair = bench.pair("wrong", PROJECTS / "wrong")
+    (pair.project / "models" / "lost.sql").write_text("select * from {{ source('nobody', 'said') }}")
+
+    theirs, ours = build_by_dbt(pair.theirs, Options()), build_by_us(pair.ours, Options())
+
+    assert "which was not found" in (ours.refusal or "")
+    assert compare(theirs, ours).verdict == "same"
+    assert not ours.writes
+    assert not ours.state
 
 
 def test_a_difference_is_found(bench: Bench) -> None:
     """Each side builds something else; the comparison says where."""
     pair = bench.pair("kitchen", KITCHEN)
     select = Options(select="stg_payments raw_payments")
-    from tests.fidelity.driver import build_by_dbt, build_by_us, compare
-
     theirs = build_by_dbt(pair.theirs, select)
     (pair.project / "seeds" / "raw_payments.csv").write_text(
         "payment_id,order_id,method,amount\n1,1,card,1\n"
