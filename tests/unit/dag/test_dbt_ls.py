@@ -244,6 +244,30 @@ def test_airflow_variables_may_be_made_part_of_the_question(
     assert len(answered) == 2
 
 
+def test_what_a_selection_is_compared_with_is_part_of_the_question(
+    shop: Path, profile: ProfileConfig, answered: list[Any], tmp_path: Path
+) -> None:
+    """`state:modified` selects something else once the earlier manifest has changed."""
+    execution = ExecutionConfig(dbt_executable_path=sys.executable)
+    project = ProjectConfig(shop, env_vars={"DBT_STATE": str(tmp_path)})
+    render = RenderConfig(select=["state:modified"])
+
+    for content in ("{}", "{}", '{"nodes": {}}'):
+        manifest = tmp_path / "manifest.json"
+        if not manifest.exists() or manifest.read_text() != content:
+            manifest.write_text(content)
+        load_graph(project, profile, execution, render)
+
+    assert len(answered) == 2
+
+
+@pytest.mark.dbt
+def test_a_selection_by_state_needs_the_state(load: Load) -> None:
+    """The message names the place that counts for the DAG and for its runs."""
+    with pytest.raises(DbtError, match=r'env_vars=\{"DBT_STATE"'):
+        load(RenderConfig(select=["state:modified"]))
+
+
 def test_a_dbt_that_was_upgraded_is_asked_again(
     shop: Path, profile: ProfileConfig, answered: list[Any], tmp_path: Path
 ) -> None:
