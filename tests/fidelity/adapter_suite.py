@@ -74,7 +74,11 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
     "simple_snapshot.BaseSimpleSnapshot": _SNAPSHOT,
     "simple_snapshot.BaseSnapshotCheck": _SNAPSHOT,
     "incremental.BaseMicrobatch": (
-        Step(_options("three days", flags=_WINDOW)),
+        # The stand-in does not read this way of saying UTC.
+        Step(
+            _options("three days", flags=_WINDOW),
+            edits={"models/input_model.sql": (":00-0'", ":00+00'")},
+        ),
         Step(_options("next days", flags=_NEXT_WINDOW)),
     ),
     "sample_mode.BaseSampleModeTest": (
@@ -94,7 +98,10 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
     # BigQuery calls the type otherwise.
     "hooks.BasePrePostRunHooks": (
         Step(_options("first"), edits={"dbt_project.yml": (" text ", " string ")}),
-        Step(_options("later")),
+        Step(
+            _options("later"),
+            sql=("drop table if exists {dataset}.schemas", "drop table if exists {dataset}.db_schemas"),
+        ),
     ),
     "persist_docs.BasePersistDocs": (Step(_options("first")), Step(_options("later", full_refresh=True))),
 }

@@ -19,6 +19,8 @@ _HEAD = len("2026-11-22T18:22:11")
 _TEMPORARY = re.compile(r"__dbt_tmp_?\d+")
 #: The last line of dbt's error messages: a file that dbt has left where it ran. In the triggerer there is none.
 _COMPILED = re.compile(r"\s*compiled code at \S+")
+#: Google's client names a failed job in its message, at the end and in the address it has asked.
+_JOB = re.compile(r"(?<=/queries/)[\w-]+|(?<=Job ID: )[\w-]+")
 _MARGIN = timedelta(seconds=2)
 
 
@@ -54,7 +56,7 @@ class Names:
         for number, span in enumerate(self.spans, 1):
             if span.invocation_id:
                 text = text.replace(span.invocation_id, f"<invocation {number}>")
-        text = _COMPILED.sub("", _TEMPORARY.sub("__dbt_tmp", text))
+        text = _JOB.sub("<job>", _COMPILED.sub("", _TEMPORARY.sub("__dbt_tmp", text)))
         return _TIME.sub(self._time, text)
 
     def value(self, value: Any) -> Any:

@@ -149,3 +149,11 @@ def test_parents_come_first_and_else_the_wish_counts() -> None:
 
     assert [node for node in in_order(graph, ["c", "b", "a"]) if node != "source"] == ["b", "a", "c"]
     assert below(graph, "source") == {"b", "c"}
+
+
+def test_a_message_may_name_the_job_that_failed() -> None:
+    """Google's client puts it into the message of a hook's error, where two builds cannot agree."""
+    said = "409 GET http://h/bigquery/v2/projects/p/queries/{0}?maxResults=0: Already Exists: Table a Job ID: {0}"
+
+    assert names().text(said.format("c1248b53-e3f0")) == names().text(said.format("bbf70765-55f5"))
+    assert names().text(said.format("c1")) != names().text(said.format("c1").replace("Table a", "Table b"))
