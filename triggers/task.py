@@ -4,7 +4,8 @@ What a trigger learns from Airflow about its own task, the same for all versions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -23,6 +24,11 @@ XCOMS_BY_EVENT = (2, 10) <= AIRFLOW_VERSION < (3, 0)
 
 #: A task in one of these states is still ours, or will be again: nobody killed it.
 ALIVE = frozenset({"deferred", "running", "queued", "scheduled"})
+#: A setup task in one of these will leave nothing more.
+ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
+SETUP_INTERVAL = 3.0  # seconds between two looks at a setup task that is planning
+#: Looks at a setup task without a state: just cleared, or there is none of this name.
+MOST_UNKNOWN = 20
 
 
 @dataclass(frozen=True)
@@ -75,17 +81,29 @@ async def plan_address(airflow: Airflow, key: TaskKey, setup_task_id: str) -> Pl
     """
     Return where the setup task of this run has put the plan.
 
+    Clearing a task clears its setup, too. Until that has planned anew, Airflow has no XCom of it, and tasks that begin
+    meanwhile wait for it here.
+
     Raises:
         PlanNotFound: It has not said so.
         PlanDamaged: What it said is no address.
     """
-    value = await airflow.xcom(key, setup_task_id, ADDRESS_KEY)
-    if value is None:
-        raise PlanNotFound(
-            f"The setup task {key.dag_id}.{setup_task_id} has left no plan in run {key.run_id}. "
-            f"Clear {setup_task_id} together with this task, so that the run is planned first."
-        )
-    return PlanAddress.from_json(value)
+    setup, unknown, last = replace(key, task_id=setup_task_id, map_index=-1), 0, False
+    while True:
+        value = await airflow.xcom(key, setup_task_id, ADDRESS_KEY)
+        if value is not None:
+            return PlanAddress.from_json(value)
+        if last:
+            raise PlanNotFound(
+                f"The setup task {key.dag_id}.{setup_task_id} has left no plan in run {key.run_id}. "
+                f"Clear {setup_task_id} together with this task, so that the run is planned first."
+            )
+        state = await airflow.state(setup)
+        unknown = unknown + 1 if state is None else 0
+        # It may have ended between the two questions, so the first is asked once more.
+        last = state in ENDED or unknown > MOST_UNKNOWN
+        if not last:
+            await asyncio.sleep(SETUP_INTERVAL)
 
 
 def _get_xcom(key: TaskKey, task_id: str, name: str) -> Any:

@@ -67,6 +67,9 @@ class FakeAirflow:
     xcoms: dict[tuple[str, str], Any] = field(default_factory=dict)
     left: dict[str, Any] = field(default_factory=dict)  #: the XComs the trigger left
     task_state: str | None = "deferred"
+    setup_states: list[str | None] = field(
+        default_factory=list
+    )  #: the setup task's, one after the other; then success
     silent: bool = False  #: as while a triggerer shuts down
 
     async def xcom(self, key: TaskKey, task_id: str, name: str) -> Any:
@@ -78,6 +81,8 @@ class FakeAirflow:
     async def state(self, key: TaskKey) -> str | None:
         if self.silent:
             await asyncio.Event().wait()
+        if key.task_id == SETUP:
+            return self.setup_states.pop(0) if self.setup_states else "success"
         return self.task_state
 
 

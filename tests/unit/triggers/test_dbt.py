@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
+from cosmos_async.names import TaskKey
 from cosmos_async.outcome import Status
 from cosmos_async.plan import FORMAT, CallOperation, Guard, GuardKind, Level, TestRule
 from cosmos_async.store import index_object, outcome_object, upload_object
@@ -508,6 +509,44 @@ async def test_a_run_without_a_plan_says_which_task_to_clear(bench: Bench) -> No
     message = payload(event)["message"]
     assert "shop_dag.shop.dbt_setup_async has left no plan in run run1" in message
     assert "Clear shop.dbt_setup_async together with this task" in message
+
+
+@pytest.mark.parametrize(
+    "states", [["running", "running"], [None, "scheduled", "queued", "running"], ["up_for_retry"]]
+)
+async def test_a_setup_that_plans_anew_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, states: list[str | None]
+) -> None:
+    """Somebody cleared another task, and with it the setup: its XCom is gone until it has planned."""
+    monkeypatch.setattr("cosmos_async.triggers.task.SETUP_INTERVAL", 0)
+    await bench.plan(model("orders"))
+    address = bench.airflow.xcoms.pop((SETUP, "dbt_plan"))
+    bench.airflow.setup_states = list(states)
+    state = bench.airflow.state
+
+    async def planned_at_last(key: TaskKey) -> str | None:
+        found = await state(key)
+        if not bench.airflow.setup_states:
+            bench.airflow.xcoms[SETUP, "dbt_plan"] = address
+        return found
+
+    monkeypatch.setattr(bench.airflow, "state", planned_at_last)
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+
+
+async def test_a_setup_that_is_not_there_is_not_waited_for_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong setup_task_id has no state."""
+    monkeypatch.setattr("cosmos_async.triggers.task.SETUP_INTERVAL", 0)
+    bench.airflow.setup_states = [None] * 100
+
+    event = await bench.run(fails_in_triggerer=False)
+
+    assert "has left no plan" in payload(event)["message"]
 
 
 async def test_a_plan_that_teardown_has_deleted_says_so(bench: Bench) -> None:
