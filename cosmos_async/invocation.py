@@ -52,7 +52,9 @@ class DbtInvocation:
     install_deps: Union[bool, str] = True
     location: str | None = None  #: BigQuery location; None leaves it to the profile
     threads: Union[int, str, None] = None
-    event_time_start: str | None = None  #: of microbatch models, such as ``{{ data_interval_start }}``; inclusive
+    event_time_start: str | None = (
+        None  #: of microbatch models, such as ``{{ data_interval_start }}``; inclusive
+    )
     event_time_end: str | None = None  #: exclusive
     dbt_cmd_flags: list[str] | None = None  #: after ``dbt build``
     dbt_cmd_global_flags: list[str] | None = None  #: before it

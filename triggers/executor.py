@@ -134,7 +134,7 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
     except JobFailed as failed:
         if plan.resource_type == "unit_test":
             return NeedsDbt(plan, f"its query failed, and dbt has its own words for that: {failed}")
-        error, verdict = failed, Verdict(Status.ERROR, database_error(plan, str(failed)))
+        error, verdict = failed, Verdict(Status.ERROR, database_error(plan, str(failed), failed.job))
     except CosmosAsyncError as failed:
         error, verdict = failed, Verdict(Status.ERROR, str(failed))
         await node.abandon()

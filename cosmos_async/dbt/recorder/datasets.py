@@ -30,7 +30,9 @@ class DatasetPatches:
                 return True
             connections = adapter.connections
             try:
-                connections.get_thread_connection().handle.get_dataset(connections.dataset_ref(database, schema))
+                connections.get_thread_connection().handle.get_dataset(
+                    connections.dataset_ref(database, schema)
+                )
             except NotFound:
                 return False
             return True
