@@ -191,9 +191,7 @@ class Steps:
             )
         if kind == "settings":
             self._reasons.append(f"reads the settings of {'.'.join(path)}")
-            return _table_guard(
-                GuardKind.SETTINGS, path, project_settings(event["answer"]), predicted=False
-            )
+            return _table_guard(GuardKind.SETTINGS, path, project_settings(event["answer"]), predicted=False)
         if kind == "dataset":
             self._reasons.append(f"reads the dataset {'.'.join(path)}")
             request = {"project": path[0], "dataset": path[1]}
