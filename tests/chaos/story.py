@@ -39,4 +39,4 @@ class Takeover:
     before: float  #: and before this one
     task_id: str
     try_number: int
-    age: float  #: how many seconds the new one had been there
+    age: float  #: since how many seconds the new one had had triggers

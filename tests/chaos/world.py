@@ -94,9 +94,8 @@ class World:
     def tasks(self, dag_id: str, run_id: str) -> dict[str, Row]:
         """Return a run's task instances by id: their state, their try, who has their trigger."""
         rows = self.rows(
-            "select task_instance.task_id, task_instance.state, try_number, trigger_id, triggerer_id, "
-            "extract(epoch from now() - job.start_date)::float as triggerer_age from task_instance "
-            "left join trigger on trigger.id = trigger_id left join job on job.id = triggerer_id "
+            "select task_instance.task_id, task_instance.state, try_number, trigger_id, triggerer_id "
+            "from task_instance left join trigger on trigger.id = trigger_id "
             "where task_instance.dag_id = %s and run_id = %s",
             dag_id,
             run_id,
@@ -281,6 +280,7 @@ class Sampler(threading.Thread):
     def run(self) -> None:
         """Look until it is enough."""
         before: dict[int, int] = {}
+        busy: dict[int, float] = {}  # since when each triggerer has had triggers
         last = time.time()
         while not self._ended.wait(0.5):
             try:
@@ -294,9 +294,12 @@ class Sampler(threading.Thread):
                     continue
                 if before.get(trigger, triggerer) != triggerer:
                     self.takeovers.append(
-                        Takeover(last, now, task_id, row["try_number"], row["triggerer_age"])
+                        Takeover(last, now, task_id, row["try_number"], now - busy.get(triggerer, now))
                     )
                 before[trigger] = triggerer
+            for row in tasks.values():
+                if row["triggerer_id"] is not None:
+                    busy.setdefault(row["triggerer_id"], now)
             last = now
 
     def stop(self) -> None:
