@@ -420,11 +420,6 @@ class RenderConfig:
             "Use LoadMode.DBT_LS, whose answers are cached, or LoadMode.DBT_MANIFEST.",
         )
         _refuse_unless(
-            self.source_rendering_behavior in (SourceRenderingBehavior.NONE, None),
-            f"source_rendering_behavior {self.source_rendering_behavior}",
-            "Leave it at SourceRenderingBehavior.NONE.",
-        )
-        _refuse_unless(
             self.seed_rendering_behavior is not SeedRenderingBehavior.WHEN_SEED_CHANGES,
             "seed_rendering_behavior WHEN_SEED_CHANGES",
             "Use SeedRenderingBehavior.ALWAYS; loading a seed takes no worker here.",

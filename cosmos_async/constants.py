@@ -80,10 +80,10 @@ class InvocationMode(Enum):
 
 
 class SourceRenderingBehavior(Enum):
-    """Whether sources become tasks. Only ``NONE``, Cosmos' default, is available."""
+    """Whether sources become tasks, which measure their freshness before anything reads them."""
 
-    NONE = "none"
-    ALL = "all"
+    NONE = "none"  #: as in ``dbt build``
+    ALL = "all"  #: a source without freshness has an empty task
     WITH_TESTS_OR_FRESHNESS = "with_tests_or_freshness"
 
 

@@ -73,6 +73,7 @@ class Outcome:
         None  #: a microbatch model's batches; `dbt retry` goes on from them
     )
     compiled_code: str | None = None  #: where it is not what setup compiled
+    freshness: dict[str, Any] | None = None  #: a source's entry in ``sources.json``
 
     @property
     def seconds(self) -> float:

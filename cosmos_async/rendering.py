@@ -25,18 +25,20 @@ from cosmos_async.constants import (
     TestBehavior,
 )
 from cosmos_async.edges import Edges, Placed, connect
-from cosmos_async.graph.model import Graph, Node
+from cosmos_async.graph.model import Graph, Node, Source
 from cosmos_async.operators.node import (
     DbtBuildAsyncOperator,
     DbtNodeAsyncOperator,
     DbtRunAsyncOperator,
     DbtSeedAsyncOperator,
     DbtSnapshotAsyncOperator,
+    DbtSourceAsyncOperator,
     DbtTestAsyncOperator,
 )
 from cosmos_async.operators.results import ResultsAsyncOperator
 from cosmos_async.operators.setup import SetupAsyncOperator
 from cosmos_async.operators.teardown import TeardownAsyncOperator
+from cosmos_async.sources import rendered_sources
 from cosmos_async.task_ids import check_id, free_id, hash_of
 
 if TYPE_CHECKING:
@@ -79,12 +81,14 @@ class Renderer:
         self.args = args
         self.placed: dict[str, Placed] = {}
         self.folders: dict[str, TaskGroup] = {}
+        self.sources: dict[str, Source] = {}
         self.setup: Any = None
         self.edges: Edges
 
     def render(self) -> None:
         """Add everything."""
         self.graph.check_names()
+        self.sources = rendered_sources(self.graph, self.config)
         self.setup = self._setup()
         self.edges = Edges(self.graph, self.placed, self.setup)
         nodes = [node for node in self.graph.nodes.values() if self._is_rendered(node)]
@@ -93,11 +97,12 @@ class Renderer:
             if placed is not None:
                 self.placed[node.unique_id] = placed
         self.edges.connect_nodes()
-        last = self.edges.leaves()
+        tested = self._behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD)
+        last = self.edges.leaves() + self._place_sources(self.graph.tested_sources if tested else {})
         if self._behavior is TestBehavior.AFTER_ALL and self.placed:
             last = [self._test_everything(last)]
-        elif self._behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD):
-            last += self._test_sources() + self._detach_tests() + self._other_tests()
+        elif tested:
+            last += self._detach_tests() + self._other_tests()
         self._close(last)
 
     # Nodes
@@ -180,6 +185,8 @@ class Renderer:
         return self._usual_id(node)
 
     def _usual_id(self, node: Node) -> str:
+        if node.resource_type is DbtResourceType.SOURCE:
+            return f"{node.name}_source"
         if self._behavior is TestBehavior.BUILD and not self._is_empty_seed(node):
             return f"{node.name}_{node.resource_type.value}_build"
         return f"{node.name}_{_SUFFIXES[node.resource_type]}"
@@ -287,6 +294,7 @@ class Renderer:
             execution_config=self.execution,
             test_behavior=self._behavior,
             detach_tests=self.config.should_detach_multiple_parents_tests,
+            sources=[unique_id for unique_id, source in self.sources.items() if source.has_freshness],
             **kwargs,
         )
         return setup.as_setup()
@@ -305,24 +313,62 @@ class Renderer:
             connect(leaf, task)
         return task
 
-    def _test_sources(self) -> list[Any]:
-        """
-        Add a task for each source's tests, and return those for which nobody waits.
+    # Sources
 
-        Ids are those that Cosmos has where it renders sources: ``<source>_<table>.test``.
+    def _place_sources(self, tested: dict[str, tuple[str, ...]]) -> list[Any]:
+        """
+        Add the tasks of sources, and return those for which nobody waits.
+
+        Ids are those that Cosmos has where it renders sources: ``<source>_<table>.source`` and ``.test``, in this order;
+        ``<source>_<table>_source`` where there is no test.
+
+        Args:
+            tested: The sources whose tests have a task, each with the nodes that wait for it.
         """
         last = []
-        for source, waiting in self.graph.tested_sources.items():
-            task = self._task(DbtTestAsyncOperator, *self._place_of_source(source), unique_id=source)
-            connect(self.setup, task)
+        for unique_id in dict.fromkeys((*self.sources, *tested)):
+            source = self.sources.get(unique_id)
+            before, waiting = self.setup, tested.get(unique_id, ())
+            test_id, group = self._place_of_source(unique_id) if unique_id in tested else ("", None)
+            if source is not None:
+                waiting = tuple(dict.fromkeys((*waiting, *source.holds_back)))
+                task = self._measure(source, group)
+                connect(before, task)
+                before = task
+            if unique_id in tested:
+                task = self._task(
+                    DbtTestAsyncOperator, test_id, group or self.task_group, unique_id=unique_id
+                )
+                connect(before, task)
             last += [] if self.edges.hold_back(task, waiting) else [task]
         return last
+
+    def _measure(self, source: Source, group: TaskGroup | None) -> Any:
+        """Add the task that measures a source's freshness, an empty one where dbt measures nothing."""
+        node, usual = source.node, f"{source.node.name}_source"
+        task_id, shown = "source", {}
+        if group is None:
+            named = self.config.normalize_task_id is not None
+            task_id = (
+                self._task_id(node) if named else self._free_id(usual, f"source_{usual}", node.unique_id)
+            )
+            shown = self._display_name(node)
+        if not source.has_freshness:
+            return self._empty(task_id, group or self.task_group, node, shown)
+        return self._task(
+            DbtSourceAsyncOperator,
+            task_id,
+            group or self.task_group,
+            node,
+            unique_id=node.unique_id,
+            **shown,
+        )
 
     def _place_of_source(self, source: str) -> tuple[str, TaskGroup | None]:
         """Return the id and the group of a source's tests; the group has room for the source's freshness."""
         name = source.split(".", 2)[2].replace(".", "_")
         if self._behavior is TestBehavior.BUILD:
-            return self._free_id(f"{name}_test", f"source_{name}_test", source), self.task_group
+            return self._free_id(f"{name}_test", f"source_{name}_test", source), None
         group_id = self._free_id(name, f"source_{name}", source)
         return "test", TaskGroup(
             group_id=group_id, dag=self.dag, parent_group=self.task_group or self.dag.task_group

@@ -45,7 +45,7 @@ def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
     Args:
         index: The run's table of contents.
         work: ``node`` (its unit tests first), ``tests`` (the data tests it owns), ``build`` (both), ``unit_tests``
-            (these alone), ``others`` or ``all_tests``.
+            (these alone), ``freshness`` (of a source), ``others`` or ``all_tests``.
         unique_id: The node, for all but the last two; for ``tests`` perhaps a source, or a test with a task of its own.
 
     Raises:
@@ -59,6 +59,8 @@ def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
         raise PlanNotFound(f"work {work!r} needs the unique id of a node")
     if work == "tests":
         return [index.tests_of(unique_id)]
+    if work == "freshness" and unique_id in index.nodes:
+        return [[unique_id]]
     # As in dbt build: unit tests decide whether the model is built at all.
     units = index.unit_tests_of(unique_id)
     if work == "unit_tests":

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
+from cosmos_async.dbt.freshness import plan_sources
 from cosmos_async.dbt.planner import Plan, make_plan
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import ConfigError
@@ -29,7 +31,14 @@ class Planned:
 
 
 def record_plan(
-    dbt: Dbt, *, dag_id: str, run_id: str, owned: bool = True, detach: bool = False, command: str = "build"
+    dbt: Dbt,
+    *,
+    dag_id: str,
+    run_id: str,
+    owned: bool = True,
+    detach: bool = False,
+    sources: Iterable[str] = (),
+    command: str = "build",
 ) -> Planned:
     """
     Record *dbt*'s invocation and return the plan of the run. The warehouse is read, and not changed.
@@ -40,6 +49,7 @@ def record_plan(
         run_id: The DAG run.
         owned: As for :func:`cosmos_async.dbt.planner.make_plan`.
         detach: As there.
+        sources: Those whose freshness is measured, by unique id.
         command: dbt's command.
 
     Raises:
@@ -84,4 +94,5 @@ def record_plan(
         raise ConfigError(
             "dbt selected no node, so there is nothing to run. Check select, exclude and selector."
         )
+    plan = replace(plan, nodes={**plan.nodes, **plan_sources(sources)})
     return Planned(plan, recorded)

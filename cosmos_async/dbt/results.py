@@ -16,6 +16,8 @@ from cosmos_async.exceptions import DbtError
 from cosmos_async.outcome import Outcome
 from cosmos_async.plan import RunInfo
 
+SOURCES_SCHEMA = "https://schemas.getdbt.com/dbt/sources/v3.json"
+
 
 @dataclass(frozen=True)
 class Artifacts:
@@ -77,3 +79,22 @@ def write_results(
     if not artifacts.run_results.is_file():
         raise failure
     return replace(artifacts, failure=failure)
+
+
+def sources_json(outcomes: Iterable[Outcome], run_results: bytes) -> bytes | None:
+    """
+    Return dbt's ``sources.json`` of the run, None where no source was measured.
+
+    Args:
+        outcomes: Of the run.
+        run_results: dbt's ``run_results.json`` of the same run; what the two say of the run is the same.
+    """
+    measured = [outcome for outcome in outcomes if outcome.freshness is not None]
+    if not measured:
+        return None
+    document = {
+        "metadata": {**json.loads(run_results)["metadata"], "dbt_schema_version": SOURCES_SCHEMA},
+        "results": [outcome.freshness for outcome in sorted(measured, key=lambda found: found.completed_at)],
+        "elapsed_time": sum(outcome.seconds for outcome in measured),
+    }
+    return json.dumps(document).encode()

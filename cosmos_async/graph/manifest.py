@@ -9,7 +9,7 @@ from typing import Any
 
 from cosmos_async.constants import BUILT_RESOURCES, DbtResourceType
 from cosmos_async.exceptions import ProjectError
-from cosmos_async.graph.model import Graph, Node, Test
+from cosmos_async.graph.model import Graph, Node, Source, Test
 from cosmos_async.ownership import Lineage, depths, unit_test_owner
 
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
@@ -102,7 +102,19 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
         if (chosen is None or unique_id in chosen)
         and (model := unit_test_owner(_depends_on(resource), nodes)) is not None
     }
-    return Graph((manifest.get("metadata") or {}).get("project_name") or "", nodes, tests, unit_tests)
+    read = {parent for node in nodes for parent in _depends_on(built[node])}
+    sources = {
+        unique_id: Source(
+            _node(unique_id, resource, ()),
+            has_freshness=_has_freshness(resource),
+            is_read=unique_id in read,
+            holds_back=lineage.place(unique_id, [unique_id]).holds_back,
+        )
+        for unique_id, resource in sorted((manifest.get("sources") or {}).items())
+        if chosen is None or unique_id in chosen
+    }
+    project_name = (manifest.get("metadata") or {}).get("project_name") or ""
+    return Graph(project_name, nodes, tests, unit_tests, sources)
 
 
 def _depends_on(resource: dict[str, Any]) -> list[str]:
@@ -144,6 +156,13 @@ def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...]) ->
         meta=config.get("meta") or {},
         depends_on=parents,
     )
+
+
+def _has_freshness(source: dict[str, Any]) -> bool:
+    """Return whether one of the source's limits is set; dbt writes both into the manifest, set or not."""
+    freshness = source.get("freshness") or {}
+    limits = (freshness.get(name) or {} for name in ("warn_after", "error_after"))
+    return any(limit.get("count") is not None and limit.get("period") for limit in limits)
 
 
 def _check_known(chosen: frozenset[str], resources: dict[str, Any], manifest: dict[str, Any]) -> None:

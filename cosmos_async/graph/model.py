@@ -15,7 +15,7 @@ from cosmos_async.constants import DbtResourceType
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.ownership import Place, is_source
 
-FORMAT = 3  # of the kept JSON; another number is as good as nothing kept
+FORMAT = 4  # of the kept JSON; another number is as good as nothing kept
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,16 @@ class Test:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A source that is selected, and so may have a task for its freshness."""
+
+    node: Node  #: what names its tasks; never among a graph's nodes
+    has_freshness: bool = False  #: whether dbt can tell a fresh one from a stale one
+    is_read: bool = False  #: whether a selected node reads it directly
+    holds_back: tuple[str, ...] = ()  #: the nearest selected nodes that stand on it
+
+
+@dataclass(frozen=True)
 class Graph:
     """What a selection of a dbt project holds."""
 
@@ -108,6 +118,7 @@ class Graph:
     nodes: dict[str, Node]
     tests: dict[str, Test]
     unit_tests: dict[str, str] = field(default_factory=dict)  #: each one's model
+    sources: dict[str, Source] = field(default_factory=dict)
 
     @cached_property
     def tested(self) -> frozenset[str]:
@@ -163,17 +174,7 @@ class Graph:
             "format": FORMAT,
             "project_name": self.project_name,
             "nodes": [
-                [
-                    node.unique_id,
-                    node.resource_type.value,
-                    node.package_name,
-                    node.fqn,
-                    node.original_file_path,
-                    node.tags,
-                    node.materialized,
-                    node.meta,
-                    [position[parent] for parent in node.depends_on],
-                ]
+                [*_row(node), [position[parent] for parent in node.depends_on]]
                 for node in self.nodes.values()
             ],
             "tests": [
@@ -188,6 +189,15 @@ class Graph:
                 for test in self.tests.values()
             ],
             "unit_tests": {unique_id: position[model] for unique_id, model in self.unit_tests.items()},
+            "sources": [
+                [
+                    *_row(source.node),
+                    source.has_freshness,
+                    source.is_read,
+                    [position[node] for node in source.holds_back],
+                ]
+                for source in self.sources.values()
+            ],
         }
 
     @classmethod
@@ -202,20 +212,8 @@ class Graph:
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']} is not {FORMAT}")
             ids = [row[0] for row in document["nodes"]]
-            kinds = {kind.value: kind for kind in DbtResourceType}
             nodes = {
-                row[0]: Node(
-                    row[0],
-                    kinds[row[1]],
-                    row[2],
-                    tuple(row[3]),
-                    row[4],
-                    tuple(row[5]),
-                    row[6],
-                    row[7],
-                    tuple(ids[index] for index in row[8]),
-                )
-                for row in document["nodes"]
+                row[0]: _from_row(row, tuple(ids[index] for index in row[8])) for row in document["nodes"]
             }
             tests = {
                 row[0]: Test(
@@ -231,6 +229,32 @@ class Graph:
                 for row in document["tests"]
             }
             unit_tests = {unique_id: ids[index] for unique_id, index in document["unit_tests"].items()}
-            return cls(document["project_name"], nodes, tests, unit_tests)
+            sources = {
+                row[0]: Source(_from_row(row), row[8], row[9], tuple(ids[index] for index in row[10]))
+                for row in document["sources"]
+            }
+            return cls(document["project_name"], nodes, tests, unit_tests, sources)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ValueError(f"not a graph: {error!r}") from error
+
+
+_KINDS = {kind.value: kind for kind in DbtResourceType}
+
+
+def _row(node: Node) -> list[Any]:
+    return [
+        node.unique_id,
+        node.resource_type.value,
+        node.package_name,
+        node.fqn,
+        node.original_file_path,
+        node.tags,
+        node.materialized,
+        node.meta,
+    ]
+
+
+def _from_row(row: list[Any], depends_on: tuple[str, ...] = ()) -> Node:
+    return Node(
+        row[0], _KINDS[row[1]], row[2], tuple(row[3]), row[4], tuple(row[5]), row[6], row[7], depends_on
+    )

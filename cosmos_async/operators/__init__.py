@@ -12,6 +12,7 @@ from cosmos_async.operators.node import (
     DbtRunAsyncOperator,
     DbtSeedAsyncOperator,
     DbtSnapshotAsyncOperator,
+    DbtSourceAsyncOperator,
     DbtTestAsyncOperator,
 )
 from cosmos_async.operators.results import ResultsAsyncOperator
@@ -24,6 +25,7 @@ __all__ = [
     "DbtRunAsyncOperator",
     "DbtSeedAsyncOperator",
     "DbtSnapshotAsyncOperator",
+    "DbtSourceAsyncOperator",
     "DbtTestAsyncOperator",
     "ResultsAsyncOperator",
     "SetupAsyncOperator",

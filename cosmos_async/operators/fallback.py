@@ -11,6 +11,7 @@ from cosmos_async.exceptions import ConfigError, PlanError
 from cosmos_async.names import TaskKey
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.setup import airflow_context
+from cosmos_async.ownership import is_source
 from cosmos_async.plan import Index, Level, RunInfo
 
 if TYPE_CHECKING:
@@ -100,9 +101,10 @@ class _Worker:
     def run(self, unique_id: str, reason: str) -> None:
         """Run a node in real dbt and leave its outcome in the store."""
         from cosmos_async.dbt.fallback import run_node
+        from cosmos_async.dbt.freshness import run_freshness
 
         self._log.info("Running %s in real dbt on this worker: %s", unique_id, reason)
-        outcome = run_node(
+        outcome = (run_freshness if is_source(unique_id) else run_node)(
             self._dbt,
             unique_id,
             try_number=self._key.try_number,

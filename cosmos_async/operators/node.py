@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cosmos_async.invocation import DbtInvocation
     from cosmos_async.operators.setup import SetupAsyncOperator
 
-WORKS = ("node", "tests", "build", "unit_tests", "others", "all_tests")
+WORKS = ("node", "tests", "build", "unit_tests", "freshness", "others", "all_tests")
 WITHOUT_NODE = ("others", "all_tests")
 
 
@@ -32,7 +32,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
         setup: The setup task that plans this node; without it, see :class:`TriggererOperator`.
         dbt: The invocation to use where the node needs real dbt; the setup task's own by default.
         work: ``node`` (its unit tests first), ``tests`` (the data tests it owns), ``build`` (both), ``unit_tests``
-            (these alone), ``others`` (tests that belong to no task of their own or of a node), or ``all_tests``.
+            (these alone), ``freshness`` (of a source), ``others`` (tests that belong to no task of their own or of a node), or ``all_tests``.
         kwargs: See :class:`TriggererOperator`.
     """
 
@@ -124,6 +124,13 @@ class DbtTestAsyncOperator(DbtNodeAsyncOperator):
             work=work or ("tests" if unique_id else "all_tests"),
             **kwargs,
         )
+
+
+class DbtSourceAsyncOperator(DbtNodeAsyncOperator):
+    """A source's freshness: the task fails where the source is older than its ``error_after``."""
+
+    ui_color = "#34cceb"
+    default_work = "freshness"
 
 
 class DbtBuildAsyncOperator(DbtNodeAsyncOperator):

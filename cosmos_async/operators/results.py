@@ -68,7 +68,7 @@ class ResultsAsyncOperator(BaseOperator):
             DbtError: A hook of the run failed, or dbt could not write the artifacts; the outcomes are kept first.
         """
         from cosmos_async.dbt.process import Processes
-        from cosmos_async.dbt.results import write_results
+        from cosmos_async.dbt.results import sources_json, write_results
         from cosmos_async.dbt.session import open_dbt
 
         plan = RunPlan(context, setup_task_id=self.setup_task_id, identity=self.identity)
@@ -94,6 +94,9 @@ class ResultsAsyncOperator(BaseOperator):
                 compiled_code=json.loads(plan.artifact(COMPILED_FILE)),
             )
             files = {path.name: path.read_bytes() for path in (artifacts.run_results, artifacts.manifest)}
+            sources = sources_json(outcomes.values(), files[artifacts.run_results.name])
+            if sources is not None:
+                files["sources.json"] = sources
             plan.keep_artifacts(files, outcomes.values())
         context["ti"].xcom_push(key=ARTIFACTS_KEY, value=folder)
         self.log.info("dbt's artifacts of this run: %s", folder)

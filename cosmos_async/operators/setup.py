@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from cosmos_async import settings
@@ -47,6 +48,7 @@ class SetupAsyncOperator(BaseOperator):
         execution_config: Where dbt lives.
         test_behavior: ``NONE`` leaves tests out of the plan; with ``AFTER_ALL`` none belongs to a node, unit tests included.
         detach_tests: Tests with several parents are tasks of their own.
+        sources: Unique ids of the sources whose freshness is measured.
         gcp_conn_id: The connection that submits the jobs, if it is not the profile's.
         impersonation_chain: The service account to act as when submitting.
         select, exclude, selector, vars, env, append_env, full_refresh, install_deps, location, threads,
@@ -79,6 +81,7 @@ class SetupAsyncOperator(BaseOperator):
         execution_config: ExecutionConfig | None = None,
         test_behavior: TestBehavior = TestBehavior.AFTER_EACH,
         detach_tests: bool = False,
+        sources: Sequence[str] = (),
         gcp_conn_id: str | None = None,
         impersonation_chain: Union[str, list[str], None] = None,
         select: Union[list[str], str, None] = None,
@@ -109,6 +112,7 @@ class SetupAsyncOperator(BaseOperator):
         self.dbt_cmd_flags, self.dbt_cmd_global_flags = dbt_cmd_flags, dbt_cmd_global_flags
         self.test_behavior = test_behavior
         self.detach_tests = detach_tests
+        self.sources = tuple(sources)
         self.identity = profile_config.identity(
             gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain
         )
@@ -160,6 +164,7 @@ class SetupAsyncOperator(BaseOperator):
                 run_id=context["ti"].run_id,
                 owned=self.test_behavior is not TestBehavior.AFTER_ALL,
                 detach=self.detach_tests,
+                sources=self.sources,
             ).plan
             address = self._upload(folder, dbt, plan)
         self._report(plan)

@@ -1,0 +1,111 @@
+"""
+Real dbt measures one source of a run, and ``sources.json`` tells what dbt's own would.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.dbt.freshness import run_freshness
+from cosmos_async.dbt.results import sources_json
+from cosmos_async.outcome import Status
+from cosmos_async.testing import FakeGoogle
+
+from .conftest import OpenDbt, newest_dbt
+from .test_fallback import RUN
+
+pytestmark = pytest.mark.dbt
+
+SOURCES = """
+    sources:
+      - name: till
+        database: kitchen-project
+        schema: raw
+        tables:
+          - name: orders
+            loaded_at_field: loaded_at
+            freshness:
+              warn_after: {count: 6, period: hour}
+              error_after: {count: 1, period: day}
+          - name: stock
+            freshness:
+              warn_after: {count: 6, period: hour}
+    """
+NOW = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
+FIELDS = [{"name": name, "type": "TIMESTAMP"} for name in ("max_loaded_at", "snapshotted_at")]
+
+
+@pytest.fixture
+def till(shop: Path, google: FakeGoogle) -> Path:
+    """The shop, with two sources: one of a column that tells when it was loaded, one that BigQuery tells of."""
+    (shop / "models" / "till.yml").write_text(textwrap.dedent(SOURCES))
+    google.add_table("kitchen-project", "raw", "stock", rows=[{"id": 1}])
+    return shop
+
+
+def loaded(google: FakeGoogle, hours: int) -> None:
+    """Let the query for freshness find a source loaded so many hours ago."""
+    rows = [{"max_loaded_at": NOW - timedelta(hours=hours), "snapshotted_at": NOW}]
+    google.on_query("max_loaded_at", rows=rows, schema=FIELDS)
+
+
+@pytest.mark.parametrize(("hours", "status"), [(1, Status.PASS), (7, Status.WARN), (25, Status.ERROR)])
+def test_a_source_is_measured_alone_and_as_dbt_does(
+    opened: OpenDbt, till: Path, google: FakeGoogle, hours: int, status: Status
+):
+    """
+    Part of the planned run, with options that only ``dbt build`` takes; dbt's own ``sources.json`` says the same.
+    """
+    loaded(google, hours)
+    with opened(till, dbt_cmd_flags=["--empty"], full_refresh=True, select=["orders"]) as dbt:
+        outcome = run_freshness(dbt, "source.shop.till.orders", try_number=1, reason="x", run=RUN)
+        (job,) = google.inserted_jobs
+        dbt.run(["source", "freshness"])
+        own = json.loads((dbt.workspace.target_path / "sources.json").read_text())
+
+    assert job.spec.labels["dbt_invocation_id"] == RUN.invocation_id
+    assert outcome.status is status
+    assert outcome.status.failed == (status is Status.ERROR)
+    (theirs,) = (each for each in own["results"] if each["unique_id"] == outcome.unique_id)
+    written = json.loads(sources_json([outcome], json.dumps({"metadata": own["metadata"]}).encode()) or b"")
+    assert written["metadata"] == own["metadata"]
+    assert set(written) == set(own)
+    assert told(written["results"][0]) == told(theirs)
+
+
+def told(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what two measurements of one source have in common."""
+    apart = ("timing", "thread_id", "execution_time", "adapter_response")
+    return {name: value for name, value in result.items() if name not in apart}
+
+
+@newest_dbt
+def test_bigquery_itself_tells_of_a_source_without_a_column(opened: OpenDbt, till: Path, google: FakeGoogle):
+    """
+    No query is run.
+    """
+    with opened(till) as dbt:
+        outcome = run_freshness(dbt, "source.shop.till.stock", try_number=1)
+
+    assert outcome.status is Status.PASS
+    assert google.inserted_jobs == []
+
+
+@newest_dbt
+def test_a_source_that_cannot_be_measured_brings_dbts_words(opened: OpenDbt, till: Path, google: FakeGoogle):
+    """
+    dbt leaves it out of its ``sources.json``, and so do we; the task fails.
+    """
+    google.on_query("max_loaded_at", error=("invalidQuery", "Unrecognized name: loaded_at at [3:9]"))
+    with opened(till) as dbt:
+        outcome = run_freshness(dbt, "source.shop.till.orders", try_number=1)
+
+    assert outcome.status is Status.ERROR
+    assert "Unrecognized name: loaded_at at [3:9]" in (outcome.message or "")
+    assert sources_json([outcome], b"") is None
