@@ -329,50 +329,38 @@ class Renderer:
         for unique_id in dict.fromkeys((*self.sources, *tested)):
             source = self.sources.get(unique_id)
             before, waiting = self.setup, tested.get(unique_id, ())
-            test_id, group = self._place_of_source(unique_id) if unique_id in tested else ("", None)
+            home = self._folder_of(source.node) if source is not None else self.task_group
+            test_id, group = self._place_of_source(unique_id, home) if unique_id in tested else ("", home)
             if source is not None:
                 waiting = tuple(dict.fromkeys((*waiting, *source.holds_back)))
-                task = self._measure(source, group)
+                task = self._measure(source, group, alone=group is home)
                 connect(before, task)
                 before = task
             if unique_id in tested:
-                task = self._task(
-                    DbtTestAsyncOperator, test_id, group or self.task_group, unique_id=unique_id
-                )
+                task = self._task(DbtTestAsyncOperator, test_id, group, unique_id=unique_id)
                 connect(before, task)
             last += [] if self.edges.hold_back(task, waiting) else [task]
         return last
 
-    def _measure(self, source: Source, group: TaskGroup | None) -> Any:
+    def _measure(self, source: Source, group: TaskGroup | None, *, alone: bool) -> Any:
         """Add the task that measures a source's freshness, an empty one where dbt measures nothing."""
         node, usual = source.node, f"{source.node.name}_source"
         task_id, shown = "source", {}
-        if group is None:
+        if alone:
             named = self.config.normalize_task_id is not None
-            task_id = (
-                self._task_id(node) if named else self._free_id(usual, f"source_{usual}", node.unique_id)
-            )
-            shown = self._display_name(node)
+            free = self._free_id(usual, f"source_{usual}", node.unique_id, group)
+            task_id, shown = self._task_id(node) if named else free, self._display_name(node)
         if not source.has_freshness:
-            return self._empty(task_id, group or self.task_group, node, shown)
-        return self._task(
-            DbtSourceAsyncOperator,
-            task_id,
-            group or self.task_group,
-            node,
-            unique_id=node.unique_id,
-            **shown,
-        )
+            return self._empty(task_id, group, node, shown)
+        return self._task(DbtSourceAsyncOperator, task_id, group, node, unique_id=node.unique_id, **shown)
 
-    def _place_of_source(self, source: str) -> tuple[str, TaskGroup | None]:
-        """Return the id and the group of a source's tests; the group has room for the source's freshness."""
+    def _place_of_source(self, source: str, home: TaskGroup | None) -> tuple[str, TaskGroup | None]:
+        """Return the id and the group of a source's tests; a group of its own has room for the source's freshness."""
         name = source.split(".", 2)[2].replace(".", "_")
         if self._behavior is TestBehavior.BUILD:
-            return self._free_id(f"{name}_test", f"source_{name}_test", source), None
-        group_id = self._free_id(name, f"source_{name}", source)
-        return "test", TaskGroup(
-            group_id=group_id, dag=self.dag, parent_group=self.task_group or self.dag.task_group
-        )
+            return self._free_id(f"{name}_test", f"source_{name}_test", source, home), home
+        group_id = self._free_id(name, f"source_{name}", source, home)
+        return "test", TaskGroup(group_id=group_id, dag=self.dag, parent_group=home or self.dag.task_group)
 
     def _detach_tests(self) -> list[Any]:
         """Add the tasks of tests that are their own owners, and return those for which nobody waits."""
@@ -381,14 +369,16 @@ class Renderer:
             if owner != unique_id:
                 continue
             test = self.graph.tests[unique_id]
-            task_id = self._free_id(f"{test.name}_test", f"detached_{hash_of(test)}_test", unique_id)
+            task_id = self._free_id(
+                f"{test.name}_test", f"detached_{hash_of(test)}_test", unique_id, self.task_group
+            )
             task = self._task(DbtTestAsyncOperator, task_id, self.task_group, unique_id=unique_id)
             self.edges.behind_parents(task, test)
             last += [] if self.edges.hold_back(task, test.place.holds_back) else [task]
         return last
 
-    def _free_id(self, usual: str, other: str, unique_id: str) -> str:
-        group = self.task_group or self.dag.task_group
+    def _free_id(self, usual: str, other: str, unique_id: str, home: TaskGroup | None) -> str:
+        group = home or self.dag.task_group
 
         def is_free(label: str) -> bool:
             full = group.child_id(label)

@@ -59,7 +59,12 @@ def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
         raise PlanNotFound(f"work {work!r} needs the unique id of a node")
     if work == "tests":
         return [index.tests_of(unique_id)]
-    if work == "freshness" and unique_id in index.nodes:
+    if work == "freshness":
+        if unique_id not in index.nodes:
+            raise PlanNotFound(
+                f"setup was not asked to measure {unique_id}. In a DAG made by hand, name it in "
+                "SetupAsyncOperator(sources=[...]); else clear the setup task together with this one."
+            )
         return [[unique_id]]
     # As in dbt build: unit tests decide whether the model is built at all.
     units = index.unit_tests_of(unique_id)

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +14,12 @@ import pytest
 from cosmos_async.compat import DAG
 from cosmos_async.config import ProjectConfig, RenderConfig
 from cosmos_async.constants import SourceRenderingBehavior, TestBehavior
+from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.graph.manifest import graph_of
 from cosmos_async.graph.model import Graph
+from cosmos_async.plan import IndexEntry, Level
 from cosmos_async.sources import rendered_sources
+from cosmos_async.triggers.works import nodes_of
 
 ORDERS = "source.corner_shop.till.orders"
 STOCK = "source.corner_shop.till.stock"
@@ -109,6 +113,13 @@ def test_a_source_for_which_nobody_waits_fails_the_run_all_the_same(rendered: Ca
     assert "dbt_results_async" in rendered(WITH).get_task("till_stock_source").downstream_task_ids
 
 
+def test_a_source_stands_in_its_files_folder(rendered: Callable[..., DAG]) -> None:
+    """As in Cosmos, where nodes are grouped by folder."""
+    kinds = of_sources(rendered(WITH, group_nodes_by_folder=True))
+
+    assert set(kinds) == {"models.till_orders.source", "models.till_orders.test", "models.till_stock_source"}
+
+
 def test_pruning_leaves_out_what_nothing_reads(rendered: Callable[..., DAG]) -> None:
     """Cosmos' ``source_pruning``."""
     assert set(of_sources(rendered(ALL, source_pruning=True))) == {"till_orders.source", "till_orders.test"}
@@ -130,3 +141,14 @@ def test_sources_survive_being_kept(sources: dict[str, Any]) -> None:
     assert graph.sources[ORDERS].is_read
     assert graph.sources[ORDERS].holds_back == ("model.corner_shop.stg_orders",)
     assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+
+
+def test_a_source_that_setup_did_not_plan_is_not_passed_by() -> None:
+    """It has tests, but its freshness would not be measured."""
+    test = IndexEntry("t", "test", Level.STATIC, "", "", owner=ORDERS)
+    index = SimpleNamespace(nodes={"test.t": test}, tests_of=lambda _: ["test.t"], unit_tests_of=lambda _: [])
+
+    with pytest.raises(PlanNotFound, match="sources="):
+        nodes_of(index, "freshness", ORDERS)  # type: ignore[arg-type]
+    index.nodes[ORDERS] = IndexEntry("till.orders", "source", Level.DBT, "", "")
+    assert nodes_of(index, "freshness", ORDERS) == [[ORDERS]]  # type: ignore[arg-type]

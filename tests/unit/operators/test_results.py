@@ -5,6 +5,8 @@ The results task fails where a hook of the run failed, and only after everything
 from __future__ import annotations
 
 import contextlib
+import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,7 @@ from cosmos_async.operators.results import ResultsAsyncOperator
 from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Hook, Level
 
+SOURCE = "source.shop.till.orders"
 HOOK = Hook("operation.shop.hook", "shop.on-run-start.0", 0, 1)
 
 
@@ -33,10 +36,13 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     def run(*outcomes: Outcome) -> tuple[list[str], dict[str, Any]]:
         told: list[str] = []
         xcoms: dict[str, Any] = {}
+        run.files = {}  # type: ignore[attr-defined]
         plan = SimpleNamespace(
-            index=lambda: SimpleNamespace(nodes={"model.shop.orders": None}, hooks=(HOOK,), run=None),
+            index=lambda: SimpleNamespace(
+                nodes={"model.shop.orders": None, SOURCE: None}, hooks=(HOOK,), run=None
+            ),
             outcomes=lambda: {each.unique_id: each for each in outcomes},
-            keep_artifacts=lambda files, kept: "gs://kept",
+            keep_artifacts=lambda files, kept: run.files.update(files) or "gs://kept",  # type: ignore[attr-defined]
             artifact=lambda name: b"{}",
         )
         monkeypatch.setattr("cosmos_async.operators.results.RunPlan", lambda *args, **kwargs: plan)
@@ -48,7 +54,7 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         def write(dbt: Any, found: Any, **kwargs: Any) -> Artifacts:
             told.extend(each.unique_id for each in found)
             file = tmp_path / "written.json"
-            file.write_text("{}")
+            file.write_text('{"metadata": {"dbt_version": "1.11"}}')
             return Artifacts(file, file)
 
         monkeypatch.setattr("cosmos_async.dbt.results.write_results", write)
@@ -87,3 +93,19 @@ def test_a_failed_start_hook_fails_the_run_in_the_end(task: Any) -> None:
 
     assert task.told == [HOOK.unique_id]
     assert task.xcoms == {"dbt_artifacts": "gs://kept"}
+
+
+def test_the_freshness_of_sources_is_an_artifact_of_its_own(task: Any) -> None:
+    """In dbt's format; without sources there is no such file."""
+    task(outcome("model.shop.orders", Status.SUCCESS, "fine"))
+    assert "sources.json" not in task.files
+
+    measured = {"unique_id": SOURCE, "status": "warn"}
+    task(replace(outcome(SOURCE, Status.WARN, "old"), freshness=measured))
+    written = json.loads(task.files["sources.json"])
+
+    assert written["results"] == [measured]
+    assert written["metadata"] == {
+        "dbt_version": "1.11",
+        "dbt_schema_version": "https://schemas.getdbt.com/dbt/sources/v3.json",
+    }
