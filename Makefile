@@ -11,7 +11,7 @@ CLEAN_ENV := env -u PYTHONPATH -u DBT_PROFILES_DIR -u DBT_PROJECT_DIR -u BIGQUER
 	AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-dbt test-acceptance fidelity bench chaos check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-acceptance fidelity bench chaos check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -19,14 +19,17 @@ help:  ## list the commands
 demo: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready $(WAREHOUSE)  ## run a dbt project through a real Airflow; KEEP=1 leaves it running
 	@$(CLEAN_ENV) $(RUN) tests/demo/run.py $(if $(KEEP),--keep)
 
-test: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## all tests: unit, dbt, acceptance on two Airflows
-	@$(CLEAN_ENV) $(RUN) -m pytest tests $(ARGS)
+test: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests: unit, dbt, acceptance on two Airflows; without those that take minutes each
+	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "not slow" $(ARGS)
+
+test-slow: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that `make test` leaves out
+	@$(CLEAN_ENV) $(RUN) -m pytest tests -m slow $(ARGS)
 
 test-unit: $(VENVS)/airflow-3.3/.ready  ## the tests that need no dbt, warehouse or Airflow process
 	@$(CLEAN_ENV) $(RUN) -m pytest tests/unit -m "not dbt and not warehouse and not airflow" $(ARGS)
 
 test-dbt: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE)  ## the tests that run a real dbt
-	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "(dbt or warehouse) and not airflow" $(ARGS)
+	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "(dbt or warehouse) and not airflow and not slow" $(ARGS)
 
 test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real Airflow processes
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m airflow $(ARGS)

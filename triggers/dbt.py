@@ -157,6 +157,9 @@ class BigQueryDbtTrigger(EndingTrigger):
             resume = Resume.of(self.resume)
             if resume is not None:
                 result.earlier += await resume.ended(folder, groups)
+                for outcome in result.earlier:
+                    # Airflow 3.3 writes this log over that of the trigger before the worker.
+                    self.log.info(f"{outcome.unique_id} ended before: {outcome.status.value}")
             await self._execute_groups(
                 run, index, groups, total=total, result=result, resume=resume or Resume(-1)
             )

@@ -35,7 +35,7 @@ _NATIVE = {
     "update_columns": "describes the columns that its table has by then",
     "grants": "compares its grants with those its relation has by then",
     "grant_access": "changes the access list of a dataset",
-    "add_columns": "adds columns to its table",
+    "add_columns": "writes its table's columns back, with new ones if there are any",
     "sync_structs": "changes the fields of its table's records",
     "copy_partitions": "copies the partitions that its new data has by then",
 }

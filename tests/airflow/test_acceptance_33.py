@@ -219,11 +219,8 @@ def test_tasks_written_by_hand_and_a_late_plan_where_a_model_needs_it(stage_33: 
     assert "somebody wants to know that model.kitchen.stg_payments is next" in airflow.log(
         "handmade", "one", "payments"
     )
-    assert (
-        "goes to a worker, to be planned as things are now, and then goes on here: Its SQL depends on"
-        in methods
-    )
-    assert "Planning model.kitchen.payment_methods as things are now" in methods
+    # Airflow 3.3 writes the log of a task's second trigger over that of its first, so the worker says it, too.
+    assert "Planning model.kitchen.payment_methods as things are now: Its SQL depends on" in methods
     assert "OK created sql table model handmade_marts.payment_methods" in methods
     assert "submitted BigQuery job" in methods
     count = "select count(*) as n from `shop-project`.handmade_marts.payment_methods"

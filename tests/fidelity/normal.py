@@ -44,6 +44,7 @@ class Names:
     datasets: tuple[str, ...]  #: each becomes <dataset>, <dataset 2>, ...
     spans: list[Span] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)  #: folders of this build and what stands for them
+    volatile: str = ""  #: a pattern of columns that hold facts of one build: how long it took, where it ran
 
     def text(self, text: str) -> str:
         """Return *text* without what belongs to this build alone."""
@@ -68,6 +69,10 @@ class Names:
         if isinstance(value, (list, tuple)):
             return [self.value(each) for each in value]
         return value
+
+    def is_volatile(self, column: str) -> bool:
+        """Whether a column's values belong to one build alone."""
+        return bool(self.volatile and re.fullmatch(self.volatile, column))
 
     def moment(self, at: datetime) -> str | None:
         """Return which run *at* lies in, None for a time that is not of a run."""

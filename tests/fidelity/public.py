@@ -7,7 +7,7 @@ They are fetched at a pinned commit for the run (see `repositories`) and not kep
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,19 +67,31 @@ class Project:
     config: Mapping[str, Any] = field(default_factory=dict)  #: put into its dbt_project.yml
     tables: tuple[str, ...] = ()  #: statements that make its sources
     steps: tuple[Options, ...] = TWICE
+    volatile: str = ""  #: columns that a build is written into: its times, threads, job ids, folders
 
 
 PROJECTS = (
     Project("jaffle_shop", CLASSIC_SHOP),
     Project("jaffle-shop", SHOP, packages=(UTILS, DATE), tables=SHOP_TABLES),
-    Project("dbt-utils", UTILS, "integration_tests", packages=(UTILS,)),
+    # Two models hold the time of their build, less some hours.
+    Project("dbt-utils", UTILS, "integration_tests", packages=(UTILS,), volatile="created_at"),
     Project("dbt-audit-helper", AUDIT, "integration_tests", packages=(UTILS, AUDIT)),
-    Project("dbt_artifacts", ARTIFACTS, "integration_test_project", packages=(ARTIFACTS,)),
+    Project(
+        "dbt_artifacts",
+        ARTIFACTS,
+        "integration_test_project",
+        packages=(ARTIFACTS,),
+        # A compilation happens in our setup, and has no time of its own. The ids are hashes of the invocation's.
+        volatile=r"thread_id|compile_started_at|query_completed_at|\w*runtime|adapter_response|invocation_args|"
+        r"\w+_execution_id",
+    ),
     Project(
         "jaffle_shop with elementary",
         CLASSIC_SHOP,
         packages=(UTILS, ELEMENTARY),
         config={"models": {"elementary": {"+schema": "elementary"}}},
+        volatile=r"thread_id|(compile|execute)_(started|completed)_at|execution_time|adapter_response|"
+        r"(generated|created|updated|detected)_at|\w+_execution_id|\w*result_id|invocation_args|command|job_\w+",
     ),
 )
 
@@ -104,6 +116,8 @@ def compare_public(bench: Bench, folder: Path, only: Sequence[str] = ()) -> Iter
         for statement in project.tables:
             bench.warehouse.query(statement)
         pair = bench.pair(project.name, source)
+        for side in (pair.theirs, pair.ours):
+            side.names.volatile = project.volatile
         for options in project.steps:
             yield bench.step(pair, options)
 
@@ -122,8 +136,7 @@ def prepare(project: Project, folder: Path) -> Path:
         checkout = repository.extract(folder / f"package-{number}")
         names.append(str(yaml.safe_load((checkout / "dbt_project.yml").read_text())["name"]))
         # A package's own tests are projects of their own, with packages of their own.
-        left_out = shutil.ignore_patterns("integration_test*", "dbt_packages")
-        shutil.copytree(checkout, packages / names[-1], ignore=left_out)
+        shutil.copytree(checkout, packages / names[-1], ignore=_left_out(checkout))
     # dbt only counts them: what they are called is for whoever reads the file.
     declared = {"packages": [{"local": f"dbt_packages/{name}"} for name in names]}
     (root / "packages.yml").write_text(yaml.safe_dump(declared))
@@ -134,6 +147,18 @@ def prepare(project: Project, folder: Path) -> Path:
         path = root / "dbt_project.yml"
         path.write_text(yaml.safe_dump(_merged(yaml.safe_load(path.read_text()), project.config)))
     return root
+
+
+def _left_out(checkout: Path) -> Callable[[str, list[str]], list[str]]:
+    """Return what leaves out the projects at the top of a package; deeper folders may be called like them."""
+
+    def ignored(folder: str, names: list[str]) -> list[str]:
+        top = Path(folder) == checkout
+        return [
+            name for name in names if top and (name.startswith("integration_test") or name == "dbt_packages")
+        ]
+
+    return ignored
 
 
 def _merged(document: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

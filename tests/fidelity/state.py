@@ -69,6 +69,8 @@ def _row(fields: Iterable[Json], row: Json, names: Names) -> Json:
 
 
 def _cell(name: str, kind: str, value: Any, names: Names) -> Any:
+    if names.is_volatile(name):
+        return "<of the build>"
     if value is None:
         return None
     if name == _HASHED_TIME:

@@ -157,3 +157,14 @@ def test_a_message_may_name_the_job_that_failed() -> None:
 
     assert names().text(said.format("c1248b53-e3f0")) == names().text(said.format("bbf70765-55f5"))
     assert names().text(said.format("c1")) != names().text(said.format("c1").replace("Table a", "Table b"))
+
+
+def test_a_column_that_a_build_is_written_into_is_left_out_by_name_alone() -> None:
+    """A package that keeps run results writes threads and durations into tables; all other columns count."""
+    told = names()
+    told.volatile = r"thread_id|\w*runtime"
+
+    assert told.is_volatile("thread_id")
+    assert told.is_volatile("total_node_runtime")
+    assert not told.is_volatile("thread_id_of_another")
+    assert not names().is_volatile("thread_id")

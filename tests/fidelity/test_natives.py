@@ -28,6 +28,7 @@ NATIVE = {
 BY_STATEMENTS: dict[str, set[str]] = {"1.11": set(), "1.9": {"nested", "widened"}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.11", "1.9"])
 def test_natives_end_as_dbt_build_leaves_them(version: str, warehouse: Warehouse, tmp_path: Path) -> None:
     """The same jobs and changes in the same words and order, the same messages, the same warehouse; without a worker."""

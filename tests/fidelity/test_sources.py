@@ -109,7 +109,11 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             "sub/dbt_project.yml": "name: shop\nprofile: p\nmodels: {shop: {+tags: [x]}}",
             "sub/package-lock.yml": "",
         },
-        "tools": {"dbt_project.yml": "name: the_tools", "integration_tests/dbt_project.yml": "name: tests"},
+        "tools": {
+            "dbt_project.yml": "name: the_tools",
+            "integration_tests/dbt_project.yml": "name: tests",
+            "macros/integration_tests/m.sql": "m",
+        },
     }
     commits = {}
     for name, files in contents.items():
@@ -140,6 +144,7 @@ def test_a_public_project_brings_its_packages_along(mirror: dict[str, str], tmp_
 
     assert (root / "dbt_packages/the_tools/dbt_project.yml").exists()
     assert not (root / "dbt_packages/the_tools/integration_tests").exists()
+    assert (root / "dbt_packages/the_tools/macros/integration_tests/m.sql").exists()
     assert yaml.safe_load((root / "packages.yml").read_text()) == {
         "packages": [{"local": "dbt_packages/the_tools"}]
     }

@@ -72,6 +72,8 @@ async def _add(operation: NativeOperation, hands: Hands) -> Done:
     table = await _table(path, hands)
     fields = with_added(_fields(table), additions, replacing=operation.payload["replacing"])
     await _write(path, table, fields, hands)
+    if not additions:  # dbt-bigquery 1.9 does so after each snapshot
+        return Done(f"wrote the columns of {'.'.join(path)} back as they are")
     return Done(f"added {', '.join(additions)} to {'.'.join(path)}")
 
 

@@ -53,8 +53,8 @@ class ColumnChanges:
 
         @functools.wraps(original)
         def adding(adapter_: Any, relation: Any, add_columns: Any, remove_columns: Any = None) -> None:
-            # Snapshots call it with no columns at all, and 1.9 then sends the schema back as it was read.
-            if not add_columns and not remove_columns:
+            # Snapshots call it with no columns at all. 1.9 then sends the schema back as it was read, and so do we.
+            if replacing and not add_columns and not remove_columns:
                 return
             path = _path(relation)
             dropped = frozenset(column.name for column in remove_columns or () if "." not in column.name)

@@ -59,7 +59,11 @@ class Pair:
         return mine, dbts
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(
+    params=[
+        pytest.param(version, marks=[pytest.mark.slow] if version == "1.9" else []) for version in VERSIONS
+    ]
+)
 def version(request: Any) -> str:
     """Each generation of dbt."""
     return str(request.param)

@@ -76,6 +76,7 @@ def check_first_run(plan: NodePlan, *, threads: int) -> None:
     ]  # dbt-bigquery 1.9 never runs two at once
 
 
+@pytest.mark.slow
 def test_a_batch_that_fails_holds_up_the_others_only_if_it_is_the_first(pair: Any) -> None:
     """What failed is told, so that `dbt retry` goes on from there."""
     both = pair(FILES)

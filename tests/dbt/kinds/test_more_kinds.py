@@ -84,6 +84,7 @@ FUNCTIONS = {
 TIMES = ("at", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to", "dbt_scd_id")
 
 
+@pytest.mark.slow
 def test_every_other_kind_ends_as_dbt_leaves_it(pair: Any) -> None:
     """On the first run and on a later one, without a worker."""
     both = pair({**FILES, **(FUNCTIONS if pair.version != "1.9" else {})})

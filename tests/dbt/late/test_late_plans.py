@@ -103,6 +103,7 @@ def test_a_guard_that_differs_leads_to_a_late_plan(built: Built) -> None:
     assert "is no longer what the plan was made for" in reason
 
 
+@pytest.mark.slow
 def test_the_older_dbt_plans_late_too(warehouse: Warehouse, tmp_path: Path) -> None:
     """With the project as it parsed it."""
     bench = Bench(warehouse, tmp_path, version="1.9")

@@ -556,7 +556,11 @@ def test_describing_columns_is_a_step_of_the_executor() -> None:
     [
         ("grants", ["p", "shop", "orders"], "It compares its grants with those its relation has by then."),
         ("grant_access", ["p", "raw"], "It changes the access list of a dataset."),
-        ("add_columns", ["p", "shop", "orders"], "It adds columns to its table."),
+        (
+            "add_columns",
+            ["p", "shop", "orders"],
+            "It writes its table's columns back, with new ones if there are any.",
+        ),
         ("sync_structs", ["p", "shop", "orders"], "It changes the fields of its table's records."),
         (
             "copy_partitions",
