@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from cosmos_async.dbt.freshness import run_freshness
-from cosmos_async.dbt.results import sources_json
+from cosmos_async.dbt.planning import record_plan
+from cosmos_async.dbt.results import sources_json, write_results
 from cosmos_async.outcome import Status
+from cosmos_async.plan import Level
 from cosmos_async.testing import FakeGoogle
 
 from .conftest import OpenDbt, newest_dbt
@@ -88,13 +90,24 @@ def told(result: dict[str, Any]) -> dict[str, Any]:
 @newest_dbt
 def test_bigquery_itself_tells_of_a_source_without_a_column(opened: OpenDbt, till: Path, google: FakeGoogle):
     """
-    No query is run.
+    No query is run. As in a run: planned by setup, measured with the project as setup parsed it, and no node of dbt's
+    ``run_results.json``.
     """
+    source = "source.shop.till.stock"
     with opened(till) as dbt:
-        outcome = run_freshness(dbt, "source.shop.till.stock", try_number=1)
+        plan = record_plan(dbt, dag_id="d", run_id="r", sources=[source]).plan
+        assert plan.parsed is not None
+        parsed = plan.parsed.read_bytes()
+        outcome = run_freshness(dbt, source, try_number=1, run=plan.run, parsed=parsed)
+        jobs = list(google.inserted_jobs)
+        written = write_results(dbt, [outcome], run=plan.run, planned=plan.nodes)
+        results = json.loads(written.run_results.read_text())["results"]
 
+    assert (plan.nodes[source].level, plan.nodes[source].resource_type) == (Level.DBT, "source")
     assert outcome.status is Status.PASS
-    assert google.inserted_jobs == []
+    assert jobs == []
+    assert "model.shop.orders" in {result["unique_id"] for result in results}
+    assert source not in {result["unique_id"] for result in results}
 
 
 @newest_dbt

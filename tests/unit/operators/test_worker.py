@@ -51,6 +51,12 @@ class Worker:
             unique_id, status, "Syntax error" if unique_id in self.fails else None, Level.DBT, at, at, 1
         )
 
+    def run_freshness(self, dbt: Any, unique_id: str, **kwargs: Any) -> Outcome:
+        """Stand for real dbt, too, by its other command."""
+        outcome = self.run_node(dbt, unique_id, **kwargs)
+        self.did[-1] = ("freshness", *self.did[-1][1:])
+        return outcome
+
     def plan_late(self, dbt: Any, reasons: dict[str, str], **kwargs: Any) -> LatePlans:
         """Stand for a recorded dbt."""
         assert kwargs["parsed"] == b"parsed"
@@ -99,6 +105,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
     monkeypatch.setattr("cosmos_async.dbt.session.open_dbt", open_dbt)
     monkeypatch.setattr("cosmos_async.dbt.fallback.run_node", made.run_node)
+    monkeypatch.setattr("cosmos_async.dbt.freshness.run_freshness", made.run_freshness)
     monkeypatch.setattr("cosmos_async.dbt.late.plan_late", made.plan_late)
     monkeypatch.setattr("cosmos_async.operators.fallback.RunPlan", Plan)
     return made
@@ -170,6 +177,17 @@ def test_several_late_nodes_cost_one_dbt(worker: Worker) -> None:
         ("plan", "test.shop.a", "test.shop.c"),
         ("store", "2", "test.shop.a", "test.shop.c"),
     ]
+
+
+def test_a_stale_source_fails_its_task(worker: Worker) -> None:
+    """It is measured, not built."""
+    source = "source.shop.till.orders"
+    worker.fails = {source}
+
+    with pytest.raises(AirflowException, match=rf"{source}: "):
+        resume(event((source, "dbt")))
+
+    assert worker.did == [("freshness", source, "It reads rows."), ("outcome", source)]
 
 
 def test_what_cannot_be_planned_now_either_is_run_by_real_dbt(worker: Worker) -> None:
