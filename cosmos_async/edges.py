@@ -128,12 +128,12 @@ class Edges:
         return self.graph.nodes[unique_id].depends_on
 
     def _behind_functions(self, nodes: Sequence[str]) -> set[str]:
-        """Return the nearest nodes above the functions among *nodes* that are not functions themselves."""
+        """Return what stands above the functions among *nodes*: further functions, and the nearest nodes that are none."""
         found: set[str] = set()
         for unique_id in nodes:
             if not is_held_back(unique_id):
                 above = self._nearest_placed(self._parents(unique_id))
-                found |= {parent for parent in above if is_held_back(parent)} | self._behind_functions(above)
+                found |= {*above, *self._behind_functions(above)}
         return found
 
     @cached_property

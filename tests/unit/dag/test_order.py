@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cosmos_async.config import ProfileConfig, ProjectConfig, RenderConfig
@@ -59,6 +59,14 @@ class Project(NamedTuple):
         functions = {name: each for name, each in resources.items() if name.startswith("function.")}
         nodes = {name: each for name, each in resources.items() if name not in functions}
         return {"nodes": nodes, "functions": functions}
+
+
+#: No test holds a function back, and a model behind two of them waits for the tests of both.
+BEHIND_FUNCTIONS = Project(
+    nodes={"function.p.n0": [], "function.p.n1": ["function.p.n0"], "model.p.n2": ["function.p.n1"]},
+    tests={"test.p.t0": ["function.p.n0"]},
+    selected={"function.p.n0", "function.p.n1", "model.p.n2", "test.p.t0"},
+)
 
 
 @st.composite
@@ -145,6 +153,7 @@ def in_airflow(project: Project) -> Pairs:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(project=projects())
+@example(BEHIND_FUNCTIONS)
 def test_the_order_of_any_project_is_dbts(project: Project) -> None:
     """Each pair; but tests whose parents are not selected do not wait for other tests."""
     dbt, ours = in_dbt(project), in_airflow(project)
