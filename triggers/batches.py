@@ -7,18 +7,16 @@ depend on one another; then the last one alone. A batch that fails holds up no o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered
 from cosmos_async.outcome import JobRecord, Status, Verdict
 from cosmos_async.plan import Batch, NodePlan
 from cosmos_async.triggers.cancel import cancel_earlier_tries
 from cosmos_async.triggers.gather import gather_bounded
-
-if TYPE_CHECKING:
-    from cosmos_async.triggers.executor import Run
+from cosmos_async.triggers.node import Node
+from cosmos_async.triggers.run import Run
 
 #: Batches whose earlier tries are looked for at the same time; each asks for a job per step and try.
 LOOKED_AT_AT_ONCE = 4
@@ -36,13 +34,11 @@ class Batches:
     Args:
         plan: The model's plan.
         run: What it shares with its task's other nodes.
-        node: Makes what carries out one batch.
     """
 
-    def __init__(self, plan: NodePlan, run: Run, node: Callable[[NodePlan, Run], Any]) -> None:
+    def __init__(self, plan: NodePlan, run: Run) -> None:
         self._plan = plan
         self._run = run
-        self._node = node
         self._errors: dict[int, CosmosAsyncError | None] = {}  # of those that were run, by position
         self._records: dict[int, list[JobRecord]] = {}
 
@@ -120,7 +116,7 @@ class Batches:
         plan = plan_of(self._plan, self._plan.batches[position])
         place = f"Batch {position + 1} of {len(self._plan.batches)}"
         self._run.log.info(f"{place} START {plan.unique_id}")
-        node = self._node(plan, self._run)
+        node = Node(plan, self._run)
         self._records[position] = node.records
         try:
             await node.carry_out()

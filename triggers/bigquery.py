@@ -8,39 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from gcloud.aio.bigquery import Job
-
 from cosmos_async.exceptions import ApiError
+from cosmos_async.triggers.rest import TIMEOUT, Rest
 from cosmos_async.triggers.retry import PROMPT, Budget
 from cosmos_async.triggers.session import Before, Session
-from cosmos_async.triggers.threads import parse_json
-from cosmos_async.triggers.token import GivenToken, SharedToken
+from cosmos_async.triggers.uploads import Uploads
 
 Json = dict[str, Any]
 
 PUBLIC_ENDPOINT = "https://bigquery.googleapis.com"
-TIMEOUT = 60  # seconds for one call
-UPLOAD_TIMEOUT = 600  # seconds for the bytes of a load job
-LARGEST_UPLOAD = 8 * 2**20  # bytes in one request; a multiple of 256 KiB, as pieces must be
-INCOMPLETE = 308  # the HTTP status of an upload that goes on
 ROWS_PER_PAGE = 10_000
 
 _JOB_IN_MESSAGE = re.compile(r"Job [^\s]*?:([\w-]+)\.[\w-]+")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one call was answered."""
-
-    status: int
-    headers: Mapping[str, str]
-    document: Json
 
 
 @dataclass(frozen=True)
@@ -69,18 +53,6 @@ class JobRef:
         return f"{self.project}:{self.location or '?'}.{self.job_id}"
 
 
-class _AuthorisedJob(Job):
-    """gcloud-aio's job handle, without its switch: an environment variable there turns authentication off."""
-
-    token: SharedToken | GivenToken
-
-    async def headers(self) -> dict[str, str]:
-        sent = {"Authorization": f"Bearer {await self.token.get()}"}
-        if self.token.quota_project:
-            sent["x-goog-user-project"] = self.token.quota_project  # dbt's `quota_project`
-        return sent
-
-
 class BigQuery:
     """
     BigQuery's API as one identity sees it.
@@ -93,17 +65,8 @@ class BigQuery:
     def __init__(self, session: Session, endpoint: str | None = None) -> None:
         self.session = session
         self.endpoint = (endpoint or PUBLIC_ENDPOINT).rstrip("/")
-        self.root = f"{self.endpoint}/bigquery/v2"
-
-    def _job(self, project: str, job_id: str | None = None, location: str | None = None) -> Job:
-        return _AuthorisedJob(
-            job_id=job_id,
-            project=project,
-            session=self.session.http,
-            token=self.session.token,
-            api_root=self.root,
-            location=location,
-        )
+        self._rest = Rest(session, f"{self.endpoint}/bigquery/v2")
+        self._uploads = Uploads(self._rest, self.endpoint)
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -114,7 +77,7 @@ class BigQuery:
         what = f"submitting BigQuery job {body.get('jobReference', {}).get('jobId') or '(dry run)'}"
         return await self.session.call(
             what,
-            lambda: self._job(project).insert(body, timeout=TIMEOUT),
+            lambda: self._rest.job(project).insert(body, timeout=TIMEOUT),
             before=before,
             deadline=deadline,
         )
@@ -129,69 +92,11 @@ class BigQuery:
         deadline: float | None = None,
     ) -> Json:
         """Insert a load job together with its bytes; many are sent in pieces."""
-        if len(data) > LARGEST_UPLOAD:
-            return await self._upload_in_pieces(project, body, data, before=before, deadline=deadline)
-        boundary = uuid.uuid4().hex
-        payload = (
-            (
-                f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(body)}\r\n"
-                f"--{boundary}\r\nContent-Type: application/octet-stream\r\n\r\n"
-            ).encode()
-            + data
-            + f"\r\n--{boundary}--\r\n".encode()
-        )
-        return await self._request(
-            f"submitting BigQuery job {body['jobReference']['jobId']}",
-            "POST",
-            f"{self.endpoint}/upload/bigquery/v2/projects/{quote(project)}/jobs",
-            params={"uploadType": "multipart"},
-            payload=payload,
-            content_type=f"multipart/related; boundary={boundary}",
-            timeout=UPLOAD_TIMEOUT,
-            before=before,
-            deadline=deadline,
-        )
-
-    async def _upload_in_pieces(
-        self, project: str, body: Json, data: bytes, *, before: Before | None, deadline: float | None
-    ) -> Json:
-        what = f"submitting BigQuery job {body['jobReference']['jobId']}"
-        begun = await self._exchange(
-            what,
-            "POST",
-            f"{self.endpoint}/upload/bigquery/v2/projects/{quote(project)}/jobs",
-            params={"uploadType": "resumable"},
-            payload=json.dumps(body).encode(),
-            headers={
-                "X-Upload-Content-Type": "application/octet-stream",
-                "X-Upload-Content-Length": str(len(data)),
-            },
-            before=before,
-            deadline=deadline,
-        )
-        whole, position = memoryview(data), 0
-        while True:
-            piece = whole[position : position + LARGEST_UPLOAD]
-            answer = await self._exchange(
-                f"{what} (from byte {position} of {len(data)})",
-                "PUT",
-                begun.headers["Location"],
-                payload=piece,
-                content_type="application/octet-stream",
-                headers={"Content-Range": f"bytes {position}-{position + len(piece) - 1}/{len(data)}"},
-                timeout=UPLOAD_TIMEOUT,
-                before=before,
-                deadline=deadline,
-            )
-            if answer.status != INCOMPLETE:
-                return answer.document
-            # Google tells what has arrived; the rest of a piece is sent again.
-            arrived = answer.headers.get("Range")
-            position = 0 if arrived is None else int(arrived.rpartition("-")[2]) + 1
+        return await self._uploads.insert(project, body, data, before=before, deadline=deadline)
 
     async def get_job(self, job: JobRef, *, budget: Budget = PROMPT, deadline: float | None = None) -> Json:
         """Return a job's resource."""
-        handle = self._job(job.project, job.job_id, job.location)
+        handle = self._rest.job(job.project, job.job_id, job.location)
         return await self.session.call(
             f"reading BigQuery job {job}",
             lambda: handle.get_job(timeout=TIMEOUT),
@@ -210,7 +115,7 @@ class BigQuery:
 
     async def cancel_job(self, job: JobRef, *, deadline: float | None = None) -> None:
         """Ask a job to stop; it may go on for a moment. An unknown or finished one is left alone."""
-        handle = self._job(job.project, job.job_id, job.location)
+        handle = self._rest.job(job.project, job.job_id, job.location)
         try:
             await self.session.call(
                 f"cancelling BigQuery job {job}", lambda: handle.cancel(timeout=TIMEOUT), deadline=deadline
@@ -223,7 +128,7 @@ class BigQuery:
         self, job: JobRef, *, seconds: float, budget: Budget, deadline: float | None
     ) -> Json:
         """Wait on the server's side until a query job ends, *seconds* at most, and return no rows."""
-        handle = self._job(job.project, job.job_id, job.location)
+        handle = self._rest.job(job.project, job.job_id, job.location)
         params = {"timeoutMs": int(seconds * 1000), "maxResults": 0, "fields": "jobComplete,jobReference"}
         return await self.session.call(
             f"waiting for BigQuery job {job}",
@@ -234,7 +139,7 @@ class BigQuery:
 
     async def rows(self, job: JobRef, *, deadline: float | None = None) -> Json:
         """Return ``getQueryResults`` of a finished query job, all its pages' rows under ``rows``."""
-        handle = self._job(job.project, job.job_id, job.location)
+        handle = self._rest.job(job.project, job.job_id, job.location)
         answer: Json | None = None
         rows: list[Any] = []
         token: str | None = None
@@ -266,16 +171,16 @@ class BigQuery:
             ]
             if token:
                 params.append(("pageToken", token))
-            page = await self._request(
+            answer = await self._rest.call(
                 f"listing the running BigQuery jobs of {project}",
                 "GET",
-                f"{self.root}/projects/{quote(project)}/jobs",
+                f"{self._rest.root}/projects/{quote(project)}/jobs",
                 params=params,
                 budget=budget,
             )
-            for job in page.get("jobs") or []:
+            for job in answer.document.get("jobs") or []:
                 yield job
-            token = page.get("nextPageToken")
+            token = answer.document.get("nextPageToken")
             if not token:
                 return
 
@@ -285,13 +190,14 @@ class BigQuery:
         self, project: str, dataset: str, table: str, *, deadline: float | None = None
     ) -> Json | None:
         """Return a table's resource, or None where there is none."""
-        path = f"projects/{quote(project)}/datasets/{quote(dataset)}/tables/{quote(table)}"
-        return await self._find(f"reading table {project}.{dataset}.{table}", path, deadline)
+        path = f"{_dataset(project, dataset)}/tables/{quote(table)}"
+        return await self._rest.find(f"reading table {project}.{dataset}.{table}", path, deadline)
 
     async def get_dataset(self, project: str, dataset: str, *, deadline: float | None = None) -> Json | None:
         """Return a dataset's resource, or None where there is none."""
-        path = f"projects/{quote(project)}/datasets/{quote(dataset)}"
-        return await self._find(f"reading dataset {project}.{dataset}", path, deadline)
+        return await self._rest.find(
+            f"reading dataset {project}.{dataset}", _dataset(project, dataset), deadline
+        )
 
     async def send(
         self,
@@ -305,9 +211,10 @@ class BigQuery:
     ) -> Json:
         """Send one call below ``/bigquery/v2/``; for *before*, see :meth:`Session.call`."""
         payload = None if body is None else json.dumps(body).encode()
-        return await self._request(
-            what, method, f"{self.root}/{path}", payload=payload, before=before, deadline=deadline
+        answer = await self._rest.call(
+            what, method, f"{self._rest.root}/{path}", payload=payload, before=before, deadline=deadline
         )
+        return answer.document
 
     async def patch_table(
         self,
@@ -320,101 +227,32 @@ class BigQuery:
         deadline: float | None = None,
     ) -> Json:
         """Change a table, if it still is what it was when *etag* was read; BigQuery answers 412 otherwise."""
-        return await self._request(
-            f"changing table {project}.{dataset}.{table}",
-            "PATCH",
-            f"{self.root}/projects/{quote(project)}/datasets/{quote(dataset)}/tables/{quote(table)}",
-            payload=json.dumps(body).encode(),
-            headers={"If-Match": etag} if etag else None,
-            deadline=deadline,
-        )
+        path = f"{_dataset(project, dataset)}/tables/{quote(table)}"
+        return await self._patch(f"changing table {project}.{dataset}.{table}", path, body, etag, deadline)
 
     async def patch_dataset(
         self, project: str, dataset: str, body: Json, *, etag: str | None, deadline: float | None = None
     ) -> Json:
         """Change a dataset, if it still is what it was when *etag* was read; BigQuery answers 412 otherwise."""
-        return await self._request(
-            f"changing dataset {project}.{dataset}",
+        what = f"changing dataset {project}.{dataset}"
+        return await self._patch(what, _dataset(project, dataset), body, etag, deadline)
+
+    async def _patch(
+        self, what: str, path: str, body: Json, etag: str | None, deadline: float | None
+    ) -> Json:
+        answer = await self._rest.call(
+            what,
             "PATCH",
-            f"{self.root}/projects/{quote(project)}/datasets/{quote(dataset)}",
+            f"{self._rest.root}/{path}",
             payload=json.dumps(body).encode(),
             headers={"If-Match": etag} if etag else None,
             deadline=deadline,
         )
-
-    async def _find(self, what: str, path: str, deadline: float | None) -> Json | None:
-        try:
-            return await self._request(what, "GET", f"{self.root}/{path}", deadline=deadline)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            return None
-
-    async def _request(
-        self,
-        what: str,
-        method: str,
-        url: str,
-        *,
-        params: Any = None,
-        payload: bytes | None = None,
-        content_type: str = "application/json",
-        headers: dict[str, str] | None = None,
-        timeout: float = TIMEOUT,
-        budget: Budget = PROMPT,
-        before: Before | None = None,
-        deadline: float | None = None,
-    ) -> Json:
-        answer = await self._exchange(
-            what,
-            method,
-            url,
-            params=params,
-            payload=payload,
-            content_type=content_type,
-            headers=headers,
-            timeout=timeout,
-            budget=budget,
-            before=before,
-            deadline=deadline,
-        )
         return answer.document
 
-    async def _exchange(
-        self,
-        what: str,
-        method: str,
-        url: str,
-        *,
-        params: Any = None,
-        payload: bytes | memoryview | None = None,
-        content_type: str = "application/json",
-        headers: dict[str, str] | None = None,
-        timeout: float = TIMEOUT,
-        budget: Budget = PROMPT,
-        before: Before | None = None,
-        deadline: float | None = None,
-    ) -> Answer:
-        handle = self._job("")
 
-        async def send() -> Answer:
-            import aiohttp
-
-            sent = {**await handle.headers(), **(headers or {})}
-            if payload is not None:
-                sent["Content-Type"] = content_type
-            response = await handle.session.request(
-                method,
-                url,
-                headers=sent,
-                params=params,
-                data=payload,
-                timeout=aiohttp.ClientTimeout(total=timeout),
-            )
-            data = await response.read()
-            return Answer(response.status, response.headers, (await parse_json(data)) if data else {})
-
-        return await self.session.call(what, send, budget=budget, before=before, deadline=deadline)
+def _dataset(project: str, dataset: str) -> str:
+    return f"projects/{quote(project)}/datasets/{quote(dataset)}"
 
 
 def with_location(job: JobRef, error: ApiError) -> JobRef:

@@ -5,7 +5,7 @@ End jobs: those of a killed task, and those that earlier tries left behind.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cosmos_async.exceptions import ApiError
 from cosmos_async.names import TaskKey, attempt_id
@@ -15,10 +15,8 @@ from cosmos_async.triggers import jobs, natives, steps
 from cosmos_async.triggers.bigquery import BigQuery, JobRef
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.retry import JOBS, is_worth_another_job
+from cosmos_async.triggers.run import Log, Run
 from cosmos_async.triggers.warehouse import Warehouse
-
-if TYPE_CHECKING:
-    from cosmos_async.triggers.executor import Log, Run
 
 Json = dict[str, Any]
 

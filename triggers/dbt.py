@@ -18,10 +18,11 @@ from cosmos_async.plan import Index, Level, NodePlan
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_jobs
-from cosmos_async.triggers.executor import End, Run, execute, execute_prelude
+from cosmos_async.triggers.executor import execute, execute_prelude
 from cosmos_async.triggers.folders import folder_of
 from cosmos_async.triggers.gather import gather_bounded, see_through
 from cosmos_async.triggers.late import Resume, cancel_late_jobs
+from cosmos_async.triggers.run import End, Run
 from cosmos_async.triggers.session import Session, shared_session
 from cosmos_async.triggers.storage import leave_outcome, read_index, read_node, store_identity
 from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts, plan_address

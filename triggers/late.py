@@ -13,9 +13,9 @@ from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.outcome import Outcome, load_outcome
 from cosmos_async.store import late_objects, outcome_object
 from cosmos_async.triggers.cancel import cancel_jobs_of, earlier_tries
-from cosmos_async.triggers.executor import Run
 from cosmos_async.triggers.folders import Folder, ObjectMissing
 from cosmos_async.triggers.gather import gather_bounded
+from cosmos_async.triggers.run import Run
 from cosmos_async.triggers.storage import read_node
 
 

@@ -7,8 +7,7 @@ the hooks read, they read before the first of these jobs that is not there yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from cosmos_async.exceptions import (
     ApiError,
@@ -22,9 +21,8 @@ from cosmos_async.outcome import JobRecord, Outcome, Status, dump_outcome, job_r
 from cosmos_async.plan import Guard, Hook, JobOperation, Level, NodePlan, Step
 from cosmos_async.store import outcome_object
 from cosmos_async.triggers import jobs, steps
-
-if TYPE_CHECKING:
-    from cosmos_async.triggers.executor import Run
+from cosmos_async.triggers.node import Node
+from cosmos_async.triggers.run import Run
 
 
 class Prelude:
@@ -35,7 +33,6 @@ class Prelude:
         prelude: All steps.
         hooks: Which of them are whose; those before the first hook's are for all.
         run: Of the task that came first.
-        node: Makes what carries out some steps.
     """
 
     def __init__(
@@ -43,12 +40,10 @@ class Prelude:
         prelude: Sequence[Step],
         hooks: Sequence[Hook],
         run: Run,
-        node: Callable[[NodePlan, Run], Any],
     ) -> None:
         self._steps = tuple(_shared(step, position) for position, step in enumerate(prelude))
         self._hooks = hooks
         self._run = run
-        self._node = node
 
     async def carry_out(self) -> None:
         """
@@ -61,7 +56,7 @@ class Prelude:
         """
         past = await self._past()
         first = self._hooks[0].begin if self._hooks else len(self._steps)
-        await self._node(_plan("on-run-start", self._steps[:first]), self._run).carry_out()
+        await Node(_plan("on-run-start", self._steps[:first]), self._run).carry_out()
         failed: tuple[Hook, CosmosAsyncError] | None = None
         for hook in self._hooks:
             if failed is not None:
@@ -81,7 +76,7 @@ class Prelude:
             for position, step in enumerate(self._steps[hook.begin : hook.end], hook.begin)
             if position >= past or not isinstance(step, Guard)
         )
-        node = self._node(_plan(hook.unique_id, own), self._run)
+        node = Node(_plan(hook.unique_id, own), self._run)
         try:
             await node.carry_out()
         except GuardDiffered as differed:
@@ -135,7 +130,7 @@ def _plan(unique_id: str, own: tuple[Step, ...]) -> NodePlan:
     )
 
 
-def _records(node: Any) -> list[JobRecord]:
+def _records(node: Node) -> list[JobRecord]:
     return [job_record(job, purpose="on-run-start") for job in node.jobs]
 
 

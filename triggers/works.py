@@ -11,7 +11,7 @@ from typing import Any, Optional, TypedDict, Union
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Index
-from cosmos_async.triggers.executor import End, Finished, NeedsDbt
+from cosmos_async.triggers.run import End, Finished, NeedsDbt
 
 Json = dict[str, Any]
 

@@ -29,8 +29,9 @@ from cosmos_async.operators.setup import stored
 from cosmos_async.outcome import Outcome, load_outcome
 from cosmos_async.plan import NodePlan, Step, load_index, load_node
 from cosmos_async.store import outcome_object
-from cosmos_async.triggers.executor import Finished, Run, execute, execute_prelude
+from cosmos_async.triggers.executor import execute, execute_prelude
 from cosmos_async.triggers.folders import LocalFolder
+from cosmos_async.triggers.run import Finished, Run
 from cosmos_async.triggers.session import shared_session
 from cosmos_async.triggers.warehouse import warehouse_of
 from tests.warehouse.child import ROOT

@@ -692,7 +692,32 @@ async def test_a_shared_job_that_failed_may_be_repeated_by_a_later_try(bench: Be
 
 async def test_a_large_seed_is_loaded_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """No request carries more than one piece, and the job gets all of them."""
-    monkeypatch.setattr("cosmos_async.triggers.bigquery.LARGEST_UPLOAD", 10)
+    data = await _plan_large_seed(bench, monkeypatch)
+
+    event = await bench.run("seed.shop.large")
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert bench.google.inserted_jobs[0].spec.data == data
+    assert sum(request.method == "PUT" for request in bench.google.requests) == 3
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_an_upload_that_google_has_forgotten_is_begun_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """What had arrived is gone with it; the job is still one."""
+    data = await _plan_large_seed(bench, monkeypatch)
+    bench.google.fail("uploads.continue", status)
+
+    event = await bench.run("seed.shop.large")
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert [job.spec.data for job in bench.google.inserted_jobs] == [data]
+
+
+async def _plan_large_seed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Plan a seed of three pieces, and return its bytes."""
+    monkeypatch.setattr("cosmos_async.triggers.uploads.LARGEST", 10)
     data = b"id,name\n1,tea\n2,milk\n3,sugar\n"
     digest = hashlib.sha256(data).hexdigest()
     load = {
@@ -714,12 +739,7 @@ async def test_a_large_seed_is_loaded_in_pieces(bench: Bench, monkeypatch: pytes
     bench.google.objects.write(
         bench.google.objects.find("plans"), f"shop/dag/run1/{upload_object(digest)}", data, {}, {}
     )
-
-    event = await bench.run("seed.shop.large")
-
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
-    assert bench.google.inserted_jobs[0].spec.data == data
-    assert sum(request.method == "PUT" for request in bench.google.requests) == 3
+    return data
 
 
 # -- the wire format --------------------------------------------------------------------------------------------------

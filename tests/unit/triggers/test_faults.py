@@ -18,6 +18,7 @@ from cosmos_async.triggers import bigquery as bigquery_module
 from cosmos_async.triggers import folders
 from cosmos_async.triggers.bigquery import BigQuery, JobRef
 from cosmos_async.triggers.clock import Clock
+from cosmos_async.triggers.rest import Rest
 from cosmos_async.triggers.session import shared_session
 from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state
 
@@ -183,7 +184,7 @@ async def test_a_body_that_takes_too_long_is_asked_for_again(
 ) -> None:
     """A connection that trickles must not hold a task for ever."""
     monkeypatch.setattr(module, "TIMEOUT", 0.2)
-    monkeypatch.setitem(BigQuery._request.__kwdefaults__, "timeout", 0.2)
+    monkeypatch.setitem(Rest.call.__kwdefaults__, "timeout", 0.2)
     bench.google.on_query("create", seconds=0.01)
     await bench.plan(model("orders"))
     slow = bench.google.harm(call, Harm.SLOW, seconds=30.0, times=1)
