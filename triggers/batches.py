@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered
-from cosmos_async.outcome import JobRecord, Status, Verdict
+from cosmos_async.outcome import JobRecord, Status
 from cosmos_async.plan import Batch, NodePlan
 from cosmos_async.triggers.cancel import cancel_earlier_tries
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.node import Node
 from cosmos_async.triggers.run import Run
+from cosmos_async.verdict import Verdict
 
 #: Batches whose earlier tries are looked for at the same time; each asks for a job per step and try.
 LOOKED_AT_AT_ONCE = 4

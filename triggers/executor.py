@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cosmos_async.exceptions import CosmosAsyncError, DbtMustJudge, GuardDiffered, JobFailed
-from cosmos_async.outcome import Outcome, Status, Verdict, database_error
+from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Hook, Level, NodePlan, Step
 from cosmos_async.triggers import report, steps
 from cosmos_async.triggers.batches import Batches
@@ -19,6 +19,7 @@ from cosmos_async.triggers.cancel import cancel_earlier_tries
 from cosmos_async.triggers.node import Node
 from cosmos_async.triggers.prelude import Prelude
 from cosmos_async.triggers.run import End, Finished, NeedsDbt, Run
+from cosmos_async.verdict import Verdict, database_error
 
 
 async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) -> End:

@@ -7,24 +7,16 @@ from __future__ import annotations
 from typing import Any
 
 from cosmos_async.exceptions import ApiError, CosmosAsyncError, DbtMustJudge, GuardDiffered, JobFailed
-from cosmos_async.outcome import (
-    JobRecord,
-    Status,
-    Verdict,
-    adapter_response,
-    counted_table,
-    judge_build,
-    judge_test,
-    passes_unit_test,
-    read_test_row,
-)
+from cosmos_async.outcome import JobRecord, Status
 from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, NodePlan
+from cosmos_async.statistics import adapter_response, counted_table
 from cosmos_async.triggers import jobs, natives, steps
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import Look
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.node_jobs import NodeJobs, Submit
 from cosmos_async.triggers.run import Run
+from cosmos_async.verdict import Verdict, judge_build, judge_test, passes_unit_test, read_test_row
 
 Json = dict[str, Any]
 

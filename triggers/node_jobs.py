@@ -10,8 +10,9 @@ from typing import Any
 
 from cosmos_async.exceptions import ApiError, CosmosAsyncError, JobFailed, Unavailable
 from cosmos_async.names import attempt_id
-from cosmos_async.outcome import JobRecord, job_record
+from cosmos_async.outcome import JobRecord
 from cosmos_async.plan import JobOperation, NodePlan
+from cosmos_async.statistics import job_record
 from cosmos_async.triggers import jobs, report, steps
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_jobs, has_later_try

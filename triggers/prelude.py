@@ -17,8 +17,9 @@ from cosmos_async.exceptions import (
     JobFailed,
     Unavailable,
 )
-from cosmos_async.outcome import JobRecord, Outcome, Status, dump_outcome, job_record
+from cosmos_async.outcome import JobRecord, Outcome, Status, dump_outcome
 from cosmos_async.plan import Guard, Hook, JobOperation, Level, NodePlan, Step
+from cosmos_async.statistics import job_record
 from cosmos_async.store import outcome_object
 from cosmos_async.triggers import jobs, steps
 from cosmos_async.triggers.node import Node

@@ -7,8 +7,9 @@ from __future__ import annotations
 import re
 
 from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered, JobFailed
-from cosmos_async.outcome import JobRecord, Outcome, Status, format_bytes
+from cosmos_async.outcome import JobRecord, Outcome, Status
 from cosmos_async.plan import NodePlan
+from cosmos_async.statistics import format_bytes
 from cosmos_async.triggers.bigquery import JobRef
 
 WIDTH = 80  # columns; dbt's own
