@@ -99,6 +99,21 @@ def need(owner: Any, *names: str) -> None:
         )
 
 
+def import_client() -> None:
+    """
+    Import Google's client without pandas and pyarrow, which it then does not offer rows in.
+
+    dbt never asks for them, and importing them is a sixth of dbt's start. Whoever imports them later gets them.
+    """
+    unneeded = [name for name in ("pandas", "pyarrow") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unneeded))  # None: importing them fails
+    try:
+        import google.cloud.bigquery  # noqa: F401
+    finally:
+        for name in unneeded:
+            del sys.modules[name]
+
+
 def pin_invocation(invocation_id: str | None, started_at: str | None) -> None:
     """
     Make this dbt part of an earlier invocation: its id, and its ``run_started_at``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import logging
 import os
@@ -27,6 +28,9 @@ def main(arguments: list[str]) -> NoReturn:
     inside.hide_location_lookups()
     out, of = os.path.abspath(options["--out"]), None
     versions = _versions()
+    if "--part" in options:
+        gc.disable()  # it lives for seconds, and what it makes it needs to the end
+    inside.import_client()
     if "--part" in options:
         of = part.Part.read(options["--part"])
         of.narrow(inside)
