@@ -10,6 +10,9 @@ WAREHOUSE := $(VENVS)/warehouse/.ready
 CLEAN_ENV := env -u PYTHONPATH -u DBT_PROFILES_DIR -u DBT_PROJECT_DIR -u BIGQUERY_EMULATOR_HOST -u STORAGE_EMULATOR_HOST \
 	AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
 
+# A file's tests stay together, as they share what is dear to make; an Airflow wants the machine for itself.
+SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-unit test-dbt test-acceptance fidelity bench chaos check format dist clean
 
@@ -20,7 +23,8 @@ demo: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready $(WAREHOUSE)  ## run 
 	@$(CLEAN_ENV) $(RUN) tests/demo/run.py $(if $(KEEP),--keep)
 
 test: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests: unit, dbt, acceptance on two Airflows; without those that take minutes each
-	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "not slow" $(ARGS)
+	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "not slow and not airflow" $(SPREAD) $(ARGS)
+	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "airflow and not slow" $(ARGS)
 
 test-slow: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that `make test` leaves out
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m slow $(ARGS)
@@ -29,7 +33,7 @@ test-unit: $(VENVS)/airflow-3.3/.ready  ## the tests that need no dbt, warehouse
 	@$(CLEAN_ENV) $(RUN) -m pytest tests/unit -m "not dbt and not warehouse and not airflow" $(ARGS)
 
 test-dbt: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE)  ## the tests that run a real dbt
-	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "(dbt or warehouse) and not airflow and not slow" $(ARGS)
+	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "(dbt or warehouse) and not airflow and not slow" $(SPREAD) $(ARGS)
 
 test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real Airflow processes
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m airflow $(ARGS)
