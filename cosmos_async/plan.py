@@ -16,7 +16,7 @@ from typing import Any, Union
 
 from cosmos_async.exceptions import PlanDamaged, PlanVersionMismatch
 
-FORMAT = 3  # raise it when an older reader would misunderstand; say so in the changelog
+FORMAT = 4  # raise it when an older reader would misunderstand; say so in the changelog
 
 Json = dict[str, Any]
 
@@ -141,6 +141,15 @@ class TestRule:
 
 
 @dataclass(frozen=True)
+class FreshnessRule:
+    """How old a source may be, and what tells; dbt's own configs."""
+
+    criteria: Json  #: ``warn_after``, ``error_after`` and ``filter``, as dbt's ``sources.json`` has them
+    #: project/dataset/table, of which BigQuery tells when it was changed; None where the row of the plan's query tells
+    table: Json | None = None
+
+
+@dataclass(frozen=True)
 class NodePlan:
     """What dbt would do for one node."""
 
@@ -161,6 +170,7 @@ class NodePlan:
     )
     response: Json | None = None  #: dbt's fixed adapter response, as for the message
     batches: tuple[Batch, ...] = ()  #: a microbatch model's, in dbt's order; it has no steps of its own
+    freshness: FreshnessRule | None = None  #: a source's
 
 
 @dataclass(frozen=True)
@@ -192,6 +202,7 @@ class RunInfo:
     package_version: str  #: of cosmos-async
     endpoint: str | None = None  #: the BigQuery endpoint dbt's profile names, if it names one
     parsed: str | None = None  #: SHA-256 of the parsed project in the store, if setup kept it
+    projects: tuple[str, ...] = ()  #: in which its jobs run
 
 
 @dataclass(frozen=True)
@@ -325,6 +336,8 @@ def load_node(data: bytes, *, what: str = "the node's plan") -> NodePlan:
         )
         if document["test"] is not None:
             document["test"] = TestRule(**document["test"])
+        if document["freshness"] is not None:
+            document["freshness"] = FreshnessRule(**document["freshness"])
         return NodePlan(**document)
     except (KeyError, TypeError, ValueError) as error:
         raise PlanDamaged(
@@ -355,7 +368,8 @@ def load_index(data: bytes, *, what: str = "the plan's index") -> Index:
         }
         prelude = tuple(_step_from_json(step) for step in document["prelude"])
         hooks = tuple(Hook(**hook) for hook in document["hooks"])
-        return Index(run=RunInfo(**document["run"]), nodes=nodes, prelude=prelude, hooks=hooks)
+        run = RunInfo(**{**document["run"], "projects": tuple(document["run"]["projects"])})
+        return Index(run=run, nodes=nodes, prelude=prelude, hooks=hooks)
     except (KeyError, TypeError, ValueError) as error:
         raise PlanDamaged(
             f"{what} is not a readable plan ({error}). Clear the setup task to write it anew."

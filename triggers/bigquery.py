@@ -157,8 +157,18 @@ class BigQuery:
             token = page.get("pageToken")
         return {**answer, "rows": rows}
 
-    async def running_jobs(self, project: str, *, since_ms: int, budget: Budget) -> AsyncIterator[Json]:
-        """Yield the caller's own jobs of a project that are pending or running, newest first."""
+    async def running_jobs(
+        self, project: str, *, since_ms: int, budget: Budget, labels: bool = False
+    ) -> AsyncIterator[Json]:
+        """
+        Yield the caller's own jobs of a project that are pending or running, newest first.
+
+        Args:
+            project: Where they run.
+            since_ms: When the oldest of them may have been made, in milliseconds of Unix time.
+            budget: How long to go on after errors.
+            labels: Whether their labels are needed.
+        """
         token: str | None = None
         while True:
             params: list[tuple[str, str]] = [
@@ -166,8 +176,11 @@ class BigQuery:
                 ("stateFilter", "running"),
                 ("minCreationTime", str(since_ms)),
                 ("maxResults", "1000"),
-                ("projection", "minimal"),
-                ("fields", "nextPageToken,jobs(jobReference,state)"),
+                ("projection", "full" if labels else "minimal"),
+                (
+                    "fields",
+                    f"nextPageToken,jobs(jobReference,state{',configuration/labels' if labels else ''})",
+                ),
             ]
             if token:
                 params.append(("pageToken", token))

@@ -1,5 +1,5 @@
 """
-The trigger of the teardown task: delete the run's folder in the store.
+The trigger of the teardown task: end what the run left running, and delete its folder in the store.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
 from cosmos_async.triggers.base import EndingTrigger
+from cosmos_async.triggers.leftovers import end_leftovers
 from cosmos_async.triggers.storage import delete_folder
 from cosmos_async.triggers.task import TaskFacts, plan_address
 
 
 class TeardownTrigger(EndingTrigger):
     """
-    Delete the plans and outcomes of a run; nothing to delete is as good.
+    Delete the plans and outcomes of a run, and end its jobs that nobody ended; nothing to do is as good.
 
     Args:
         setup_task_id: The setup task whose folder is deleted.
@@ -50,6 +51,7 @@ class TeardownTrigger(EndingTrigger):
     async def _delete(self) -> dict[str, Any]:
         try:
             address = await plan_address(self.airflow, TaskFacts.of(self).key, self.setup_task_id)
+            await end_leftovers(address, identity=self.identity, log=self.log)
             count = await delete_folder(address, identity=self.identity)
         except PlanNotFound as error:
             self.log.info(f"There is nothing to delete: {error}")

@@ -106,7 +106,8 @@ def import_client() -> None:
     dbt never asks for them, and importing them is a sixth of dbt's start. Whoever imports them later gets them.
     """
     unneeded = [name for name in ("pandas", "pyarrow") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(unneeded))  # None: importing them fails
+    for name in unneeded:
+        sys.modules[name] = None  # type: ignore[assignment]  # importing it fails
     try:
         import google.cloud.bigquery  # noqa: F401
     finally:

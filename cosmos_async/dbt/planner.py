@@ -8,7 +8,7 @@ silently: what cannot be expressed is real dbt's, with the reason, and a run tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosmos_async._version import __version__
@@ -17,7 +17,19 @@ from cosmos_async.dbt.planner_batches import make_batches
 from cosmos_async.dbt.planner_steps import NotStatic, Steps, create_schemas, hook_steps
 from cosmos_async.exceptions import PlanError
 from cosmos_async.ownership import Lineage, unit_test_owner
-from cosmos_async.plan import Batch, Hook, Index, IndexEntry, Json, Level, NodePlan, RunInfo, Step, TestRule
+from cosmos_async.plan import (
+    Batch,
+    Hook,
+    Index,
+    IndexEntry,
+    JobOperation,
+    Json,
+    Level,
+    NodePlan,
+    RunInfo,
+    Step,
+    TestRule,
+)
 
 RECORDING = 1  # the recorder's format that is read here
 RUN = ""  # whom the recorder calls the run itself
@@ -116,12 +128,26 @@ def make_plan(
     prelude, hooks = _prelude(recording, schemas)
     nodes = _nodes(recording, schemas)
     return Plan(
-        run=run,
+        run=replace(run, projects=_projects(nodes)),
         nodes=nodes,
         owners=_owners(recording, detach=detach) if owned else {},
         prelude=prelude,
         hooks=hooks,
         uploads=_uploads(nodes, uploads),
+    )
+
+
+def _projects(nodes: Mapping[str, NodePlan]) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            {
+                step.project
+                for plan in nodes.values()
+                for steps in (plan.steps, *(batch.steps for batch in plan.batches))
+                for step in steps
+                if isinstance(step, JobOperation)
+            }
+        )
     )
 
 
