@@ -385,6 +385,7 @@ def _rows_guard(event: Json) -> Guard:
         _subject(query["query"]),
         {**event["request"], "ordered": event["ordered"]},
         project_rows({"rows": rows}, ordered=event["ordered"]),
+        event.get("predicted", False),
     )
 
 

@@ -52,3 +52,12 @@ class Call:
     def forward(self) -> Any:
         """Send it and return BigQuery's answer."""
         return self._send(self.method, self.url, *self._args, **self._kwargs)
+
+    def forward_query(self, query: str) -> Any:
+        """Send the job it inserts with another query, and return BigQuery's answer."""
+        document = self.document
+        document["configuration"]["query"]["query"] = query
+        data = json.dumps(document)
+        if self._args:
+            return self._send(self.method, self.url, data, *self._args[1:], **self._kwargs)
+        return self._send(self.method, self.url, **{**self._kwargs, "data": data})

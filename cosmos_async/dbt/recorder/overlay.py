@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import sql
+from . import emptiness, sql
 from .fields import empty_query
 
 DryRun = Callable[[str], Any]
@@ -53,6 +53,7 @@ class Overlay:
         self.created_datasets: set[sql.Path] = set()  #: those that this run makes
         self._changes: dict[sql.Path, Change] = {}
         self._written: dict[sql.Path, str] = {}
+        self._empty: set[sql.Path] = set()  # made by this run, and certainly without rows so far
         self._lock = threading.RLock()
 
     def full(self, path: sql.Path) -> sql.Path:
@@ -71,11 +72,17 @@ class Overlay:
         with self._lock:
             self._changes[self.full(path)] = Change(by, exists, kind, foretell)
             self._written[self.full(path)] = by
+            self._empty.discard(self.full(path))
 
     def wrote(self, path: sql.Path, *, by: str) -> None:
         """Note that the rows of a relation were changed."""
         with self._lock:
             self._written[self.full(path)] = by
+            self._empty.discard(self.full(path))
+
+    def is_empty(self, path: sql.Path) -> bool:
+        """Tell whether a relation is one that this run has made and that certainly has no rows so far."""
+        return self.full(path) in self._empty
 
     def writer(self, path: sql.Path, *, reader: str) -> str | None:
         """
@@ -117,15 +124,17 @@ class Overlay:
                 header = script[: statement.tokens[0].start] if at else ""
                 foretell = None if body is None else self._later(body, dry_run, header)
                 self.note(path, by=by, kind=what.kind, columns=foretell)
+                if what.kind == "TABLE" and what.body and emptiness.has_no_rows(what.body, self.is_empty):
+                    with self._lock:
+                        self._empty.add(path)
             elif what.verb == "drop":
                 self.note(path, by=by, exists=False, kind=what.kind)
             elif what.verb == "alter" and what.columns:
                 # Foretold at once: the relation is its own past.
                 fields = None if what.shape is None else self.foretell(what.shape, dry_run)
                 self.note(path, by=by, kind=what.kind, columns=fields)
-            elif path:
-                with self._lock:
-                    self._written[path] = by
+            elif path and not emptiness.changes_nothing(statement, self.is_empty):
+                self.wrote(path, by=by)
 
     def foretell(self, query: str, dry_run: DryRun, header: str = "") -> Any:
         """Return the fields that *query* will have once this run got there; None where nobody can tell."""
@@ -139,6 +148,22 @@ class Overlay:
                 return None
             substitutes[path] = empty_query(fields)
         return dry_run(header + (sql.substitute(query, substitutes) if substitutes else query))
+
+    def without_rows(self, query: str) -> str | None:
+        """
+        Return a query that BigQuery answers now as it will answer *query* once this run got there.
+
+        Tables that are known to be without rows by then stand in it as such. None where their columns are not known.
+        """
+        substitutes: dict[sql.Path, str] = {}
+        for path in sql.paths(query):
+            if self.is_empty(path):
+                change = self.change(path)
+                fields = change.columns() if change is not None else None
+                if not fields:
+                    return None
+                substitutes[path] = empty_query(fields)
+        return sql.substitute(query, substitutes) if substitutes else query
 
     def _later(self, query: str, dry_run: DryRun, header: str) -> Callable[[], Any]:
         """Return what foretells *query* when it is first asked, and remembers it."""
@@ -155,13 +180,20 @@ class Overlay:
 
     # -- what a read must not depend on ---------------------------------------------------------------------------
 
-    def changed_in(self, text: str, *, reader: str) -> tuple[str, str] | None:
-        """Return a relation a query names that this run writes, and who does: the reader itself, if it is one."""
+    def changed_in(self, text: str, *, reader: str, but_empty: bool = False) -> tuple[str, str] | None:
+        """
+        Return a relation a query names that this run writes, and who does: the reader itself, if it is one.
+
+        Args:
+            text: The query.
+            reader: The node that asks.
+            but_empty: Leave out those that are known to be without rows.
+        """
         found = [
             (".".join(self.full(path)), by)
             for path in sorted(sql.paths(text))
             for by in [self.writer(path, reader=reader)]
-            if by
+            if by and not (but_empty and self.is_empty(path))
         ]
         return min(found, key=lambda one: one[1] != reader, default=None)
 
@@ -178,7 +210,7 @@ class Overlay:
             if named:
                 reason = f"It asks about {'.'.join(named[0])}, which this run writes, in legacy SQL."
                 return NotNow(reason, late=self._written.get(named[0]) != reader)
-        changed = self.changed_in(text, reader=reader)
+        changed = self.changed_in(text, reader=reader, but_empty=self.without_rows(text) is not None)
         if changed is None:
             return None
         relation, by = changed

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.recorder import sql
+from cosmos_async.dbt.recorder import emptiness, sql
 from cosmos_async.dbt.recorder.fields import empty_query
 from cosmos_async.dbt.recorder.overlay import NotNow, Overlay
 from cosmos_async.dbt.recorder.uploads import Uploads
@@ -338,3 +338,102 @@ def test_rows_that_a_copy_writes_are_written_by_its_node() -> None:
 
     assert overlay.change(("p", "d", "t")) is None
     assert overlay.writer(("d", "t"), reader="m") == "n"
+
+
+@pytest.mark.parametrize(
+    ("text", "empty"),
+    [
+        ("select * from (select 1 as id) as made where 1 = 0", True),
+        ("(\n  select * from (select 1 as id) where false and id > 1 order by id\n)", True),
+        ("with a as (select 1 as id) select * from a where 1=0", True),
+        ("select count(*) as n from d.any group by 1 limit 0", True),
+        ("select * from p.d.nothing", True),
+        ("select * from p.d.nothing where id > 1", True),
+        ("select * from p.d.nothing, d.any", False),
+        ("select * from d.any join p.d.nothing using (id)", False),
+        ("with `p.d.nothing` as (select 1) select * from `p.d.nothing`", False),
+        ("select * from d.any", False),
+        ("select * from d.any where 1 = 1", False),
+        ("select * from d.any where 1 = 0 or true", False),
+        ("select * from d.any where false is not true", False),
+        ("select * from d.any where 1 = 0 union all select 1", False),
+        ("select * from d.any where not false", False),
+        ("select count(*) from d.any where false", False),
+        ("select * from d.any where false |> aggregate count(*)", False),
+        ("select * from d.any limit 0 offset 1", False),
+        ("(select * from d.any limit 0) union all (select 1)", False),
+        ("select 1; select * from d.any limit 0", False),
+        ("", False),
+    ],
+)
+def test_a_query_without_rows_is_known_by_its_text(text: str, empty: bool) -> None:
+    """What could have a row has one."""
+    assert emptiness.has_no_rows(text, {("p", "d", "nothing")}.__contains__) is empty
+
+
+@pytest.mark.parametrize(
+    ("text", "nothing"),
+    [
+        ("insert into d.t (id, name) (select * from p.d.nothing)", True),
+        ("insert d.t select * from d.any where 1 = 0", True),
+        ("insert into d.t (select * from d.any limit 0)", True),
+        ("insert into d.t (id) values (1)", False),
+        ("insert into d.t select * from d.any", False),
+        (
+            "merge into d.t as a using (select * from p.d.nothing) as b on a.id = b.id when not matched then insert row",
+            True,
+        ),
+        ("merge d.t using p.d.nothing as b on false when not matched then insert row", True),
+        (
+            "merge into d.t using (select * from p.d.nothing) on false when not matched by source then delete",
+            False,
+        ),
+        ("merge into d.t using (select * from d.any) on false when matched then delete", False),
+        ("delete from d.t where false", False),
+    ],
+)
+def test_putting_nothing_into_a_table_leaves_it_as_it_is(text: str, nothing: bool) -> None:
+    """Unless the statement says what becomes of rows that nothing was put beside."""
+    statement = sql.statements(text)[0]
+    assert emptiness.changes_nothing(statement, {("p", "d", "nothing")}.__contains__) is nothing
+
+
+def test_a_table_made_without_rows_is_read_before_it_is_made() -> None:
+    """Until something is written into it, what it will answer is known."""
+    overlay = Overlay("p")
+    overlay.built[("p", "d", "own")] = "model.own"
+    dry_runs: list[str] = []
+
+    def dry_run(query: str) -> Any:
+        dry_runs.append(query)
+        return ID
+
+    def apply(script: str) -> None:
+        overlay.apply(script, by="model.own", dry_run=dry_run, exists=lambda path: False)
+
+    question = "select id from `p`.`d`.`own` order by id"
+    apply("create or replace table `p`.`d`.`own` as (select * from (select 1 as id) where 1 = 0)")
+    apply(
+        "merge into `p`.`d`.`own` using (select * from `p`.`d`.`own`) on false when not matched then insert row"
+    )
+    assert overlay.why_not_now(question, reader="model.own") is None
+    assert overlay.without_rows(question) == f"select id from {empty_query(ID)} as `own` order by id"
+    apply("insert into `p`.`d`.`own` select 1")
+    why = overlay.why_not_now(question, reader="model.own")
+    assert why == NotNow("Its SQL depends on the rows of p.d.own, which it writes itself.", late=False)
+    assert overlay.without_rows(question) == question
+
+
+def test_a_table_into_which_nothing_was_put_is_read_as_it_is() -> None:
+    """Its rows are still those that the warehouse tells."""
+    overlay = Overlay("p")
+    overlay.built[("p", "d", "own")] = "model.own"
+    for script in (
+        "create or replace table p.d.new as (select * from (select 1 as id) limit 0)",
+        "merge into p.d.own using (select * from p.d.new) as s on s.id = own.id when matched then update set id = 1",
+        "drop table p.d.new",
+    ):
+        overlay.apply(script, by="model.own", dry_run=lambda query: ID, exists=lambda path: True)
+    assert overlay.why_not_now("select id from p.d.own", reader="model.own") is None
+    assert overlay.without_rows("select id from p.d.own") == "select id from p.d.own"
+    assert overlay.why_not_now("select id from p.d.new", reader="model.own") is not None
