@@ -175,7 +175,7 @@ def _response(build: Build, result: Json) -> Json:
 def _writes(theirs: Build, ours: Build, unique_id: str) -> list[str]:
     """Compare what a node wrote; of a test, also the query that decides."""
     one, other = (
-        [build.names.text(each.text) for each in _relevant(build.writes.get(unique_id, ()), unique_id)]
+        [build.names.written(each.text) for each in _relevant(build.writes.get(unique_id, ()), unique_id)]
         for build in (theirs, ours)
     )
     if unique_id.startswith("unit_test.") and ours.levels.get(unique_id, ("",))[0] == "D":
@@ -188,7 +188,11 @@ def _runs(theirs: Build, ours: Build) -> list[str]:
     """Compare what was written for no node. dbt makes all datasets at once, and again where it runs a node alone."""
     told = []
     sent = [
-        [build.names.text(each.text) for each in build.writes.get(RUN, ()) if not each.read]
+        [
+            build.names.written(each.text, any_order=True)
+            for each in build.writes.get(RUN, ())
+            if not each.read
+        ]
         for build in (theirs, ours)
     ]
     made, made_by_us = (sorted({text for text in texts if _MAKES_DATASET in text}) for texts in sent)

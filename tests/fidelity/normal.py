@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from tests.fidelity.inserted import comparable
+
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|\+00:?00| ?UTC)?")
 _HEAD = len("2026-11-22T18:22:11")
 #: dbt makes its temporary relations' names from the time: __dbt_tmp_20261122..., __dbt_tmp182211123456.
@@ -59,6 +61,19 @@ class Names:
                 text = text.replace(span.invocation_id, f"<invocation {number}>")
         text = _JOB.sub("<job>", _COMPILED.sub("", _TEMPORARY.sub("__dbt_tmp", text)))
         return _TIME.sub(self._time, text)
+
+    def written(self, text: str, *, any_order: bool = False) -> str:
+        """
+        Return a write as :meth:`text` has it, and without the values of volatile columns.
+
+        Args:
+            text: A job's options in a line, then its SQL.
+            any_order: Whether rows of literals in it come in the order in which nodes ended.
+        """
+        options, line, sql = self.text(text).partition("\n")
+        if not self.volatile:
+            return options + line + sql
+        return options + line + comparable(sql, volatile=self.is_volatile, any_order=any_order)
 
     def value(self, value: Any) -> Any:
         """Return a JSON value with every text in it as :meth:`text` has it, keys included."""

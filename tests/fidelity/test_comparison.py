@@ -168,3 +168,34 @@ def test_a_column_that_a_build_is_written_into_is_left_out_by_name_alone() -> No
     assert told.is_volatile("total_node_runtime")
     assert not told.is_volatile("thread_id_of_another")
     assert not names().is_volatile("thread_id")
+
+
+def inserted(*rows: str) -> str:
+    return f"query {{}}\n/* {{}} */ insert into fi001d.runs (id, `took`, said) values {', '.join(rows)}"
+
+
+def keeping(text: str, sender: str, volatile: str = "took") -> Build:
+    built = build(writes={sender: [Write(text)]})
+    built.names.volatile = volatile
+    return built
+
+
+ONE, OTHER = "('a', 1.5, safe_cast('x, y' as string))", "('b', 2, null)"
+
+
+def test_what_a_build_tells_of_itself_is_compared_but_for_its_own_columns() -> None:
+    """How long a node took is of one build, and nodes end in an order of their own; the rest is not left out."""
+    theirs = keeping(inserted(ONE, OTHER), RUN)
+    assert compare(theirs, keeping(inserted(OTHER.replace("2", "3"), ONE), RUN)).verdict == "same"
+    assert compare(theirs, keeping(inserted(OTHER, ONE.replace("x", "z")), RUN)).verdict == "different"
+    assert compare(theirs, keeping(inserted(ONE), RUN)).verdict == "different"
+    assert (
+        compare(theirs, keeping(inserted(OTHER.replace("2", "3"), ONE), RUN, "said")).verdict == "different"
+    )
+
+
+def test_the_rows_that_a_node_inserts_have_an_order() -> None:
+    """It is dbt's own; only the run's results come as nodes end."""
+    theirs = keeping(inserted(ONE, OTHER), MODEL)
+    assert compare(theirs, keeping(inserted(ONE.replace("1.5", "7"), OTHER), MODEL)).verdict == "same"
+    assert compare(theirs, keeping(inserted(OTHER, ONE), MODEL)).verdict == "different"
