@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from cosmos_async.freshness import message_of
 from cosmos_async.outcome import Status
 from cosmos_async.plan import NodePlan, TestRule
 from cosmos_async.statistics import adapter_response, seed_response
@@ -25,6 +26,7 @@ class Verdict:
     message: str | None
     failures: int | None = None
     adapter_response: Json = field(default_factory=dict)
+    freshness: Json | None = None  #: a source's entry in ``sources.json``, without its times
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,11 @@ def judge_build(plan: NodePlan, main: Json | None, *, table_rows: int | None = N
     else:
         response = adapter_response(main, table_rows=table_rows)
     return Verdict(Status.SUCCESS, response["_message"], adapter_response=response)
+
+
+def judge_freshness(entry: Json) -> Verdict:
+    """Return the verdict on a source that was measured (:func:`cosmos_async.freshness.measured`)."""
+    return Verdict(Status(entry["status"]), message_of(entry), None, entry["adapter_response"], entry)
 
 
 def database_error(plan: NodePlan, message: str, job: Json | None = None) -> str:

@@ -258,7 +258,7 @@ class BigQueryDbtTrigger(EndingTrigger):
 
 def _needs_the_run(plan: NodePlan) -> bool:
     """Return whether what the run does before its nodes comes before this one; a no-op needs nothing."""
-    return bool(plan.steps or plan.batches) or plan.level in (Level.LATE, Level.DBT)
+    return bool(plan.steps or plan.batches or plan.freshness) or plan.level in (Level.LATE, Level.DBT)
 
 
 def _seconds_left(facts: TaskFacts, session: Session) -> float | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cosmos_async.exceptions import CosmosAsyncError, DbtMustJudge, GuardDiffered, JobFailed
+from cosmos_async.freshness import timed
 from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Hook, Level, NodePlan, Step
 from cosmos_async.triggers import report, steps
@@ -61,13 +62,14 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
     except CosmosAsyncError as failed:
         error, verdict = failed, Verdict(Status.ERROR, str(failed))
         await node.abandon()
+    ended = run.clock.utc()
     outcome = Outcome(
         unique_id=plan.unique_id,
         status=verdict.status,
         message=verdict.message,
         level=Level.LATE if run.key.late else plan.level,
         started_at=started.isoformat(),
-        completed_at=run.clock.utc().isoformat(),
+        completed_at=ended.isoformat(),
         try_number=run.key.try_number,
         reason=plan.reason,
         failures=verdict.failures,
@@ -75,6 +77,7 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
         jobs=tuple(node.records),
         batch_results=node.batch_results,
         compiled_code=plan.compiled_code if run.key.late else None,
+        freshness=verdict.freshness and timed(verdict.freshness, started, ended, "triggerer"),
     )
     return _told(plan, outcome, error, run, number=number, total=total)
 

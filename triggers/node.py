@@ -4,11 +4,13 @@ One node's steps: guards, jobs, calls and native operations in their order, then
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from cosmos_async.exceptions import ApiError, CosmosAsyncError, DbtMustJudge, GuardDiffered, JobFailed
+from cosmos_async.freshness import last_modified, measured, read_row
 from cosmos_async.outcome import JobRecord, Status
-from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, NodePlan
+from cosmos_async.plan import CallOperation, FreshnessRule, Guard, GuardKind, JobOperation, NodePlan
 from cosmos_async.statistics import adapter_response, counted_table
 from cosmos_async.triggers import jobs, natives, steps
 from cosmos_async.triggers.bigquery import JobRef
@@ -16,7 +18,14 @@ from cosmos_async.triggers.cancel import Look
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.node_jobs import NodeJobs, Submit
 from cosmos_async.triggers.run import Run
-from cosmos_async.verdict import Verdict, judge_build, judge_test, passes_unit_test, read_test_row
+from cosmos_async.verdict import (
+    Verdict,
+    judge_build,
+    judge_freshness,
+    judge_test,
+    passes_unit_test,
+    read_test_row,
+)
 
 Json = dict[str, Any]
 
@@ -76,6 +85,8 @@ class Node:
         """Return the verdict on a node whose every step succeeded."""
         plan = self._plan
         result = self._last(lambda operation: operation.rows)
+        if plan.freshness is not None:
+            return await self._judge_freshness(plan.freshness, result)
         if plan.resource_type == "unit_test" and result is not None:
             return await self._judge_unit_test(result)
         if plan.test is not None:
@@ -108,6 +119,34 @@ class Node:
         if not passes_unit_test(answer):
             raise DbtMustJudge("The rows are not those that were expected; dbt shows how they differ.")
         return Verdict(Status.PASS, None, 0, adapter_response(job, table_rows=len(answer["rows"])))
+
+    async def _judge_freshness(self, rule: FreshnessRule, position: int | None) -> Verdict:
+        response: Json = {}
+        try:
+            if rule.table is not None:
+                loaded, asked = await self._last_modified(rule.table)
+            elif position is None:
+                raise ValueError("its plan has neither a query nor a table that would tell")
+            else:
+                job = await self._finished(position)
+                answer = await self._bigquery.rows(JobRef.of(job), deadline=self._run.deadline)
+                loaded, asked = read_row(answer)
+                response = adapter_response(job, table_rows=len(answer["rows"]))
+        except ValueError as error:
+            raise DbtMustJudge(f"How old it is, dbt has to tell: {error}.") from error
+        return judge_freshness(measured(self._plan.unique_id, rule.criteria, loaded, asked, response))
+
+    async def _last_modified(self, request: Json) -> tuple[datetime, datetime]:
+        table = await self._bigquery.get_table(
+            request["project"], request["dataset"], request["table"], deadline=self._run.deadline
+        )
+        if table is None:
+            name = f"{request['project']}.{request['dataset']}.{request['table']}"
+            raise CosmosAsyncError(
+                f"BigQuery has no table {name}, so nobody knows how old it is. Create it, or mend the source in "
+                f"{self._plan.file or 'the project'} and clear the setup task together with this one."
+            )
+        return last_modified(table), self._run.clock.utc()
 
     def _last(self, wanted: Any) -> int | None:
         found = [
@@ -146,7 +185,7 @@ class Node:
             earlier = await self._earlier_life(action.position + offset)
             if earlier is not None:
                 return earlier
-            raise GuardDiffered(self._plan.unique_id, guard.subject, guard.expected, found)
+            raise GuardDiffered(self._plan.unique_id, guard.subject, *steps.difference(guard, found))
         return action.position + len(action.guards)
 
     async def _read(self, guard: Guard, position: int) -> Any:
@@ -158,6 +197,10 @@ class Node:
             )
         if guard.kind is GuardKind.DATASET:
             return await self._bigquery.get_dataset(request["project"], request["dataset"], deadline=deadline)
+        if guard.kind is GuardKind.LISTING:
+            return await self._bigquery.listed(
+                request["what"], request["project"], request.get("dataset"), deadline=deadline
+            )
         if guard.kind is GuardKind.SCHEMA:
             body: Json = {
                 "configuration": {**request["configuration"], "dryRun": True},

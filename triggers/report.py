@@ -28,6 +28,8 @@ def describe(plan: NodePlan) -> str:
         return f"sql microbatch model {relation}"
     if plan.resource_type == "model":
         return f"sql {plan.materialized or 'view'} model {relation}"
+    if plan.resource_type == "source":
+        return f"freshness of {plan.name}"
     return f"{plan.resource_type} {plan.name}"
 
 
@@ -51,6 +53,10 @@ def _words(plan: NodePlan, outcome: Outcome) -> tuple[str, str]:
             Status.FAIL: f"FAIL {outcome.failures}",
         }.get(outcome.status, "ERROR")
         return f"{word} {plan.name}", word
+    if plan.resource_type == "source":
+        stale = outcome.status is Status.ERROR and outcome.freshness is not None
+        word = "ERROR STALE" if stale else outcome.status.value.upper()
+        return f"{word} {what}", word
     verbs = {"seed": ("loaded", "loading"), "snapshot": ("snapshotted", "snapshotting")}
     done, doing = verbs.get(plan.resource_type, ("created", "creating"))
     if outcome.status is Status.PARTIAL_SUCCESS:

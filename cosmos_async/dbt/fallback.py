@@ -4,13 +4,11 @@ Real dbt on a worker for exactly one node, for all that has no plan (level D) or
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
-from cosmos_async.dbt.late import start_part
-from cosmos_async.dbt.session import HERE, Dbt
+from cosmos_async.dbt.late import run_part
+from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.outcome import JobRecord, Outcome, Status
 from cosmos_async.plan import Level, RunInfo
@@ -44,31 +42,18 @@ def run_node(
     Raises:
         DbtError: dbt did not come to run the node, or was stopped.
     """
-    run_results = dbt.workspace.target_path / "run_results.json"
-    run_results.unlink(missing_ok=True)
-    arguments = dbt.arguments(command)
-    begun = _now()
-    finished = start_part(
-        dbt,
-        lambda options: dbt.run_script(HERE / "node_runner.py", options, arguments),
-        [unique_id],
-        folder=dbt.workspace.target_path,
-        run=run,
-        parsed=parsed,
-    )
-    if not run_results.is_file():
-        raise dbt.failure(arguments, finished)
-    results = json.loads(run_results.read_text(encoding="utf-8"))["results"]
-    ran = [result["unique_id"] for result in results]
-    if ran != [unique_id]:
+    ran = run_part(dbt, dbt.arguments(command), unique_id, writes="run_results.json", run=run, parsed=parsed)
+    results = ran.results
+    found = [result["unique_id"] for result in results]
+    if found != [unique_id]:
         raise DbtError(
-            f"dbt was to run {unique_id} alone, but its run_results.json has {', '.join(ran) or 'no node'}. Clear the "
-            "setup task if the project has changed since; dbt itself said:\n" + finished.words
+            f"dbt was to run {unique_id} alone, but its run_results.json has {', '.join(found) or 'no node'}. Clear the "
+            "setup task if the project has changed since; dbt itself said:\n" + ran.words
         )
     if results[0]["message"]:
         # dbt names files below its target folder; this one is gone with the task, and not where the user's would be.
         results[0]["message"] = results[0]["message"].replace(str(dbt.workspace.target_path), "target")
-    return outcome_of(results[0], begun=begun, ended=_now(), try_number=try_number, reason=reason)
+    return outcome_of(results[0], begun=ran.begun, ended=ran.ended, try_number=try_number, reason=reason)
 
 
 def outcome_of(result: Mapping[str, Any], *, begun: str, ended: str, try_number: int, reason: str) -> Outcome:
@@ -124,7 +109,3 @@ def _jobs(response: Mapping[str, Any]) -> tuple[JobRecord, ...]:
 def _with_zone(text: str) -> str:
     # dbt writes UTC with a Z; before Python 3.11, fromisoformat does not read it.
     return text.replace("Z", "+00:00")
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat()

@@ -1,24 +1,27 @@
 """
-How old sources are: ``dbt source freshness`` for one source, by real dbt on a worker.
+How old sources are: ``dbt source freshness``, planned by setup; for one source by real dbt on a worker where that fails.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any
 
 from cosmos_async.dbt.command import dbt_arguments
-from cosmos_async.dbt.late import start_part
+from cosmos_async.dbt.late import run_part, start_part
 from cosmos_async.dbt.options import anchored
-from cosmos_async.dbt.session import HERE, Dbt
+from cosmos_async.dbt.planner_steps import NotStatic, Steps
+from cosmos_async.dbt.session import Dbt
+from cosmos_async.exceptions import DbtError
+from cosmos_async.freshness import message_of
 from cosmos_async.outcome import Outcome, Status
-from cosmos_async.plan import Level, NodePlan, RunInfo
+from cosmos_async.plan import FreshnessRule, JobOperation, Json, Level, NodePlan, RunInfo, Step
 
 COMMAND = ("source", "freshness")
-REASON = "How old a source is, dbt itself measures (`dbt source freshness`)."
+_MEASURED = frozenset(("pass", "warn", "error"))
+_RUN = ""  # whom the recorder calls the run itself
 
 #: Options of ``dbt build`` that ``dbt source freshness`` does not take: alone, and with a value.
 _ALONE = frozenset(
@@ -27,18 +30,93 @@ _ALONE = frozenset(
 _WITH_VALUE = frozenset(("--sample", "--event-time-start", "--event-time-end"))
 
 
-def plan_sources(sources: Iterable[str]) -> dict[str, NodePlan]:
-    """Return the plans of *sources*, given and told by unique id."""
-    return {
-        unique_id: NodePlan(
-            unique_id=unique_id,
-            name=unique_id.split(".", 2)[2],
-            resource_type="source",
-            level=Level.DBT,
-            reason=REASON,
+def record_sources(
+    dbt: Dbt, sources: Sequence[str], *, run: RunInfo, parsed: bytes | None = None
+) -> dict[str, NodePlan]:
+    """
+    Record how dbt would measure sources and return their plans, by unique id. BigQuery is asked nothing about them.
+
+    Args:
+        dbt: Opened for the invocation that was planned.
+        sources: Their unique ids.
+        run: What the index says of the run.
+        parsed: The project as setup kept it; without it dbt parses the project.
+    """
+    folder = dbt.workspace.target_path / "cosmos_async_sources"
+    folder.mkdir()
+    recording = folder / "recording.json"
+    arguments = freshness_arguments(dbt)
+    try:
+        finished = start_part(
+            dbt,
+            lambda options: dbt.record(arguments, recording, options),
+            sources,
+            folder=folder,
+            run=run,
+            parsed=parsed,
         )
-        for unique_id in sources
-    }
+        if finished.exit_code != 0:
+            raise dbt.failure(arguments, finished)
+    except DbtError as error:
+        # Whatever it is, dbt will say it again at the sources' own tasks; the rest of the run goes on.
+        dbt.processes.on_line(f"The freshness of sources cannot be planned: {error}")
+        return {each: _plan(each, Level.DBT, "dbt itself failed when it was asked how.") for each in sources}
+    return plan_sources(json.loads(recording.read_bytes()), sources)
+
+
+def plan_sources(recording: Json, sources: Iterable[str]) -> dict[str, NodePlan]:
+    """
+    Return the plans of sources, by unique id.
+
+    Args:
+        recording: What the recorder wrote of ``dbt source freshness``.
+        sources: Their unique ids.
+    """
+    return {unique_id: _plan_source(recording, unique_id) for unique_id in sources}
+
+
+def _plan_source(recording: Json, unique_id: str) -> NodePlan:
+    node = recording["nodes"].get(unique_id)
+    flags = recording["flags"]
+    if node is None:
+        return _plan(unique_id, Level.DBT, "dbt did not measure it when it was recorded.")
+    why = flags.get(unique_id) or flags.get(_RUN)
+    if not why and node["status"] not in _MEASURED:
+        why = f"dbt could not tell how it would measure it: {node['message']}"
+    if why:
+        return _plan(unique_id, Level.DBT, why, node)
+    try:
+        steps, table = _reads(recording, node)
+    except NotStatic as error:
+        return _plan(unique_id, Level.DBT, str(error), node)
+    plan = _plan(unique_id, Level.STATIC, "", node)
+    return replace(plan, steps=steps, freshness=FreshnessRule(node["freshness"], table))
+
+
+def _reads(recording: Json, node: Json) -> tuple[tuple[Step, ...], Json | None]:
+    """Return what tells how old a source is: a query, or a table."""
+    events = recording["events"].get(node["unique_id"], [])
+    if len(events) == 1 and events[0]["event"] == "last_modified":
+        return (), dict(zip(("project", "dataset", "table"), events[0]["path"]))
+    if len(events) == 1 and events[0]["event"] == "job" and events[0]["rows"]:
+        (step,) = Steps(recording, node, {}, own=events).body()
+        assert isinstance(step, JobOperation)
+        return (replace(step, purpose="freshness"),), None
+    raise NotStatic("More than one query tells how old it is.")
+
+
+def _plan(unique_id: str, level: Level, reason: str, node: Mapping[str, Any] | None = None) -> NodePlan:
+    known = node or {}
+    return NodePlan(
+        unique_id=unique_id,
+        name=unique_id.split(".", 2)[2],
+        resource_type="source",
+        level=level,
+        reason=reason,
+        relation=".".join(known["relation"]) if known else None,
+        fqn=tuple(known.get("fqn") or ()),
+        file=known.get("file"),
+    )
 
 
 def run_freshness(
@@ -64,31 +142,18 @@ def run_freshness(
     Raises:
         DbtError: dbt did not come to measure it, or was stopped.
     """
-    written = dbt.workspace.target_path / "sources.json"
-    written.unlink(missing_ok=True)
     arguments = freshness_arguments(dbt)
-    begun = _now()
-    finished = start_part(
-        dbt,
-        lambda options: dbt.run_script(HERE / "node_runner.py", options, arguments),
-        [unique_id],
-        folder=dbt.workspace.target_path,
-        run=run,
-        parsed=parsed,
-    )
-    if not written.is_file():
-        raise dbt.failure(arguments, finished)
-    results = json.loads(written.read_text(encoding="utf-8"))["results"]
+    ran = run_part(dbt, arguments, unique_id, writes="sources.json", run=run, parsed=parsed)
     # dbt leaves out what it could not measure; why, it says on its log alone.
-    found: dict[str, Any] = next((each for each in results if each["unique_id"] == unique_id), {})
+    found: dict[str, Any] = next((each for each in ran.results if each["unique_id"] == unique_id), {})
     failed = "max_loaded_at" not in found
     return Outcome(
         unique_id=unique_id,
         status=Status.ERROR if failed else Status(found["status"]),
-        message=f"dbt could not measure its freshness: {finished.words}" if failed else message_of(found),
+        message=f"dbt could not measure its freshness: {ran.words}" if failed else message_of(found),
         level=Level.DBT,
-        started_at=begun,
-        completed_at=_now(),
+        started_at=ran.begun,
+        completed_at=ran.ended,
         try_number=try_number,
         reason=reason,
         adapter_response=found.get("adapter_response") or {},
@@ -112,18 +177,6 @@ def freshness_arguments(dbt: Dbt) -> list[str]:
     return anchored(dbt_arguments(invocation, COMMAND, indirect_selection=False), dbt.workspace.source)
 
 
-def message_of(result: dict[str, Any]) -> str:
-    """Return for a person what an entry of ``sources.json`` tells."""
-    limit = (result["criteria"] or {}).get(
-        {"warn": "warn_after", "error": "error_after"}.get(result["status"], "")
-    )
-    told = f"{result['status'].upper()}: last loaded at {result['max_loaded_at']}, "
-    told += f"{result['max_loaded_at_time_ago_in_s']:.0f} s before it was measured"
-    if limit and limit.get("count") is not None:
-        told += f"; the limit is {limit['count']} {limit['period']}{'s' if limit['count'] != 1 else ''}"
-    return told
-
-
 def _understood(flags: Sequence[str]) -> list[str]:
     """Return those of the flags after ``dbt build`` that ``dbt source freshness`` takes, too."""
     kept: list[str] = []
@@ -137,7 +190,3 @@ def _understood(flags: Sequence[str]) -> list[str]:
         if name not in _ALONE and name not in _WITH_VALUE:
             kept.append(flag)
     return kept
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat()

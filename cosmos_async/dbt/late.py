@@ -12,13 +12,14 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from cosmos_async.dbt.part import UNUSABLE
 from cosmos_async.dbt.planner import plan_nodes
 from cosmos_async.dbt.process import Finished
-from cosmos_async.dbt.session import Dbt
+from cosmos_async.dbt.session import HERE, Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan import Level, NodePlan, RunInfo
 
@@ -108,6 +109,60 @@ def start_part(
             return finished
     dbt.install_packages()
     return start(_options(folder, unique_ids, run, None))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What real dbt left of one node."""
+
+    results: list[dict[str, Any]]  #: of the artifact
+    begun: str  #: when dbt was started: UTC, ISO 8601
+    ended: str
+    words: str  #: dbt's last ones
+
+
+def run_part(
+    dbt: Dbt,
+    arguments: Sequence[str],
+    unique_id: str,
+    *,
+    writes: str,
+    run: RunInfo | None,
+    parsed: bytes | None,
+) -> Ran:
+    """
+    Run real dbt for one node of an invocation.
+
+    Args:
+        dbt: Opened for the invocation.
+        arguments: dbt's own.
+        unique_id: The node.
+        writes: The artifact in dbt's target folder that tells how it ended.
+        run: The invocation; None makes the node one of its own.
+        parsed: The project as setup kept it; without it dbt parses the project.
+
+    Raises:
+        DbtError: dbt did not come to run the node, or was stopped.
+    """
+    artifact = dbt.workspace.target_path / writes
+    artifact.unlink(missing_ok=True)
+    begun = _now()
+    finished = start_part(
+        dbt,
+        lambda options: dbt.run_script(HERE / "node_runner.py", options, arguments),
+        [unique_id],
+        folder=dbt.workspace.target_path,
+        run=run,
+        parsed=parsed,
+    )
+    if not artifact.is_file():
+        raise dbt.failure(arguments, finished)
+    results = json.loads(artifact.read_text(encoding="utf-8"))["results"]
+    return Ran(results, begun, _now(), finished.words)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat()
 
 
 def _options(folder: Path, unique_ids: Sequence[str], run: RunInfo | None, parsed: bytes | None) -> list[str]:

@@ -128,7 +128,7 @@ def make_plan(
     prelude, hooks = _prelude(recording, schemas)
     nodes = _nodes(recording, schemas)
     return Plan(
-        run=replace(run, projects=_projects(nodes)),
+        run=replace(run, projects=projects_of(nodes)),
         nodes=nodes,
         owners=_owners(recording, detach=detach) if owned else {},
         prelude=prelude,
@@ -137,7 +137,8 @@ def make_plan(
     )
 
 
-def _projects(nodes: Mapping[str, NodePlan]) -> tuple[str, ...]:
+def projects_of(nodes: Mapping[str, NodePlan]) -> tuple[str, ...]:
+    """Return the projects in which jobs of these plans run."""
     return tuple(
         sorted(
             {

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from cosmos_async.dbt.freshness import plan_sources
-from cosmos_async.dbt.planner import Plan, make_plan
+from cosmos_async.dbt.freshness import record_sources
+from cosmos_async.dbt.planner import Plan, make_plan, projects_of
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.plan import Json
@@ -37,7 +37,7 @@ def record_plan(
     run_id: str,
     owned: bool = True,
     detach: bool = False,
-    sources: Iterable[str] = (),
+    sources: Sequence[str] = (),
     command: str = "build",
 ) -> Planned:
     """
@@ -94,5 +94,9 @@ def record_plan(
         raise ConfigError(
             "dbt selected no node, so there is nothing to run. Check select, exclude and selector."
         )
-    plan = replace(plan, nodes={**plan.nodes, **plan_sources(sources)})
+    if sources:
+        kept = None if plan.parsed is None else plan.parsed.read_bytes()
+        measured = record_sources(dbt, sources, run=plan.run, parsed=kept)
+        nodes = {**plan.nodes, **measured}
+        plan = replace(plan, nodes=nodes, run=replace(plan.run, projects=projects_of(nodes)))
     return Planned(plan, recorded)

@@ -136,7 +136,7 @@ def carry_out(
 async def _all(
     carried: Carried, dbt: Dbt, warehouse: Warehouse, folder: Path, index: bytes, info: Any
 ) -> None:
-    async with shared_session(_identity(warehouse, folder)) as session:
+    async with shared_session(identity(warehouse, folder)) as session:
         run = Run(
             key=TaskKey(info.dag_id, folder.name, "t", -1, 1),
             index=hashlib.sha256(index).hexdigest(),
@@ -162,7 +162,8 @@ async def _all(
             )
 
 
-def _identity(warehouse: Warehouse, folder: Path) -> Json:
+def identity(warehouse: Warehouse, folder: Path) -> Json:
+    """Return an identity that the bench accepts; its file is written into *folder*."""
     output = {
         "type": "bigquery",
         "method": "service-account-json",

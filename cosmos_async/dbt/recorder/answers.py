@@ -107,6 +107,12 @@ TEST_FIELDS = [
     {"name": "should_error", "type": "BOOLEAN", "mode": "NULLABLE"},
 ]
 TEST_ROW = ["0", "false", "false"]
+FRESHNESS_FIELDS = [
+    {"name": "max_loaded_at", "type": "TIMESTAMP", "mode": "NULLABLE"},
+    {"name": "snapshotted_at", "type": "TIMESTAMP", "mode": "NULLABLE"},
+]
+#: Microseconds of Unix time that mean nothing, and that dbt hands on unchanged if it does what we know.
+FRESHNESS_ROW = ["946684801000001", "946771203000002"]
 UNIT_TEST_FIELDS = [
     {"name": "value", "type": "INTEGER", "mode": "NULLABLE"},
     {"name": "actual_or_expected", "type": "STRING", "mode": "NULLABLE"},
@@ -114,5 +120,6 @@ UNIT_TEST_FIELDS = [
 #: What passes, by the kind of test.
 TEST_RESULTS = {
     "test": (TEST_FIELDS, [TEST_ROW]),
+    "freshness": (FRESHNESS_FIELDS, [FRESHNESS_ROW]),
     "unit_test": (UNIT_TEST_FIELDS, [["1", "actual"], ["1", "expected"]]),
 }

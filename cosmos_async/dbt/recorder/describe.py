@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .freshness import describe_freshness
+
 
 def describe(node: Any, result: Any) -> dict[str, Any]:
     """Return a node and what became of it as JSON values."""
@@ -44,6 +46,8 @@ def describe(node: Any, result: Any) -> dict[str, Any]:
             "store_failures": config.store_failures,
             "store_failures_as": getattr(config, "store_failures_as", None),
         }
+    if described["resource_type"] == "source":
+        described.update(describe_freshness(node))
     return described
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from .adapter import AdapterPatches
 from .datasets import DatasetPatches
+from .freshness import FreshnessPatches
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
 from .runners import RunnerPatches
 from .session import Recording
@@ -21,6 +22,7 @@ def install(recording: Recording) -> None:
     DatasetPatches(recording).install()
     RunnerPatches(recording).install()
     TaskPatches(recording).install()
+    FreshnessPatches(recording).install()
 
 
 def replace_clients(wire: Wire) -> None:

@@ -119,6 +119,8 @@ class RunnerPatches:
         node = runner.node
         if not getattr(node, "relation_name", None) or node.is_ephemeral_model:
             return
+        if str(node.resource_type.value) == "source":
+            return  # nobody builds it
         path = (node.database, node.schema, getattr(node, "alias", None) or node.name)
         kind = "view" if node.get_materialization() == "view" else "table"
         change = self.overlay.change(path)

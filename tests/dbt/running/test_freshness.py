@@ -103,7 +103,7 @@ def test_bigquery_itself_tells_of_a_source_without_a_column(opened: OpenDbt, til
         written = write_results(dbt, [outcome], run=plan.run, planned=plan.nodes)
         results = json.loads(written.run_results.read_text())["results"]
 
-    assert (plan.nodes[source].level, plan.nodes[source].resource_type) == (Level.DBT, "source")
+    assert (plan.nodes[source].level, plan.nodes[source].resource_type) == (Level.STATIC, "source")
     assert outcome.status is Status.PASS
     assert jobs == []
     assert "model.shop.orders" in {result["unique_id"] for result in results}
