@@ -26,6 +26,7 @@ __all__ = [
     "AIRFLOW_VERSION",
     "DAG",
     "ENDS_IN_TRIGGERER",
+    "SHOWS_NAMES",
     "STARTS_IN_TRIGGERER",
     "AirflowException",
     "BaseHook",
@@ -45,6 +46,9 @@ STARTS_IN_TRIGGERER = AIRFLOW_VERSION in (
 
 #: A trigger may end its task (``TaskSuccessEvent`` and its siblings).
 ENDS_IN_TRIGGERER = AIRFLOW_VERSION >= (2, 10)
+
+#: A task may be shown under another name than its id.
+SHOWS_NAMES = AIRFLOW_VERSION >= (2, 9)
 
 
 def start_trigger_args(trigger_cls: str, trigger_kwargs: dict[str, Any], next_method: str) -> Any:

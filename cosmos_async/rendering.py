@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async import settings
-from cosmos_async.compat import TaskGroup
+from cosmos_async.compat import SHOWS_NAMES, TaskGroup
 from cosmos_async.constants import (
     DONE_TASK_ID,
     OTHER_TESTS_TASK_ID,
@@ -223,6 +223,8 @@ class Renderer:
         return DbtRunAsyncOperator
 
     def _display_name(self, node: Node) -> dict[str, str]:
+        if not SHOWS_NAMES:
+            return {}
         if self.config.normalize_task_display_name is not None:
             return {"task_display_name": str(self.config.normalize_task_display_name(node))}
         if self.config.normalize_task_id is not None:
