@@ -102,7 +102,9 @@ def _reads(recording: Json, node: Json) -> tuple[tuple[Step, ...], Json | None]:
         (step,) = Steps(recording, node, {}, own=events).body()
         assert isinstance(step, JobOperation)
         return (replace(step, purpose="freshness"),), None
-    raise NotStatic("More than one query tells how old it is.")
+    raise NotStatic(
+        "How old it is, dbt does not find out by one query, or by asking BigQuery about its table."
+    )
 
 
 def _plan(unique_id: str, level: Level, reason: str, node: Mapping[str, Any] | None = None) -> NodePlan:
