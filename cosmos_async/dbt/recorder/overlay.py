@@ -138,11 +138,15 @@ class Overlay:
 
     def foretell(self, query: str, dry_run: DryRun, header: str = "") -> Any:
         """Return the fields that *query* will have once this run got there; None where nobody can tell."""
+        return self._foretold(query, self._changes_of(query), dry_run, header)
+
+    def _changes_of(self, query: str) -> dict[sql.Path, Change]:
+        changes = {path: self.change(path) for path in sql.paths(query)}
+        return {path: change for path, change in changes.items() if change is not None}
+
+    def _foretold(self, query: str, changes: dict[sql.Path, Change], dry_run: DryRun, header: str) -> Any:
         substitutes: dict[sql.Path, str] = {}
-        for path in sql.paths(query):
-            change = self.change(path)
-            if change is None:
-                continue
+        for path, change in changes.items():
             fields = change.columns() if change.exists else None
             if not fields:
                 return None
@@ -166,14 +170,19 @@ class Overlay:
         return sql.substitute(query, substitutes) if substitutes else query
 
     def _later(self, query: str, dry_run: DryRun, header: str) -> Callable[[], Any]:
-        """Return what foretells *query* when it is first asked, and remembers it."""
+        """
+        Return what foretells *query* when it is first asked, and remembers it.
+
+        What it reads is as it is now: a later statement may replace one of these relations by a query of its own rows.
+        """
+        changes = self._changes_of(query)
         known: list[Any] = []
         lock = threading.Lock()
 
         def get() -> Any:
             with lock:
                 if not known:
-                    known.append(self.foretell(query, dry_run, header))
+                    known.append(self._foretold(query, changes, dry_run, header))
             return known[0]
 
         return get

@@ -153,6 +153,35 @@ def test_columns_are_foretold_through_tables_that_do_not_exist_yet() -> None:
     ]
 
 
+def test_a_table_replaced_by_a_query_of_itself_is_foretold_from_what_it_was() -> None:
+    """What a statement reads is what was there when it was written, whoever asks how much later."""
+    asked: list[str] = []
+
+    def dry_run(query: str) -> Any:
+        asked.append(query)
+        return [{"name": "id", "type": "STRING"}]
+
+    made = overlay()
+    made.note(("p", "shop", "t"), by="seed", columns=ID)
+    write(
+        made,
+        "create or replace table p.shop.t as select cast(id as string) as id from p.shop.t",
+        by="n",
+        dry_run=dry_run,
+    )
+    write(made, "create view p.shop.v as select * from p.shop.w", by="n", dry_run=dry_run)
+    write(made, "create or replace table p.shop.w as select * from p.shop.t", by="n", dry_run=dry_run)
+
+    for name in ("t", "v"):
+        change = made.change(("p", "shop", name))
+        assert change is not None
+        assert change.columns() == [{"name": "id", "type": "STRING"}]
+    assert asked == [
+        "select cast(id as string) as id from (select cast(null as INT64) as `id` limit 0) as `t`",
+        "select * from p.shop.w",
+    ]
+
+
 def test_what_cannot_be_foretold_makes_nothing_up() -> None:
     """A table created with no query, or dropped."""
     made = overlay()
