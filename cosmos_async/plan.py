@@ -38,6 +38,7 @@ class GuardKind(str, Enum):
     TABLE = "table"  #: tables.get: type, schema, partitioning, clustering; None when absent
     SETTINGS = "settings"  #: tables.get: as TABLE, and the options dbt compares a materialized view's configuration with
     DATASET = "dataset"  #: datasets.get: location; None when absent
+    LISTING = "listing"  #: names and types of a dataset's ``tables`` or ``routines``, or of a project's ``datasets``
     ROWS = "rows"  #: the rows a query returns
     SCHEMA = "schema"  #: the fields a query would return, by dry run
 

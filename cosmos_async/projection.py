@@ -7,6 +7,7 @@ node the slow way. The same functions project what setup read and what the trigg
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # tables.get speaks the legacy names, dry runs and DDL sometimes the standard ones.
@@ -86,6 +87,21 @@ def project_target(resource: dict[str, Any] | None) -> str:
 def project_dataset(resource: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return a dataset's location; None for an absent one."""
     return None if resource is None else {"location": resource.get("location")}
+
+
+def project_listing(found: Mapping[str, str] | None, *, ignored: Sequence[str]) -> dict[str, str]:
+    """
+    Return types by name.
+
+    Args:
+        found: All of them; None where what should contain them is absent, which dbt takes for empty.
+        ignored: Names that may be there or not, and the temporary tables that dbt makes for them.
+    """
+    return {
+        name: kind
+        for name, kind in sorted((found or {}).items())
+        if name.partition("__dbt_")[0] not in ignored
+    }
 
 
 def project_rows(answer: dict[str, Any], *, ordered: bool) -> list[Any]:

@@ -23,6 +23,13 @@ Json = dict[str, Any]
 
 PUBLIC_ENDPOINT = "https://bigquery.googleapis.com"
 ROWS_PER_PAGE = 10_000
+ENTRIES_PER_PAGE = 1000  # of tables, routines or datasets
+#: The fields that name an entry of a list and tell its type, and the type of those without one.
+_LISTED = {
+    "tables": ("tableReference", "tableId", "type", "TABLE"),
+    "routines": ("routineReference", "routineId", "routineType", ""),
+    "datasets": ("datasetReference", "datasetId", "", ""),
+}
 
 _JOB_IN_MESSAGE = re.compile(r"Job [^\s]*?:([\w-]+)\.[\w-]+")
 
@@ -211,6 +218,33 @@ class BigQuery:
         return await self._rest.find(
             f"reading dataset {project}.{dataset}", _dataset(project, dataset), deadline
         )
+
+    async def listed(
+        self, what: str, project: str, dataset: str | None = None, *, deadline: float | None = None
+    ) -> dict[str, str]:
+        """
+        Return types by name; nothing where there is no such dataset.
+
+        Args:
+            what: ``tables`` or ``routines`` of a dataset, or ``datasets`` of a project, which have no type.
+            project: The project.
+            dataset: The dataset.
+            deadline: When to give up, on the session's clock.
+        """
+        reference, name, kind, usual = _LISTED[what]
+        place = f"projects/{quote(project)}" if dataset is None else _dataset(project, dataset)
+        found: dict[str, str] = {}
+        token: str | None = None
+        while True:
+            page = f"maxResults={ENTRIES_PER_PAGE}" + (f"&pageToken={quote(token)}" if token else "")
+            answer = await self._rest.find(
+                f"listing the {what} of {place}", f"{place}/{what}?{page}", deadline
+            )
+            for entry in (answer or {}).get(what) or []:
+                found[entry[reference][name]] = entry.get(kind) or usual
+            token = (answer or {}).get("nextPageToken")
+            if not token:
+                return found
 
     async def send(
         self,

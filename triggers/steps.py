@@ -26,6 +26,7 @@ from cosmos_async.plan import (
 from cosmos_async.projection import (
     project_dataset,
     project_fields,
+    project_listing,
     project_rows,
     project_settings,
     project_table,
@@ -162,11 +163,21 @@ def project(guard: Guard, answer: Any) -> Any:
         return project_settings(answer)
     if guard.kind is GuardKind.DATASET:
         return project_dataset(answer)
+    if guard.kind is GuardKind.LISTING:
+        return project_listing(answer, ignored=guard.request["ignored"])
     if guard.kind is GuardKind.SCHEMA:
         return project_fields(answer)
     if guard.kind is GuardKind.ROWS:
         return project_rows(answer, ordered=is_ordered(guard))
     raise PlanDamaged(f"a guard of an unknown kind: {guard.kind!r}")
+
+
+def difference(guard: Guard, found: Any) -> tuple[Any, Any]:
+    """Return what was planned and what was found, for a person: of a listing only what is not the same."""
+    planned = guard.expected
+    if guard.kind is not GuardKind.LISTING or not isinstance(found, dict):
+        return planned, found
+    return dict(planned.items() - found.items()), dict(found.items() - planned.items())
 
 
 def is_ordered(guard: Guard) -> bool:

@@ -71,6 +71,8 @@ def _guard(guard: Guard) -> Described:
         text = f"{what} has columns {_columns(expected['schema'])}"
     elif guard.kind is GuardKind.SCHEMA:
         text = f"columns of {what}: {_columns(expected)}"
+    elif guard.kind is GuardKind.LISTING:
+        text = f"{what}: {_cut(', '.join(expected)) or 'none'}"
     elif guard.kind is GuardKind.DATASET:
         text = f"dataset {what} is in {expected.get('location')}"
     else:

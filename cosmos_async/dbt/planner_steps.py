@@ -22,6 +22,7 @@ from cosmos_async.plan import (
 from cosmos_async.projection import (
     project_dataset,
     project_fields,
+    project_listing,
     project_rows,
     project_settings,
     project_table,
@@ -29,7 +30,7 @@ from cosmos_async.projection import (
 )
 from cosmos_async.store import upload_object
 
-_READS = frozenset(("relation", "table", "settings", "dataset", "rows", "schema"))
+_READS = frozenset(("relation", "table", "settings", "dataset", "listing", "rows", "schema"))
 #: Why a node needs the executor's own hand.
 _NATIVE = {
     "update_columns": "describes the columns that its table has by then",
@@ -196,6 +197,8 @@ class Steps:
             self._reasons.append(f"reads the dataset {'.'.join(path)}")
             request = {"project": path[0], "dataset": path[1]}
             return Guard(GuardKind.DATASET, ".".join(path), request, project_dataset(event["answer"]))
+        if kind == "listing":
+            return self._listing_guard(event)
         if kind == "schema":
             self._reasons.append("reads the columns of a query")
             query = event["request"]["configuration"]["query"]
@@ -208,6 +211,13 @@ class Steps:
             )
         self._reasons.append("reads the rows of a query")
         return _rows_guard(event)
+
+    def _listing_guard(self, event: Json) -> Guard:
+        what, path = event["what"], event["path"]
+        self._reasons.append(f"lists the {what} of {'.'.join(path)}")
+        request = {"what": what, **dict(zip(("project", "dataset"), path)), "ignored": event["ignored"]}
+        expected = project_listing(event["answer"], ignored=event["ignored"])
+        return Guard(GuardKind.LISTING, f"the {what} of {'.'.join(path)}", request, expected)
 
     @staticmethod
     def _schema_guard(

@@ -50,6 +50,7 @@ class Overlay:
         self.default_project = default_project
         self.late = late
         self.built: dict[sql.Path, str] = {}  #: the nodes of this run and what they build
+        self.project: dict[sql.Path, str] = {}  #: all that the project builds, whether selected or not
         self.created_datasets: set[sql.Path] = set()  #: those that this run makes
         self._changes: dict[sql.Path, Change] = {}
         self._written: dict[sql.Path, str] = {}
@@ -225,6 +226,13 @@ class Overlay:
         relation, by = changed
         whose = "which it writes itself" if by == reader else f"which this run builds first ({by})"
         return NotNow(f"Its SQL depends on the rows of {relation}, {whose}.", late=by != reader)
+
+    def why_no_listing(self, dataset: sql.Path, *, reader: str) -> NotNow | None:
+        """Return why it cannot be told before the run what a dataset contains, None if it can."""
+        if not self._changes_in(dataset):
+            return None
+        reason = f"It lists what the dataset {'.'.join(dataset)} contains, which this run changes."
+        return NotNow(reason, late=not self._changes_in(dataset, by=reader))
 
     def _changes_in(self, dataset: sql.Path, *, by: str | None = None) -> bool:
         """

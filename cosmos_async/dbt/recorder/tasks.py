@@ -72,10 +72,11 @@ class TaskPatches:
             )
             if str(node.resource_type.value) in ("model", "seed", "snapshot", "function")
         }
-        for unique_id in selected:
-            node = task.manifest.nodes.get(unique_id)
-            if node is not None and getattr(node, "relation_name", None) and not node.is_ephemeral_model:
-                self.overlay.built[(node.database, node.schema, node.alias)] = unique_id
+        for unique_id, node in task.manifest.nodes.items():
+            if getattr(node, "relation_name", None) and not node.is_ephemeral_model:
+                self.overlay.project[(node.database, node.schema, node.alias)] = unique_id
+                if unique_id in selected:
+                    self.overlay.built[(node.database, node.schema, node.alias)] = unique_id
 
     def _hooks(self, run_hooks: Any, task: Any, adapter: Any, hook_type: Any, extra_context: Any) -> Any:
         from dbt.artifacts.schemas.results import RunStatus

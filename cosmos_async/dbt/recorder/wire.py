@@ -10,6 +10,7 @@ from typing import Any
 from . import answers, sql
 from .calls import Call
 from .journal import RUN, Journal
+from .listings import Listings
 from .overlay import Overlay
 from .uploads import Uploads
 
@@ -55,6 +56,9 @@ class Wire:
         self.node = node
         self.leave_to_dbt = leave_to_dbt
         self.leave_for_later = leave_for_later
+        self._listings = Listings(
+            journal, overlay, node=node, leave_to_dbt=leave_to_dbt, leave_for_later=leave_for_later
+        )
         self.base = ""
         self._own: Any = None  # how to send a request of our own, for which project, and where
         self._jobs: dict[str, dict[str, Any]] = {}  # the jobs that were never sent
@@ -105,7 +109,7 @@ class Wire:
             ("GET", 5, "datasets", "routines"),
             ("GET", 3, "datasets"),
         ):
-            return self._list(call)
+            return self._listings.answer(call)
         if shape == ("GET", 6, "datasets", "routines"):
             answer = call.forward()
             # dbt asks for a routine where it found no table. What matters is the table, and that has its guard.
@@ -431,17 +435,6 @@ class Wire:
         if answer.status_code < 300 or answer.status_code == 404:
             found = None if answer.status_code == 404 else {"location": answer.json().get("location")}
             self.journal.add(self.node(), "dataset", path=list(path), answer=found)
-        return answer
-
-    def _list(self, call: Call) -> Any:
-        parts, answer = call.parts, call.forward()
-        where = " of " + ".".join(parts[1:4:2])
-        if self.node() != RUN:
-            self.leave_to_dbt(f"It lists the {parts[-1]}{where}, which this run may change.")
-        if parts[4:5] == ["tables"] and answer.status_code < 300:
-            listing = self.journal.listings.setdefault(f"{parts[1]}.{parts[3]}", {})
-            for table in answer.json().get("tables") or []:
-                listing[table["tableReference"]["tableId"]] = table.get("type", "TABLE")
         return answer
 
     def _listed(self, path: sql.Path) -> bool:

@@ -36,6 +36,11 @@ def job(**configuration: Any) -> JobOperation:
             "columns of select 1: id INTEGER (foretold)",
         ),
         (Guard(GuardKind.DATASET, "p.d", {}, {"location": "EU"}), "dataset p.d is in EU"),
+        (
+            Guard(GuardKind.LISTING, "the tables of p.d", {}, {"a": "TABLE", "b": "VIEW"}),
+            "the tables of p.d: a, b",
+        ),
+        (Guard(GuardKind.LISTING, "the tables of p.d", {}, {}), "the tables of p.d: none"),
         (Guard(GuardKind.ROWS, "select a", {}, [["x"]]), 'rows of select a: [["x"]]'),
         (
             job(

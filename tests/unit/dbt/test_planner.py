@@ -227,6 +227,29 @@ def test_the_same_read_twice_in_a_row_is_one_guard() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("what", "path", "where"),
+    [
+        ("tables", ["p", "raw"], {"project": "p", "dataset": "raw"}),
+        ("datasets", ["p"], {"project": "p"}),
+    ],
+)
+def test_what_is_listed_is_listed_again(what: str, path: list[str], where: dict[str, str]) -> None:
+    """But for names that the run may add meanwhile, and dbt's temporary tables for them."""
+    found = {"orders": "TABLE", "shown": "VIEW", "ours": "TABLE", "ours__dbt_tmp": "TABLE"}
+    listing = read("listing", what=what, path=path, answer=found, ignored=["ours"])
+
+    made = plan_of(relation("absent"), listing, job())
+
+    assert (made.level, made.reason) == (Level.GUARDED, f"It lists the {what} of {'.'.join(path)}.")
+    assert made.steps[1] == Guard(
+        GuardKind.LISTING,
+        f"the {what} of {'.'.join(path)}",
+        {"what": what, **where, "ignored": ["ours"]},
+        {"orders": "TABLE", "shown": "VIEW"},
+    )
+
+
 def test_foretold_columns_are_looked_at_by_a_dry_run() -> None:
     """Only the columns were foretold, so only they are compared."""
     foretold = read(

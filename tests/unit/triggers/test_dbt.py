@@ -256,6 +256,48 @@ async def test_rows_that_dbt_looked_at_are_looked_at_again(bench: Bench) -> None
     assert isinstance(event, TaskSuccessEvent), bench.log.text
 
 
+@pytest.mark.parametrize(
+    ("what", "dataset", "expected"),
+    [
+        ("tables", "raw", {"a": "TABLE", "b": "TABLE", "c": "TABLE"}),
+        ("tables", "nowhere", {}),
+        ("routines", "raw", {}),
+        ("datasets", None, {"raw": ""}),
+    ],
+)
+async def test_what_dbt_listed_is_listed_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str, dataset: str | None, expected: dict
+) -> None:
+    """Page by page; what the run itself may add meanwhile, with its temporary tables, is no difference."""
+    monkeypatch.setattr("cosmos_async.triggers.bigquery.ENTRIES_PER_PAGE", 2)
+    for name in ("a", "b", "c", "ours", "ours__dbt_tmp"):
+        bench.google.add_table("p", "raw", name)
+    request = {"what": what, "project": "p", "ignored": ["ours", "shop"]}
+    guard = Guard(GuardKind.LISTING, what, {**request, **({"dataset": dataset} if dataset else {})}, expected)
+    await bench.plan(model("orders", guard, job("create or replace table `p`.`shop`.`orders` as select 1")))
+
+    event = await bench.run()
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+
+
+async def test_a_listing_that_differs_names_what_is_new_and_what_is_gone(bench: Bench) -> None:
+    """Of a thousand tables only these."""
+    for name in ("same", "new"):
+        bench.google.add_table("p", "raw", name)
+    request = {"what": "tables", "project": "p", "dataset": "raw", "ignored": []}
+    guard = Guard(GuardKind.LISTING, "the tables of p.raw", request, {"same": "TABLE", "gone": "VIEW"})
+    await bench.plan(model("orders", guard, job("create or replace table `p`.`shop`.`orders` as select 1")))
+
+    event = await bench.run()
+
+    (node,) = payload(event)["dbt"]
+    assert node["way"] == "late"
+    assert "the tables of p.raw" in node["reason"]
+    assert "planned {'gone': 'VIEW'}, found {'new': 'TABLE'}" in node["reason"]
+    assert bench.google.mutations == []
+
+
 async def test_a_query_that_no_longer_works_is_a_difference(bench: Bench) -> None:
     """dbt had an answer when the plan was made; an error now means the plan no longer fits."""
     bench.google.on_query("from gone", error=("notFound", "Not found: Table p:shop.gone"))
