@@ -72,6 +72,8 @@ class TaskPatches:
             )
             if str(node.resource_type.value) in ("model", "seed", "snapshot", "function")
         }
+        for unique_id, node in getattr(task.manifest, "functions", {}).items():
+            self.overlay.project[(node.database, node.schema, node.alias)] = unique_id
         for unique_id, node in task.manifest.nodes.items():
             if getattr(node, "relation_name", None) and not node.is_ephemeral_model:
                 self.overlay.project[(node.database, node.schema, node.alias)] = unique_id
