@@ -17,7 +17,15 @@ STATE_TIMEOUT = 5.0  # seconds; while a triggerer shuts down nobody answers at a
 
 
 class EndingTrigger(BaseTrigger):
-    """A trigger that ends its task itself where nothing needs a worker."""
+    """
+    A trigger that ends its task itself where nothing needs a worker.
+
+    Args:
+        setup_task_id: The full id of the setup task whose plan this is about.
+        identity: Names of the credentials; no secrets.
+        succeeds_in_triggerer: Whether the trigger ends the task when all went well.
+        fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
+    """
 
     #: The arguments, which are also the wire format: a field once written stays readable.
     fields: tuple[str, ...] = ()
@@ -25,8 +33,18 @@ class EndingTrigger(BaseTrigger):
     #: What the trigger asks of Airflow.
     airflow: Airflow = Airflow()
 
-    succeeds_in_triggerer: bool
-    fails_in_triggerer: bool
+    def __init__(
+        self,
+        setup_task_id: str,
+        identity: dict[str, Any],
+        succeeds_in_triggerer: bool,
+        fails_in_triggerer: bool,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.setup_task_id = setup_task_id
+        self.identity = identity
+        self.succeeds_in_triggerer = succeeds_in_triggerer
+        self.fails_in_triggerer = fails_in_triggerer
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""

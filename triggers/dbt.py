@@ -73,13 +73,9 @@ class BigQueryDbtTrigger(EndingTrigger):
         fails_in_triggerer: bool = True,
         resume: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer)
         self.work = work
         self.unique_id = unique_id
-        self.setup_task_id = setup_task_id
-        self.identity = identity
-        self.succeeds_in_triggerer = succeeds_in_triggerer
-        self.fails_in_triggerer = fails_in_triggerer
         self.resume = resume
         self._runs: list[Run] = []
         self._endpoint: str | None = None  # of the run's dbt profile, once it is known

@@ -36,11 +36,7 @@ class TeardownTrigger(EndingTrigger):
         succeeds_in_triggerer: bool = True,
         fails_in_triggerer: bool = True,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.setup_task_id = setup_task_id
-        self.identity = identity
-        self.succeeds_in_triggerer = succeeds_in_triggerer
-        self.fails_in_triggerer = fails_in_triggerer
+        super().__init__(setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Delete the folder; yield one event."""
