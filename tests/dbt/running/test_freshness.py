@@ -16,7 +16,7 @@ from cosmos_async.dbt.freshness import run_freshness
 from cosmos_async.dbt.planning import record_plan
 from cosmos_async.dbt.results import sources_json, write_results
 from cosmos_async.outcome import Status
-from cosmos_async.plan import Level
+from cosmos_async.plan import JobOperation, Level
 from cosmos_async.testing import FakeGoogle
 
 from .conftest import OpenDbt, newest_dbt
@@ -122,3 +122,72 @@ def test_a_source_that_cannot_be_measured_brings_dbts_words(opened: OpenDbt, til
     assert outcome.status is Status.ERROR
     assert "Unrecognized name: loaded_at at [3:9]" in (outcome.message or "")
     assert sources_json([outcome], b"") is None
+
+
+def test_setup_plans_what_dbt_sends_and_asks_nothing(opened: OpenDbt, till: Path, google: FakeGoogle):
+    """
+    The whole configuration of dbt's query, its comment and labels included; the sources are not looked at before the run.
+    """
+    sources = ["source.shop.till.orders", "source.shop.till.stock"]
+    loaded(google, 1)
+    with opened(till, dbt_cmd_flags=["--empty"], full_refresh=True, select=["orders"]) as dbt:
+        planned = record_plan(dbt, dag_id="d", run_id="r", sources=sources).plan
+        seen = [f"{request.method} {request.path}" for request in google.requests]
+        run_freshness(dbt, sources[0], try_number=1, run=planned.run)
+    (sent,) = google.inserted_jobs
+
+    assert not [each for each in seen if "raw" in each]
+    (step,) = planned.nodes[sources[0]].steps
+    assert isinstance(step, JobOperation)
+    assert step.configuration["labels"]["dbt_invocation_id"] == planned.run.invocation_id
+    assert step.configuration == sent.spec.configuration
+    assert planned.nodes[sources[1]].steps == ()
+
+
+FOREIGN = {
+    "macros/freshness.sql": """
+        {% macro collect_freshness(source, loaded_at_field, filter) %}
+          {{ return(dbt.collect_freshness(source, loaded_at_field, filter)) }}
+        {% endmacro %}
+        """,
+    "macros/ask.sql": """
+        {% macro ask() %}{% do run_query("select 1 as one") %}select max(loaded_at) from {{ this }}{% endmacro %}
+        """,
+    "models/more.yml": """
+        sources:
+          - name: more
+            database: kitchen-project
+            schema: raw
+            tables:
+              - name: wild
+                identifier: orders_*
+                freshness: {warn_after: {count: 6, period: hour}}
+              - name: asking
+                config:
+                  loaded_at_query: "{{ ask() }}"
+                  freshness: {warn_after: {count: 6, period: hour}}
+        """,
+}
+
+
+@newest_dbt
+def test_what_dbt_finds_out_in_another_way_is_left_to_it(opened: OpenDbt, till: Path, google: FakeGoogle):
+    """
+    The project's own macro, a table with a wildcard, a query that asks first, and the batches of a behaviour flag.
+    """
+    for name, text in FOREIGN.items():
+        (till / name).parent.mkdir(exist_ok=True)
+        (till / name).write_text(textwrap.dedent(text))
+    config = (till / "dbt_project.yml").read_text()
+    (till / "dbt_project.yml").write_text(config + "\nflags: {bigquery_use_batch_source_freshness: true}\n")
+    google.on_query("select 1 as one", rows=[{"one": 1}], schema=[{"name": "one", "type": "INTEGER"}])
+    names = ("till.orders", "till.stock", "more.wild", "more.asking")
+    with opened(till) as dbt:
+        nodes = record_plan(
+            dbt, dag_id="d", run_id="r", sources=[f"source.shop.{name}" for name in names]
+        ).plan.nodes
+
+    found = {name: nodes[f"source.shop.{name}"] for name in names}
+    assert {plan.level for plan in found.values()} == {Level.DBT}
+    for name, why in zip(names, ("package shop", "bigquery_use_batch", "wildcard", "by one query")):
+        assert why in found[name].reason
