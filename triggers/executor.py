@@ -92,7 +92,7 @@ def _told(
     story = None
     if error is not None:
         story = report.failure(plan, error)
-    elif outcome.status in (Status.FAIL, Status.WARN):
+    elif outcome.status.failed or outcome.status is Status.WARN:
         story = report.test_failure(plan, outcome)
     if outcome.status.failed:
         run.log.error(line)

@@ -77,6 +77,7 @@ async def test_a_source_is_measured_without_a_worker(
     assert outcome.freshness["snapshotted_at"] == NOW.isoformat()
     assert outcome.adapter_response["job_id"] == outcome.jobs[0].job_id
     assert said in bench.log.text
+    assert (f"{SOURCE} (models/till.yml): {outcome.message}" in bench.log.text) is (status is not Status.PASS)
     assert len(bench.google.inserted_jobs) == 1
 
 
