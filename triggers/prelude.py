@@ -81,6 +81,10 @@ class Prelude:
         try:
             await node.carry_out()
         except GuardDiffered as differed:
+            reached = await self._past()
+            if reached > past:
+                # Another triggerer was faster, and what it has built since is the difference.
+                return await self._perform(hook, reached)
             raise CosmosAsyncError(
                 f"The on-run-start hook {hook.name} was planned for another state of the warehouse: {differed}. Clear the "
                 "setup task together with this one, so that the run is planned anew."

@@ -107,6 +107,23 @@ async def test_what_a_hook_read_may_change_once_the_hook_has_run(bench: Bench) -
     assert [each.spec.sql for each in bench.google.inserted_jobs].count(READ) == 1
 
 
+async def test_a_triggerer_that_falls_behind_finds_what_the_faster_one_has_done(bench: Bench) -> None:
+    """The hook's job was not there when it looked, and what the run built was when it read."""
+    audited(bench)
+    await bench.plan(model("orders"), model("lines"), prelude=(guard("2"), insert(0)), hooks=one())
+    bench.google.on_query("select count", rows=[{"n": 2}], times=1)
+    await bench.run()
+    bench.google.on_query("select count", rows=[{"n": 3}])
+    looked = bench.google.fail("jobs.get", 404, times=1, when=lambda request: "on_run_start" in request.path)
+
+    event = await bench.run("model.shop.lines", try_number=2)  # a job of its own reads
+
+    assert looked.hits == 1
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert [each.spec.sql for each in bench.google.inserted_jobs].count(INSERT.format(0)) == 1
+    assert [each.spec.sql for each in bench.google.inserted_jobs].count(READ) == 2
+
+
 def guard(count: str) -> Guard:
     """What the hook's Jinja read."""
     request = {
