@@ -61,10 +61,36 @@ _SEEDED = (
 )
 _WINDOW = ("--event-time-start", "2020-01-01", "--event-time-end", "2020-01-04")
 _NEXT_WINDOW = ("--event-time-start", "2020-01-03", "--event-time-end", "2020-01-06")
+_PARTITIONED = "partition_by={'field': 'event_time', 'data_type': 'timestamp', 'granularity': 'day'}"
 _SNAPSHOT = (
     Step(_options("first")),
     Step(_options("later"), edits={"models/fact.sql": ("id between 1 and 20", "id between 4 and 25")}),
 )
+
+
+def _changing(table: str, *, new_column: bool = False) -> tuple[Step, ...]:
+    """Return steps on a table that a class makes itself: three rows; one changed and one gone; that one back again."""
+    columns = "id, first_name, email, updated_at"
+    row = f"insert into {{dataset}}.{table} ({columns}) values ('3', 'Cleo', 'c@x', timestamp '2026-01-{{day}}')"
+    made = (
+        "create schema if not exists {dataset}",
+        f"create table {{dataset}}.{table} (id string, first_name string, email string, updated_at timestamp)",
+        f"insert into {{dataset}}.{table} ({columns}) values "
+        "('1', 'Ada', 'a@x', timestamp '2026-01-01'), ('2', 'Bo', 'b@x', timestamp '2026-01-01')",
+        row.replace("{day}", "01"),
+    )
+    changed = (
+        f"update {{dataset}}.{table} set email = 'new@x', updated_at = timestamp '2026-01-02' where id = '2'",
+        f"delete from {{dataset}}.{table} where id = '3'",
+    )
+    added = (f"alter table {{dataset}}.{table} add column phone string",) if new_column else ()
+    return (
+        Step(_options("first"), sql=made),
+        Step(_options("changed"), sql=(*added, *changed)),
+        Step(_options("back"), sql=(row.replace("{day}", "03"),)),
+    )
+
+
 #: Where a class changes data, variables or files between its runs, so do we; else a project is built twice.
 STEPS: Mapping[str, tuple[Step, ...]] = {
     "basic.BaseIncremental": _SEEDED,
@@ -73,11 +99,24 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
     "basic.BaseSnapshotTimestamp": _SEEDED,
     "simple_snapshot.BaseSimpleSnapshot": _SNAPSHOT,
     "simple_snapshot.BaseSnapshotCheck": _SNAPSHOT,
+    "simple_snapshot.BaseSnapshotNewRecordCheckMode": _changing("seed"),
+    "simple_snapshot.BaseSnapshotNewRecordDbtValidToCurrent": _changing("seed"),
+    "simple_snapshot.BaseSnapshotNewRecordTimestampMode": _changing("seed"),
+    "simple_snapshot.BaseSnapshotEphemeralHardDeletes": _changing("src_customers", new_column=True),
+    "simple_snapshot.BaseSnapshotNewColumnTimestampStrategy": _changing("src_customers", new_column=True),
+    "simple_snapshot.BaseSnapshotNewColumnSpecificCheckCols": _changing("src_customers", new_column=True),
+    "simple_snapshot.BaseSnapshotColumnNames": _changing("seed"),
+    "simple_snapshot.BaseSnapshotColumnNamesFromDbtProject": _changing("seed"),
+    "simple_snapshot.BaseSnapshotDbtValidToCurrent": _changing("seed"),
     "incremental.BaseMicrobatch": (
         # The stand-in does not read this way of saying UTC.
         Step(
             _options("three days", flags=_WINDOW),
-            edits={"models/input_model.sql": (":00-0'", ":00+00'")},
+            edits={
+                "models/input_model.sql": (":00-0'", ":00+00'"),
+                # BigQuery's strategy replaces whole partitions.
+                "models/microbatch_model.sql": ("unique_key='id'", _PARTITIONED),
+            },
         ),
         Step(_options("next days", flags=_NEXT_WINDOW)),
     ),

@@ -14,6 +14,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ FOLDERS = {
     "analyses": "analyses",
     "functions": "functions",
 }
+BUILT = ("models/", "seeds/", "snapshots/", "tests/", "functions/")
 #: Of these areas no build is the subject.
 NO_BUILD = {
     "catalog": "about `dbt docs generate`",
@@ -137,8 +139,9 @@ def project(owner: type) -> tuple[Json, Files]:
     files: Files = {}
     for name, folder in FOLDERS.items():
         files.update(_flat(fixtures.get(name, {}) or {}, folder))
-    if not any(path.startswith(("models/", "seeds/", "snapshots/", "tests/")) for path in files):
+    if not any(path.startswith(BUILT) for path in files):
         raise NotDefined("it defines nothing to build")
+    files = _without_variables(config.get("vars", {}), files)
     for name in ("packages", "dependencies", "selectors"):
         content = fixtures.get(name, {})
         if content and name != "selectors":
@@ -156,6 +159,15 @@ def _flat(tree: Json, folder: str) -> Files:
         else:
             found[f"{folder}/{name}"] = content if isinstance(content, str) else json.dumps(content)
     return found
+
+
+def _without_variables(variables: Json, files: Files) -> Files:
+    """Put the target's dataset where files read it from a variable: dbt renders nothing in the values of `vars`."""
+    for name, value in variables.items():
+        if value == DATASET:
+            read = re.compile(rf"""\bvar\(\s*['"]{name}['"]\s*\)""")
+            files = {path: read.sub("env_var('FIDELITY_DATASET')", text) for path, text in files.items()}
+    return files
 
 
 def _yaml(text: str) -> Json:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import array
 import atexit
 import functools
+import gc
 import importlib
 import io
 import json
@@ -95,6 +96,9 @@ def serve(address: str) -> None:
     """Import dbt, say so, and fork for each request until standard input ends."""
     for name in ("dbt.adapters.bigquery", "dbt.cli.main", "dbt.task.build", "google.cloud.bigquery"):
         importlib.import_module(name)
+    # What is there by now stays: no fork need look through it for garbage, and copy its pages by that.
+    gc.collect()
+    gc.freeze()
 
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)

@@ -42,6 +42,18 @@ class Suite:
         return {"schema.yml": "version: 2"}
 
 
+class ReadsItsDataset:
+    """A class whose sources are in the dataset that a variable names."""
+
+    @pytest.fixture(scope="class")
+    def project_config_update(self, unique_schema: str) -> dict[str, Any]:
+        return {"vars": {"where": unique_schema}}
+
+    @pytest.fixture(scope="class")
+    def functions(self) -> dict[str, Any]:
+        return {"twice.sql": "x * 2", "twice.yml": "schema: \"{{ var('where') }}\" # not var('elsewhere')"}
+
+
 class InItsRepository(Suite):
     """A class that reads files the package does not bring along."""
 
@@ -72,6 +84,16 @@ def test_a_test_class_becomes_the_project_it_defines() -> None:
         "models/one.sql": "select 1 as id",
         "models/deep/two.sql": "select 2 as id",
         "models/schema.yml": "version: 2",
+    }
+
+
+def test_functions_are_a_project_and_variables_with_the_dataset_are_rendered() -> None:
+    """dbt renders nothing in the values of `vars`, so a source would be in a dataset with braces in its name."""
+    _, files = project(ReadsItsDataset)
+
+    assert files == {
+        "functions/twice.sql": "x * 2",
+        "functions/twice.yml": "schema: \"{{ env_var('FIDELITY_DATASET') }}\" # not var('elsewhere')",
     }
 
 
