@@ -110,6 +110,41 @@ def test_every_other_kind_ends_as_dbt_leaves_it(pair: Any) -> None:
     ]
 
 
+@pytest.mark.slow
+def test_a_post_hook_may_ask_for_the_rows_of_a_table_made_without_rows(pair: Any) -> None:
+    """What it finds is known before the run: nothing where the table is new, and later what was there already."""
+    both = pair(
+        {
+            "models/filled.sql": """
+                {{ config(materialized="incremental", unique_key="id", on_schema_change="sync_all_columns",
+                    post_hook="{{ fill(this) }}") }}
+                select * from (select 0 as id) as nothing where 1 = 0
+                """,
+            "macros/fill.sql": """
+                {% macro fill(relation) %}
+                {% if execute %}
+                {% set there = run_query("select id from " ~ relation ~ " order by id").columns[0].values() | list %}
+                {% if var("day", 1) not in there %}
+                {% do run_query("insert into " ~ relation ~ " values (" ~ var("day", 1) ~ ")") %}
+                {% endif %}
+                {% endif %}
+                {% endmacro %}
+                """,
+        }
+    )
+
+    for day in (1, 2):
+        ours = both.ours(f"day{day}", vars={"day": day})
+        theirs = both.theirs(f"day{day}", "--vars", f"{{day: {day}}}")
+
+        assert ours.by_dbt == {}
+        assert told(ours) == told(theirs)
+        mine, dbts = both.dumps()
+        assert mine == dbts
+
+    assert mine["filled"]["rows"] == [{"id": "1"}, {"id": "2"}]
+
+
 def test_a_contract_that_fails_is_told_by_dbt(pair: Any) -> None:
     """In dbt's own words, and nothing is written for its model."""
     both = pair(
