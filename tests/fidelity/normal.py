@@ -18,8 +18,8 @@ from tests.fidelity.inserted import comparable
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|\+00:?00| ?UTC)?")
 _HEAD = len("2026-11-22T18:22:11")
 #: Temporary relations' names are made from the time: dbt's __dbt_tmp_20261122..., __dbt_tmp182211123456, a package's
-#: __tmp_20261122182211123456.
-_TEMPORARY = re.compile(r"__(?:dbt_tmp_?\d+|tmp_20\d{18})")
+#: __tmp_20261122182211123456, to which dbt appends another time.
+_TEMPORARY = re.compile(r"__(?:dbt_tmp_?\d+|tmp_20\d{18,})")
 #: The last line of dbt's error messages: a file that dbt has left where it ran. In the triggerer there is none.
 _COMPILED = re.compile(r"\s*compiled code at \S+")
 #: Google's client names a failed job in its message, at the end and in the address it has asked.
