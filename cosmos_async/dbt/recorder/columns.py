@@ -96,6 +96,9 @@ class ColumnChanges:
         adapter.sync_struct_columns = syncing
 
     def _during(self, path: Path, dropped: frozenset[str], change: Callable[[], None]) -> Altering:
+        if self._journal.doing("phase") == "compile":
+            # Where it fails, dbt tells of it as an error of the model's SQL, which it has not compiled then.
+            self._wire.leave_to_dbt(f"Its SQL itself changes the columns of {'.'.join(path)}.")
         altering = Altering(path, dropped)
         with self._journal.while_doing(altering=altering):
             change()
