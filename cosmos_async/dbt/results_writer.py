@@ -5,7 +5,8 @@ Have dbt write ``run_results.json`` and ``manifest.json`` of a run it did not ex
 
 The same dbt command runs, but its nodes are not executed: their results are built from what the run left behind.
 Everything else is dbt's own work: the order of hooks, the skipped children, the summary, the artifacts. The project's
-on-run-end hooks are executed for real, with the real ``results``; on-run-start is not run again.
+on-run-end hooks are executed for real, with the real ``results``. on-run-start hooks are not run again; but as some
+leave something in dbt's memory for those of the end, they are rendered once more, and may change nothing by that.
 
 OUTCOMES.json::
 
@@ -177,6 +178,8 @@ class Replay:
     def after_run(self, task: Any, adapter: Any, results: Any, original: Any) -> None:
         """Let dbt run its on-run-end hooks, and remember those that failed."""
         before = len(task.node_results)
+        if task.get_hooks_by_type(self._hook_type("End")):
+            self._render_start_hooks(task)
         original(task, adapter, results)
         hooks = task.node_results[before:]
         self.failed_hooks = [hook.node.unique_id for hook in hooks if hook.status in ("error", "skipped")]
@@ -213,10 +216,45 @@ class Replay:
                 return True
         return False
 
+    def _render_start_hooks(self, task: Any) -> None:
+        """Let dbt's memory be as on-run-start hooks left it, as far as that is done by rendering and reading."""
+        import copy
+
+        from dbt_common.exceptions import DbtBaseException, DbtRuntimeError
+        from google.auth.transport.requests import AuthorizedSession
+
+        self.inside.need(AuthorizedSession, "request")
+        send = AuthorizedSession.request
+
+        def reading(session: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+            if method.upper() not in ("GET", "HEAD"):
+                raise DbtRuntimeError("on-run-start hooks have done their work already")
+            return send(session, method, *args, **kwargs)
+
+        AuthorizedSession.request = reading
+        try:
+            for hook in self._start_hooks(task):
+                if self.outcomes.get(hook.unique_id, {}).get("status") in ("error", "skipped"):
+                    return  # dbt has not rendered those behind it
+                try:
+                    # A copy, as the results have this one, with the code that was run.
+                    task.compiler.compile_node(copy.copy(hook), task.manifest, {}, write=False)
+                except DbtBaseException as error:
+                    # What it sends depends on when it is asked. What it had put down until then is there.
+                    print(
+                        f"[cosmos-async] {hook.unique_id} was rendered for on-run-end up to: {error}",
+                        flush=True,
+                    )
+        finally:
+            AuthorizedSession.request = send
+
     def _start_hooks(self, task: Any) -> Any:
+        return task.get_hooks_by_type(self._hook_type("Start"))
+
+    def _hook_type(self, name: str) -> Any:
         from dbt.node_types import RunHookType
 
-        return task.get_hooks_by_type(RunHookType.Start)
+        return getattr(RunHookType, name)
 
     def _seconds(self, text: str) -> float:
         import datetime

@@ -173,6 +173,32 @@ def test_only_the_hooks_of_the_runs_end_reach_the_warehouse(
     assert any("OK created sql table model kitchen.orders" in line for line in lines)
 
 
+def test_hooks_of_the_end_find_what_hooks_of_the_start_left_in_memory(
+    opened: OpenDbt, shop: Path, google: FakeGoogle
+):
+    """
+    dbt renders both in one process. Here the former are rendered once more, up to where they would change something.
+    """
+    settings = (shop / "dbt_project.yml").read_text().split("on-run-start:")[0]
+    (shop / "dbt_project.yml").write_text(
+        settings
+        + """
+on-run-start:
+  - "{% do graph.setdefault('shop', {'left': 'by the first'}) %}"
+  - "{% do graph['shop'].update(second=1) %}{% do run_query('insert into kitchen.hooks select 1') %}{% do graph.clear() %}"
+on-run-end: "insert into kitchen.hooks values ('{{ graph['shop']['left'] }}, {{ graph['shop']['second'] }}')"
+"""
+    )
+
+    with opened(shop) as dbt:
+        artifacts = write_results(dbt, [outcome("model.shop.orders", Status.SUCCESS, second=1)])
+
+    assert artifacts.failure is None
+    assert [job.spec.sql.partition("*/")[2].strip() for job in google.inserted_jobs] == [
+        "insert into kitchen.hooks values ('by the first, 1')"
+    ]
+
+
 @newest_dbt
 def test_a_hook_that_fails_is_told_and_the_artifacts_are_there(
     opened: OpenDbt, shop: Path, google: FakeGoogle
