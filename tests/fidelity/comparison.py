@@ -253,13 +253,15 @@ _TIMESTAMP = re.compile(r"^\d\d:\d\d:\d\d\s+")
 def _refusals(theirs: Build, ours: Build) -> list[str]:
     """Where nothing can be run at all, our error has dbt's own words."""
     if theirs.refusal is None:
-        return [f"only we refuse to run: {_line(ours.refusal)}"]
+        said = ours.refusal or ""
+        return [f"only we refuse to run: {_line(said[-300:])}"]  # dbt's own words stand at the end
     if ours.refusal is None:
         return [f"only dbt refuses to run: {_line(theirs.refusal[-400:])}"]
     lines = [_TIMESTAMP.sub("", line).strip() for line in theirs.names.text(theirs.refusal).splitlines()]
-    begins = next(
-        (at for at, line in enumerate(lines) if "Encountered an error" in line or "Error" in line), 0
-    )
+    # Whatever was warned of before may speak of errors, too.
+    begins = next((at for at, line in enumerate(lines) if "Encountered an error" in line), None)
+    if begins is None:
+        begins = next((at for at, line in enumerate(lines) if "Error" in line), 0)
     # Where dbt itself is surprised, its message is followed by the way to it.
     ends = next((at for at, line in enumerate(lines) if line.startswith("Traceback ")), len(lines))
     ours_told = " ".join(ours.names.text(ours.refusal).split())

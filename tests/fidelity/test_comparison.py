@@ -102,6 +102,18 @@ def test_a_node_that_the_stand_in_cannot_run_counts_as_nothing() -> None:
     assert compare(build(results=failed), ours(results=failed, writes={})).verdict == "different"
 
 
+def test_dbts_words_begin_where_it_says_that_it_encountered_an_error() -> None:
+    """A warning before may speak of errors, too, such as an attempt to connect that was made again."""
+    said = "12:00:00  WARNING: NameResolutionError, again\n12:00:00  Encountered an error:\nNo such model"
+    theirs = build(results={}, writes={}, state={}, refusal=said)
+
+    one = ours(results={}, writes={}, state={}, refusal="dbt said: No such model")
+    other = ours(results={}, writes={}, state={}, refusal="dbt said: nothing")
+
+    assert compare(theirs, one).verdict == "same"
+    assert compare(theirs, other).differences == ["our error does not say: No such model"]
+
+
 def test_a_refusal_has_dbts_words() -> None:
     """Where nothing can be run, the message is all there is."""
     theirs = build(
