@@ -171,7 +171,8 @@ async def measure(
     lines = _Log(log)
     async with shared_session(identity(warehouse, folder)) as session:
         run = Run(
-            key=TaskKey("d", "r", "t", -1, 1),
+            # Of this test alone: a job of its name that is there already would be adopted.
+            key=TaskKey("d", str(folder), "t", -1, 1),
             index=index,
             warehouse=warehouse_of(session, warehouse.endpoint),
             folder=LocalFolder(str(folder)),
