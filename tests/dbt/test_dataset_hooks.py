@@ -42,13 +42,15 @@ MACRO = """
 """
 
 
-async def recorded(folder: Path, version: str, *datasets: str) -> Recorded:
+async def recorded(
+    folder: Path, version: str, *datasets: str, config: str = CONFIG, macro: str = MACRO
+) -> Recorded:
     """Record the project on a warehouse that has *datasets*."""
     project = folder / "project"
     for name, text in {
-        "dbt_project.yml": CONFIG,
+        "dbt_project.yml": config,
         "profiles.yml": PROFILE,
-        "macros/make.sql": MACRO,
+        "macros/make.sql": macro,
         "models/one.sql": "select 1 as id",
     }.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +58,7 @@ async def recorded(folder: Path, version: str, *datasets: str) -> Recorded:
     async with FakeGoogle(project_id="hooked-project") as google:
         for dataset in datasets:
             google.add_dataset("hooked-project", dataset)
+        google.on_query("from shop.nowhere", error=("notFound", "Not found: Table shop.nowhere"))
         return await record(google, version, folder, project=project)
 
 
@@ -84,3 +87,15 @@ async def test_a_hook_leaves_a_dataset_that_is_there_alone(tmp_path: Path) -> No
     found = await recorded(tmp_path, "1.11", "elsewhere", "shop")
 
     assert sql(found.plan.prelude) == []
+
+
+async def test_a_hook_that_asks_for_what_is_not_there_is_refused_in_dbts_words(tmp_path: Path) -> None:
+    """Nothing was written before it, so real dbt meets the same."""
+    asking = "{% macro ask() %}{% do run_query('select id from shop.nowhere') %}{% endmacro %}"
+    config = CONFIG.replace("make('elsewhere')", "ask()")
+
+    with pytest.raises(AssertionError, match="Encountered an error") as failed:
+        await recorded(tmp_path, "1.11", "elsewhere", "shop", config=config, macro=MACRO + asking)
+
+    assert "Database Error" in str(failed.value)
+    assert "Not found: Table shop.nowhere" in str(failed.value)

@@ -57,6 +57,12 @@ class Overlay:
         self._empty: set[sql.Path] = set()  # made by this run, and certainly without rows so far
         self._lock = threading.RLock()
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether this run has changed nothing yet: all is there as dbt would find it."""
+        with self._lock:
+            return not (self._changes or self._written or self.created_datasets)
+
     def full(self, path: sql.Path) -> sql.Path:
         """Return a path with its project."""
         return path if len(path) != 2 else (self.default_project, *path)

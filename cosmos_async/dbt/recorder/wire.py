@@ -339,8 +339,11 @@ class Wire:
             message = (answer.json().get("status", {}).get("errorResult") or {}).get("message")
         else:
             return  # nothing that the query could help
-        if message is not None and self.node() != RUN:
-            self.leave_for_later(f"BigQuery does not accept what it asks as things are now: {message}")
+        if message is None or self.node() == RUN:
+            return
+        if self.node().startswith("operation.") and self.overlay.unchanged:
+            return  # a hook before anything is written: dbt meets the same, and says so in its own words
+        self.leave_for_later(f"BigQuery does not accept what it asks as things are now: {message}")
 
     def _get_results(self, call: Call) -> Any:
         job_id, url = call.parts[3], call.url
