@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,19 @@ PROJECTS = (
     Project("jaffle-shop", SHOP, packages=(UTILS, DATE), tables=SHOP_TABLES),
     # Two models hold the time of their build, less some hours.
     Project("dbt-utils", UTILS, "integration_tests", packages=(UTILS,), volatile="created_at"),
-    Project("dbt-audit-helper", AUDIT, "integration_tests", packages=(UTILS, AUDIT)),
+    # One of its unit tests fails for real dbt, which then skips those of the same model it has not run yet; it takes
+    # them from a set, in another order each time.
+    Project(
+        "dbt-audit-helper",
+        AUDIT,
+        "integration_tests",
+        packages=(UTILS, AUDIT),
+        steps=tuple(
+            replace(step, exclude="unit_compare_classify_struct_identical_values_different_order")
+            for step in TWICE
+        ),
+        volatile="created_at",
+    ),
     Project(
         "dbt_artifacts",
         ARTIFACTS,
