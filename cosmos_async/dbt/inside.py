@@ -82,6 +82,45 @@ def split(arguments: list[str], option: str, *more: str) -> tuple[dict[str, str]
     return options, arguments[at + 1 :]
 
 
+def render_start_hooks(task: Any, failed: frozenset[str] = frozenset()) -> None:
+    """
+    Let dbt's memory be as on-run-start hooks left it, as far as that is done by rendering and reading.
+
+    Packages put things into ``graph`` there for their tests and their on-run-end hooks. The hooks have done their work
+    on the warehouse before, in another process: whatever one would send now ends its rendering.
+
+    Args:
+        task: dbt's RunTask, before its first node or after its last one.
+        failed: Hooks that failed. dbt has not rendered those behind them.
+    """
+    import copy
+
+    from dbt.node_types import RunHookType
+    from dbt_common.exceptions import DbtRuntimeError
+    from google.auth.transport.requests import AuthorizedSession
+
+    need(AuthorizedSession, "request")
+    send = AuthorizedSession.request
+
+    def reading(session: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method.upper() not in ("GET", "HEAD"):
+            raise DbtRuntimeError("on-run-start hooks have done their work already")
+        return send(session, method, *args, **kwargs)
+
+    AuthorizedSession.request = reading
+    try:
+        for hook in task.get_hooks_by_type(RunHookType.Start):
+            if hook.unique_id in failed:
+                return
+            try:
+                # A copy, as the run's results may have this one, with the code that was run.
+                task.compiler.compile_node(copy.copy(hook), task.manifest, {}, write=False)
+            except Exception as error:  # what was put down until then is there, and more cannot be had
+                print(f"[cosmos-async] {hook.unique_id} was rendered again up to: {error}", flush=True)  # noqa: T201
+    finally:
+        AuthorizedSession.request = send
+
+
 def need(owner: Any, *names: str) -> None:
     """
     Make sure that dbt has what is about to be replaced.

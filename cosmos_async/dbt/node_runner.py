@@ -4,6 +4,7 @@ Run real dbt for some nodes of an earlier invocation, inside dbt's own interpret
 ``<dbt's python> node_runner.py --part PART.json -- <the invocation's own dbt arguments>``; see ``part.py``.
 """
 
+# mypy: disable-error-code="import-not-found"
 from __future__ import annotations
 
 import importlib.util
@@ -30,7 +31,23 @@ def main(arguments: list[str]) -> None:
     inside.follow_parent()
     part = load_beside("part").Part.read(options["--part"])
     part.narrow(inside)
+    remember_start_hooks(inside)
     inside.run_dbt(dbt_arguments, part.manifest())
+
+
+def remember_start_hooks(inside: Any) -> None:
+    """Let nodes find in dbt's memory what the run's on-run-start hooks left there for them."""
+    from dbt.artifacts.schemas.results import RunStatus
+    from dbt.node_types import RunHookType
+    from dbt.task.run import RunTask
+
+    def rendering(task: Any, adapter: Any, hook_type: Any, extra_context: Any) -> Any:
+        if hook_type == RunHookType.Start:
+            inside.render_start_hooks(task)
+        return RunStatus.Success
+
+    inside.need(RunTask, "safe_run_hooks", "get_hooks_by_type")
+    RunTask.safe_run_hooks = rendering
 
 
 if __name__ == "__main__":

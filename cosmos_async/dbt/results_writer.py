@@ -179,7 +179,10 @@ class Replay:
         """Let dbt run its on-run-end hooks, and remember those that failed."""
         before = len(task.node_results)
         if task.get_hooks_by_type(self._hook_type("End")):
-            self._render_start_hooks(task)
+            failed = (
+                one for one, outcome in self.outcomes.items() if outcome["status"] in ("error", "skipped")
+            )
+            self.inside.render_start_hooks(task, frozenset(failed))
         original(task, adapter, results)
         hooks = task.node_results[before:]
         self.failed_hooks = [hook.node.unique_id for hook in hooks if hook.status in ("error", "skipped")]
@@ -215,38 +218,6 @@ class Replay:
                 selected[unique_id] = place[unique_id]
                 return True
         return False
-
-    def _render_start_hooks(self, task: Any) -> None:
-        """Let dbt's memory be as on-run-start hooks left it, as far as that is done by rendering and reading."""
-        import copy
-
-        from dbt_common.exceptions import DbtBaseException, DbtRuntimeError
-        from google.auth.transport.requests import AuthorizedSession
-
-        self.inside.need(AuthorizedSession, "request")
-        send = AuthorizedSession.request
-
-        def reading(session: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-            if method.upper() not in ("GET", "HEAD"):
-                raise DbtRuntimeError("on-run-start hooks have done their work already")
-            return send(session, method, *args, **kwargs)
-
-        AuthorizedSession.request = reading
-        try:
-            for hook in self._start_hooks(task):
-                if self.outcomes.get(hook.unique_id, {}).get("status") in ("error", "skipped"):
-                    return  # dbt has not rendered those behind it
-                try:
-                    # A copy, as the results have this one, with the code that was run.
-                    task.compiler.compile_node(copy.copy(hook), task.manifest, {}, write=False)
-                except DbtBaseException as error:
-                    # What it sends depends on when it is asked. What it had put down until then is there.
-                    print(
-                        f"[cosmos-async] {hook.unique_id} was rendered for on-run-end up to: {error}",
-                        flush=True,
-                    )
-        finally:
-            AuthorizedSession.request = send
 
     def _start_hooks(self, task: Any) -> Any:
         return task.get_hooks_by_type(self._hook_type("Start"))

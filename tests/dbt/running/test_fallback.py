@@ -63,6 +63,24 @@ def test_a_model_runs_alone(opened: OpenDbt, shop: Path, google: FakeGoogle):
 
 
 @newest_dbt
+def test_a_node_finds_what_hooks_of_the_start_left_in_memory(opened: OpenDbt, shop: Path, google: FakeGoogle):
+    """
+    dbt renders them in the process of its nodes. What they sent was sent before, and is not sent again.
+    """
+    settings = (shop / "dbt_project.yml").read_text().split("on-run-start:")[0]
+    hook = "{% do graph.setdefault('shop', 'of the hook') %}{% do run_query('insert into kitchen.hooks select 1') %}"
+    (shop / "dbt_project.yml").write_text(f'{settings}\non-run-start: "{hook}"\n')
+    (shop / "models" / "orders" / "lines.sql").write_text("select '{{ graph.get('shop') }}' as word")
+
+    with opened(shop) as dbt:
+        outcome = run_node(dbt, "model.shop.lines", try_number=1, run=RUN)
+
+    (model,) = queries(google)
+    assert "select 'of the hook' as word" in model
+    assert outcome.status is Status.SUCCESS
+
+
+@newest_dbt
 def test_a_failing_model_brings_bigquerys_message(opened: OpenDbt, shop: Path, google: FakeGoogle):
     """
     A node that fails is an outcome, not an exception.
