@@ -40,8 +40,9 @@ test-dbt: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE)  ## the tests that ru
 test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real Airflow processes
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m airflow $(ARGS)
 
+PROCESSES ?= $(shell nproc 2>/dev/null || echo 2)
 fidelity: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE) $(VENVS)/fidelity/.ready  ## build every case by real dbt and by us and compare; ARGS='--only cases'
-	@AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(CLEAN_ENV) $(RUN) -m tests.fidelity --json .fidelity.json $(ARGS)
+	@AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(CLEAN_ENV) $(RUN) -m tests.fidelity --processes $(PROCESSES) --json .fidelity.json $(ARGS)
 
 bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready  ## how long planning takes beside `dbt compile`; ARGS="--rounds 9"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.planning $(ARGS)

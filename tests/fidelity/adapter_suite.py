@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.fidelity.choice import ALL, Choice
 from tests.fidelity.driver import Bench, Build, Options, Pair
 from tests.fidelity.rows import NotCompared, Row
 from tests.warehouse.child import ROOT
@@ -146,18 +147,18 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
 }
 
 
-def compare_adapter_suite(bench: Bench, folder: Path, only: Sequence[str] = ()) -> Iterator[Row]:
+def compare_adapter_suite(bench: Bench, folder: Path, choice: Choice = ALL) -> Iterator[Row]:
     """
     Build each project of the suite twice, and yield what was found after each step.
 
     Args:
         bench: With a warehouse.
         folder: For the projects.
-        only: Beginnings of the cases to try, such as "basic." or "hooks.BasePre"; empty tries all.
+        choice: Which of the cases, such as those of "basic." or "hooks.BasePre".
     """
     for case in extracted(folder):
         name = case["case"]
-        if only and not name.startswith(tuple(only)):
+        if not choice.takes(name):
             continue
         if "folder" not in case:
             yield NotCompared(name, "", case["reason"])

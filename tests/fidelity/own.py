@@ -7,11 +7,12 @@ mistakes people make. Then come projects that dbt refuses altogether.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.fidelity.choice import ALL, Choice
 from tests.fidelity.driver import Bench, Options
 from tests.fidelity.rows import NotCompared, Row
 from tests.warehouse.child import ROOT
@@ -135,17 +136,17 @@ UNTRIED = {
 }
 
 
-def compare_own(bench: Bench, folder: Path, only: Sequence[str] = ()) -> Iterator[Row]:
+def compare_own(bench: Bench, folder: Path, choice: Choice = ALL) -> Iterator[Row]:
     """
     Yield the comparison of each step of each case.
 
     Args:
         bench: Where to build.
         folder: Not needed here.
-        only: Names of the cases, all where empty.
+        choice: Which of the cases.
     """
     for case in CASES:
-        if only and case.name not in only:
+        if not choice.takes(case.name):
             continue
         own = replace(bench, version=case.version)
         pair = own.pair(case.name, PROJECTS / case.project, profile=case.profile)
@@ -154,7 +155,7 @@ def compare_own(bench: Bench, folder: Path, only: Sequence[str] = ()) -> Iterato
         for step in case.steps:
             yield own.step(pair, step, errors=case.errors)
     for name, reason in UNTRIED.items():
-        if not only or name in only:
+        if choice.takes(name):
             yield NotCompared(name, "any", reason)
 
 

@@ -7,13 +7,14 @@ They are fetched at a pinned commit for the run (see `repositories`) and not kep
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.fidelity.choice import ALL, Choice
 from tests.fidelity.driver import Bench, Options
 from tests.fidelity.repositories import NotFetched, Repository
 from tests.fidelity.rows import NotCompared, Row
@@ -111,17 +112,17 @@ PROJECTS = (
 )
 
 
-def compare_public(bench: Bench, folder: Path, only: Sequence[str] = ()) -> Iterator[Row]:
+def compare_public(bench: Bench, folder: Path, choice: Choice = ALL) -> Iterator[Row]:
     """
     Build each project twice, and yield what was found after each step.
 
     Args:
         bench: With a warehouse.
         folder: For checkouts.
-        only: The names of the projects to try; empty tries all.
+        choice: Which of the projects.
     """
     for number, project in enumerate(PROJECTS):
-        if only and project.name not in only:
+        if not choice.takes(project.name):
             continue
         try:
             source = prepare(project, folder / str(number))

@@ -4,6 +4,7 @@ Public repositories at a pinned commit, fetched with git for a run and never kep
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import subprocess
@@ -51,13 +52,15 @@ class Repository:
         if mirrors:
             return Path(mirrors.format(owner=owner, name=name))
         directory = CACHE / f"{owner}+{name}"
-        if not directory.exists():
-            directory.mkdir(parents=True)
-            _git(directory, "init", "--quiet", "--bare")
-        if not self._is_in(directory):
-            _git(
-                directory, "fetch", "--quiet", "--depth=1", f"https://github.com/{self.path}.git", self.commit
-            )
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with directory.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # several parts of the suite may want it
+            if not directory.exists():
+                directory.mkdir()
+                _git(directory, "init", "--quiet", "--bare")
+            if not self._is_in(directory):
+                address = f"https://github.com/{self.path}.git"
+                _git(directory, "fetch", "--quiet", "--depth=1", address, self.commit)
         return directory
 
     def _is_in(self, directory: Path) -> bool:

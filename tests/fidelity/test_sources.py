@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.fidelity.adapter_suite import own_errors
+from tests.fidelity.choice import Choice
 from tests.fidelity.comparison import Comparison
 from tests.fidelity.extract import NotDefined, joined, project
 from tests.fidelity.public import Project, compare_public, prepare
@@ -189,7 +190,7 @@ def test_what_cannot_be_fetched_is_told_and_counts_as_nothing(
     with pytest.raises(NotFetched, match="not"):
         Repository("someone/elsewhere", "0" * 40).extract(tmp_path / "out")
 
-    (row,) = compare_public(None, tmp_path, ["dbt-utils"])  # type: ignore[arg-type]  # it gets no further
+    (row,) = compare_public(None, tmp_path, Choice(("dbt-utils",)))  # type: ignore[arg-type]  # it gets no further
 
     assert isinstance(row, NotCompared)
     assert row.verdict == "not compared"
