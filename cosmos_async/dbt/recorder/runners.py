@@ -111,7 +111,11 @@ class RunnerPatches:
                 runner.config.project_name, materialization, "bigquery"
             )
             if macro is not None and macro.package_name not in ("dbt", "dbt_bigquery"):
-                return f"The package {macro.package_name} runs its tests in its own way."
+                # Its process is not the one that runs those hooks; see docs/fidelity.md.
+                return (
+                    f"The package {macro.package_name} runs its tests in its own way. What it leaves in dbt's memory, "
+                    "on-run-end hooks of this run do not find."
+                )
         return None
 
     def _forget_relation(self, runner: Any) -> None:
