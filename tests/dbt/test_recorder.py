@@ -32,6 +32,7 @@ from tests.dbt.recording import (
     NOWHERE,
     PROJECT,
     RECORDER,
+    ROOT,
     Ended,
     Recorded,
     arguments,
@@ -535,6 +536,22 @@ async def test_an_adapter_of_another_major_version_is_refused(tmp_path: Path) ->
 
     assert ended.exit_code == 3
     assert "dbt-bigquery 2.0.0 is not known" in ended.output
+
+
+@pytest.mark.parametrize("version", ["1.11", "1.9"])
+async def test_what_dbt_does_not_need_can_be_imported_later(version: str, tmp_path: Path) -> None:
+    """Google's client begins without pandas, and a plugin of the user's still finds it."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'cosmos_async/dbt')!r})\n"
+        "import inside; inside.import_client()\n"
+        "import google.cloud.bigquery\n"
+        "assert 'pandas' not in sys.modules\n"
+        "import pandas, pyarrow; print(pandas.DataFrame.__name__)"
+    )
+
+    ended = await run([dbt_python(version), "-c", script], env=clean_environment(), cwd=tmp_path)
+
+    assert (ended.exit_code, ended.output.strip()) == (0, "DataFrame")
 
 
 async def test_the_user_s_modules_do_not_meet_ours(tmp_path: Path) -> None:
