@@ -200,13 +200,13 @@ def own_errors(build: Build) -> tuple[str, ...]:
 
 
 def seeds_first(project: Path) -> tuple[Step, ...]:
-    """Return a step for the seeds where models read them as sources: `dbt build` then knows of no order."""
+    """Return a step for the seeds where models read them as sources, or by name: `dbt build` then knows of no order."""
     if not (project / "seeds").exists():
         return ()
     texts = (path.read_text() for path in project.rglob("*.sql"))
     return (
         (Step(_options("seeds", select="resource_type:seed")),)
-        if any("source(" in text for text in texts)
+        if any("source(" in text or "this.schema" in text for text in texts)
         else ()
     )
 
