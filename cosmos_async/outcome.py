@@ -26,14 +26,14 @@ class Status(str, Enum):
     PASS = "pass"
     FAIL = "fail"
     WARN = "warn"
-    SKIPPED = "skipped"
+    SKIPPED = "skipped"  #: nothing was done for it, as something before it failed
     NO_OP = "no-op"
     PARTIAL_SUCCESS = "partial success"  #: some batches of a microbatch model failed
 
     @property
     def failed(self) -> bool:
         """Whether ``dbt build`` would skip the children."""
-        return self in (Status.ERROR, Status.FAIL, Status.PARTIAL_SUCCESS)
+        return self in (Status.ERROR, Status.FAIL, Status.PARTIAL_SUCCESS, Status.SKIPPED)
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,19 @@ def _text(folder: str) -> str:
         return file.read()
 
 
+def _ephemerals(task: Any, unique_ids: frozenset[str]) -> set[str]:
+    """Return the ephemeral models that nodes read, and those that these read."""
+    found: set[str] = set()
+    waiting = list(unique_ids)
+    while waiting:
+        for parent in task.graph.graph.predecessors(waiting.pop()):
+            node = task.manifest.nodes.get(parent)
+            if node is not None and node.is_ephemeral_model and parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    return found
+
+
 def _narrow(inside: Any, unique_ids: frozenset[str]) -> None:
     from dbt.artifacts.schemas.results import RunStatus
     from dbt.exceptions import DbtRuntimeError
@@ -167,7 +180,9 @@ def _narrow(inside: Any, unique_ids: frozenset[str]) -> None:
 
     def narrowed(original: Any) -> Any:
         def get_graph_queue(self: Any) -> Any:
-            original(self)  # it also tells the project what the whole run selects
+            selected = original(
+                self
+            ).get_selected_nodes()  # it also tells the project what the whole run selects
             gone = sorted(unique_ids.difference(self.graph.nodes()))
             if gone:
                 raise DbtRuntimeError(
@@ -177,8 +192,9 @@ def _narrow(inside: Any, unique_ids: frozenset[str]) -> None:
                 # A unit test is a node of the queue now, and a model brings none.
                 self.selected_unit_tests = set()
                 self.model_to_unit_test_map = {}
-            graph = self.graph.get_subset_graph(set(unique_ids))
-            return GraphQueue(graph.graph, self.manifest, set(unique_ids))
+            # Without them, dbt would blame a node for an ephemeral model that does not compile.
+            taken = unique_ids.union(_ephemerals(self, unique_ids).intersection(selected))
+            return GraphQueue(self.graph.get_subset_graph(taken).graph, self.manifest, set(taken))
 
         return get_graph_queue
 

@@ -127,7 +127,7 @@ class Replay:
 
         runner = task.get_runner(node)
         if outcome["status"] == "skipped":
-            self._skip(task, runner)
+            self._skip(task, runner, outcome.get("message"))
             return
         if node.resource_type == "unit_test" and outcome["status"] != "error":
             # dbt's result has the test as it was rendered for its model; one with an error did not get that far.
@@ -193,9 +193,11 @@ class Replay:
             return 0
         return code if isinstance(code, int) and code else 1
 
-    def _skip(self, task: Any, runner: Any) -> None:
+    def _skip(self, task: Any, runner: Any, message: str | None = None) -> None:
         runner.do_skip(cause=task._skipped_children.pop(runner.node.unique_id, None))
-        task._handle_result(task.call_runner(runner))
+        result = task.call_runner(runner)
+        result.message = message or result.message
+        task._handle_result(result)
 
     def _belongs(self, node: Any) -> bool:
         if node.is_ephemeral_model:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ Part = Callable[[Bench, Path, Choice], Iterator[Row]]
 def main(part: Part, description: str | None) -> None:
     """Run *part*, print its table, and end with status 1 where anything differs."""
     options = _options(description)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # nothing stays behind
     found = _spread(options) if options.processes > 1 else _run(part, options)
     print(summary(found))
     sys.exit(any(row["verdict"] == "different" for row in found))
@@ -74,10 +76,15 @@ def _spread(options: argparse.Namespace) -> list[dict[str, Any]]:
             command += ["--folder", str(options.folder / str(share))] if options.folder else []
             children.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ))
         readers = [threading.Thread(target=_forward, args=(child,)) for child in children]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
+        try:
+            for reader in readers:
+                reader.start()
+            for reader in readers:
+                reader.join()
+        except BaseException:
+            for child in children:
+                child.terminate()
+            raise
         broken = [child.wait() for child in children if child.wait() not in (0, 1)]
         found = [row for file in files if file.exists() for row in json.loads(file.read_text())]
     _keep(found, options.json)

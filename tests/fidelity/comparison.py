@@ -4,6 +4,7 @@ Two builds of one project side by side: what is the same, what differs, what cou
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ SAME, DIFFERENT, NOT_COMPARED = "same", "different", "not compared"
 _OF_A_JOB = ("job_id", "slot_ms")
 _OUTCOME = ("status", "message", "failures", "relation_name", "batch_results")
 _MAKES_DATASET = "create schema if not exists"
+_COPIES_PARTITION = re.compile(r'copy \{.*"tableId": "[^"$]+\$')
 
 
 @dataclass
@@ -175,13 +177,24 @@ def _response(build: Build, result: Json) -> Json:
 def _writes(theirs: Build, ours: Build, unique_id: str) -> list[str]:
     """Compare what a node wrote; of a test, also the query that decides."""
     one, other = (
-        [build.names.written(each.text) for each in _relevant(build.writes.get(unique_id, ()), unique_id)]
+        _orderly(
+            build.names.written(each.text) for each in _relevant(build.writes.get(unique_id, ()), unique_id)
+        )
         for build in (theirs, ours)
     )
     if unique_id.startswith("unit_test.") and ours.levels.get(unique_id, ("",))[0] == "D":
         # The triggerer's own try came before: its temporary table is gone again.
         other = other[-len(one) :] if one else other
     return _sequences(one, other)
+
+
+def _orderly(texts: Iterable[str]) -> list[str]:
+    """Sort copies of partitions that follow one another: dbt takes them as BigQuery answers a `select distinct`."""
+    found: list[str] = []
+    for copies, neighbours in itertools.groupby(texts, lambda text: bool(_COPIES_PARTITION.match(text))):
+        group = list(neighbours)
+        found += sorted(group) if copies else group
+    return found
 
 
 def _runs(theirs: Build, ours: Build) -> list[str]:

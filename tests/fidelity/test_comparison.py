@@ -102,6 +102,21 @@ def test_a_node_that_the_stand_in_cannot_run_counts_as_nothing() -> None:
     assert compare(build(results=failed), ours(results=failed, writes={})).verdict == "different"
 
 
+def test_partitions_may_be_copied_in_any_order_and_nothing_else() -> None:
+    """dbt asks BigQuery for them without an order."""
+    copies = [
+        Write(f'copy {{"copy": {{"sourceTables": [{{"tableId": "t$2024010{day}"}}]}}}}') for day in (1, 2, 3)
+    ]
+    drop = Write("query {}\ndrop table if exists t")
+
+    def against(*writes: Write) -> str:
+        return compare(build(writes={MODEL: [*copies, drop]}), ours(writes={MODEL: list(writes)})).verdict
+
+    assert against(*copies[::-1], drop) == "same"
+    assert against(*copies[1:], drop) == "different"
+    assert against(drop, *copies) == "different"
+
+
 def test_dbts_words_begin_where_it_says_that_it_encountered_an_error() -> None:
     """A warning before may speak of errors, too, such as an attempt to connect that was made again."""
     said = "12:00:00  WARNING: NameResolutionError, again\n12:00:00  Encountered an error:\nNo such model"

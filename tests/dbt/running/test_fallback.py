@@ -95,6 +95,30 @@ def test_a_failing_model_brings_bigquerys_message(opened: OpenDbt, shop: Path, g
 
 
 @newest_dbt
+def test_an_ephemeral_model_that_does_not_compile_is_to_blame(
+    opened: OpenDbt, shop: Path, google: FakeGoogle
+):
+    """
+    dbt skips its readers and names it; as the model has no task of its own, theirs fails.
+    """
+    (shop / "models" / "broken.sql").write_text(
+        "{{ config(materialized='ephemeral') }}"
+        "{% if execute %}{{ exceptions.raise_compiler_error('no such day') }}{% endif %}"
+    )
+    (shop / "models" / "orders" / "lines.sql").write_text("select * from {{ ref('broken') }}")
+
+    with opened(shop) as dbt:
+        outcome = run_node(dbt, "model.shop.lines", try_number=1)
+
+    assert not queries(google)
+    assert outcome.status is Status.SKIPPED
+    assert outcome.status.failed
+    assert outcome.message == (
+        "Compilation Error in model.shop.lines, caused by compilation error in referenced ephemeral model model.shop.broken"
+    )
+
+
+@newest_dbt
 @pytest.mark.parametrize(("failures", "status"), [(0, Status.PASS), (3, Status.FAIL)])
 def test_one_generic_test_runs(
     opened: OpenDbt, shop: Path, google: FakeGoogle, failures: int, status: Status, lines: list[str]

@@ -86,7 +86,7 @@ def test_a_node_without_times_has_those_of_the_process():
         ("pass", False),
         ("warn", False),
         ("no-op", False),
-        ("skipped", False),
+        ("skipped", True),
         ("error", True),
         ("fail", True),
         ("partial success", True),
