@@ -37,7 +37,7 @@ class AdapterPatches:
     def __init__(self, recording: Recording) -> None:
         self.journal = recording.journal
         self.overlay = recording.overlay
-        self.wire = recording.wire
+        self.asker = recording.asker
         self.recording = recording
         self.grants = Grants(recording)
         self.partitions = Partitions(recording)
@@ -94,8 +94,8 @@ class AdapterPatches:
 
         @functools.wraps(list_relations)
         def listing(adapter: Any, *args: Any, **kwargs: Any) -> Any:
-            if not journal.doing("looking") and self.wire.node() != RUN:
-                self.wire.leave_to_dbt("It lists the relations of a dataset, which this run may change.")
+            if not journal.doing("looking") and self.asker.node() != RUN:
+                self.asker.leave_to_dbt("It lists the relations of a dataset, which this run may change.")
             return list_relations(adapter, *args, **kwargs)
 
         # Macros may call what is decorated with `available`; the decoration is an attribute of the function.
@@ -120,7 +120,7 @@ class AdapterPatches:
         @functools.wraps(original)
         def leaving(self_: Any, *args: Any, **kwargs: Any) -> Any:
             if when is None or when(*args, *kwargs.values()):
-                self.wire.leave_to_dbt(reason)
+                self.asker.leave_to_dbt(reason)
             return original(self_, *args, **kwargs)
 
         setattr(owner, name, leaving)
@@ -140,7 +140,7 @@ class AdapterPatches:
             }
             checking = self.journal.doing("describing") or {}
             self.journal.add(
-                self.wire.node(),
+                self.asker.node(),
                 "native",
                 kind="update_columns",
                 path=[relation.database, relation.schema, relation.identifier],
@@ -165,11 +165,11 @@ class AdapterPatches:
             returned = call()
         if checking["asked"] and not checking["checked"]:
             # It did something else with the columns than having them checked.
-            self.wire.leave_to_dbt("persist_docs describes its columns in a way that is not known here.")
+            self.asker.leave_to_dbt("persist_docs describes its columns in a way that is not known here.")
         return returned
 
     def _saw_relation(self, path: tuple[str, str, str], found: Any) -> None:
-        unique_id = self.wire.node()
+        unique_id = self.asker.node()
         change = self.overlay.change(path)
         if unique_id == RUN or (change is not None and change.by == unique_id):
             return

@@ -45,6 +45,11 @@ class Call:
         return (self.method, len(self.parts), *self.parts[2::2])
 
     @property
+    def table(self) -> tuple[str, str, str]:
+        """The table it is about."""
+        return (self.parts[1], self.parts[3], self.parts[5])
+
+    @property
     def document(self) -> Any:
         """The JSON it carries."""
         return json.loads(self.data.decode() if isinstance(self.data, bytes) else self.data)

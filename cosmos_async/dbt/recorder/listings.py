@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from . import answers
+from .asker import Asker
 from .calls import Call
-from .journal import RUN, Journal
-from .overlay import Overlay
+from .journal import RUN
 
 #: What is listed → the field that names one, and the one that tells its type.
 _FIELDS = {
@@ -23,43 +22,29 @@ class Listings:
     Answers listings.
 
     Args:
-        journal: Where to write what was seen.
-        overlay: What this run has changed so far.
-        node: Tells on whose behalf this thread works.
-        leave_to_dbt: Ends the recording of the node this thread works for, with a reason.
-        leave_for_later: Likewise, where the node can be planned once those before it are built.
+        asker: Who asks.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        overlay: Overlay,
-        *,
-        node: Callable[[], str],
-        leave_to_dbt: Callable[[str], Any],
-        leave_for_later: Callable[[str], Any],
-    ) -> None:
-        self.journal = journal
-        self.overlay = overlay
-        self.node = node
-        self.leave_to_dbt = leave_to_dbt
-        self.leave_for_later = leave_for_later
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._journal = asker.journal
+        self._overlay = asker.overlay
         self._pages: dict[
             tuple[Any, ...], dict[str, str]
         ] = {}  # what is known of a listing, by its next page
 
     def answer(self, call: Call) -> Any:
         """Return BigQuery's answer to a listing, after noting it."""
-        unique_id, what = self.node(), str(call.parts[-1])
+        unique_id, what = self._asker.node(), str(call.parts[-1])
         path = tuple(call.parts[1:4:2])
         if unique_id == RUN:
             return self._begins(call, what, path)
-        why = self.overlay.why_no_listing(path, reader=unique_id) if what != "datasets" else None
+        why = self._overlay.why_no_listing(path, reader=unique_id) if what != "datasets" else None
         if why is not None:
-            (self.leave_for_later if why.late else self.leave_to_dbt)(why.reason)
+            (self._asker.leave_for_later if why.late else self._asker.leave_to_dbt)(why.reason)
         answer = call.forward()
         if answer.status_code >= 300 and answer.status_code != 404:
-            self.leave_to_dbt(f"It lists the {what} of {'.'.join(path)}, and BigQuery refuses.")
+            self._asker.leave_to_dbt(f"It lists the {what} of {'.'.join(path)}, and BigQuery refuses.")
         document = answer.json() if answer.status_code < 300 else {}
         made = self._made(path) if what == "datasets" else []
         if made and "nextPageToken" not in document:
@@ -70,7 +55,7 @@ class Listings:
         if found is None:
             ignored = [one[1] for one in made] if what == "datasets" else self._others(path, unique_id)
             found = {}
-            self.journal.add(
+            self._journal.add(
                 unique_id, "listing", what=what, path=list(path), answer=found, ignored=sorted(set(ignored))
             )
         found.update(_named(what, document))
@@ -81,19 +66,19 @@ class Listings:
     def _begins(self, call: Call, what: str, path: tuple[str, ...]) -> Any:
         answer = call.forward()
         if what == "tables" and answer.status_code < 300:
-            self.journal.listings.setdefault(".".join(path), {}).update(_named(what, answer.json()))
+            self._journal.listings.setdefault(".".join(path), {}).update(_named(what, answer.json()))
         return answer
 
     def _made(self, path: tuple[str, ...]) -> list[tuple[str, str]]:
         """Return the datasets that this run makes, and so are there when dbt looks."""
-        return sorted(one for one in self.overlay.created_datasets if one[0] == path[0])  # type: ignore[misc]
+        return sorted(one for one in self._overlay.created_datasets if one[0] == path[0])  # type: ignore[misc]
 
     def _others(self, path: tuple[str, ...], unique_id: str) -> list[str]:
         """Return the relations that other nodes may be making while this one is planned: dbt sees them or not."""
-        if not self.overlay.late:
+        if not self._overlay.late:
             return []
         return [
-            one[2] for one, owner in self.overlay.project.items() if one[:2] == path and owner != unique_id
+            one[2] for one, owner in self._overlay.project.items() if one[:2] == path and owner != unique_id
         ]
 
 

@@ -82,6 +82,7 @@ def _install(uploads: str, *, late: bool) -> Any:
         from dbt_common.events.contextvars import get_node_info
     except ImportError as error:
         _refuse(f"This dbt is built differently from those that cosmos-async knows: {error}")
+    from .asker import Asker
     from .journal import RUN, Journal
     from .overlay import Overlay
     from .patches import install
@@ -101,15 +102,14 @@ def _install(uploads: str, *, late: bool) -> Any:
         if unique_id != RUN:
             raise LeftToDbt(reason)
 
-    wire = Wire(
+    asker = Asker(
         journal,
         overlay,
-        Uploads(uploads),
         node=node,
         leave_to_dbt=functools.partial(leave, for_later=False),
         leave_for_later=functools.partial(leave, for_later=True),
     )
-    recording = Recording(journal, overlay, wire)
+    recording = Recording(asker, Wire(asker, Uploads(uploads)))
     install(recording)
     return recording, get_flags
 

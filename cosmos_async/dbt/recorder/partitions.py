@@ -34,7 +34,8 @@ class Partitions:
 
     def __init__(self, recording: Recording) -> None:
         self._journal = recording.journal
-        self._wire = recording.wire
+        self._asker = recording.asker
+        self._jobs = recording.wire.jobs
         self._overlay = recording.overlay
 
     def find(self, call: Callable[[], Any]) -> Any:
@@ -64,20 +65,20 @@ class Partitions:
         if list(partitions) != [_ANY]:
             return call(tmp_relation, target_relation, partitions, partition_by)
         partition = _Partition()
-        with self._wire.keeping() as copies:
+        with self._jobs.keeping() as copies:
             returned = call(tmp_relation, target_relation, [partition], partition_by)
         suffix = f"${partition}"
         if len(found) != 1 or len(copies) != 1 or not _strip(copies[0]["configuration"], suffix):
-            self._wire.leave_to_dbt("It copies partitions in a way that is not known here.")
+            self._asker.leave_to_dbt("It copies partitions in a way that is not known here.")
         path = (target_relation.database, target_relation.schema, target_relation.identifier)
         self._journal.add(
-            self._wire.node(),
+            self._asker.node(),
             "native",
             kind="copy_partitions",
             path=list(path),
             payload={"find": found[0], "copy": copies[0], "pattern": partition.pattern},
         )
-        self._overlay.wrote(path, by=self._wire.node())
+        self._overlay.wrote(path, by=self._asker.node())
         return returned
 
 

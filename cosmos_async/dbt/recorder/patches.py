@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from .adapter import AdapterPatches
+from .asker import Asker
 from .datasets import DatasetPatches
 from .freshness import FreshnessPatches
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
@@ -17,7 +18,7 @@ from .wire import Wire
 
 def install(recording: Recording) -> None:
     """Put everything in place."""
-    replace_clients(recording.wire)
+    replace_clients(recording.wire, recording.asker)
     AdapterPatches(recording).install()
     DatasetPatches(recording).install()
     RunnerPatches(recording).install()
@@ -25,7 +26,7 @@ def install(recording: Recording) -> None:
     FreshnessPatches(recording).install()
 
 
-def replace_clients(wire: Wire) -> None:
+def replace_clients(wire: Wire, asker: Asker) -> None:
     """Let every request of Google's clients come by *wire*."""
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud.bigquery import Client
@@ -45,7 +46,7 @@ def replace_clients(wire: Wire) -> None:
     def request(session: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         # Another Google client: whatever it is for, it changes nothing while we plan.
         if not hasattr(session, "cosmos_async") and method.upper() not in ("GET", "HEAD"):
-            wire.leave_to_dbt(f"It sends {method} {url.split('?')[0]}, which is not known here.")
+            asker.leave_to_dbt(f"It sends {method} {url.split('?')[0]}, which is not known here.")
             raise RuntimeError(
                 f"{method} {url.split('?')[0]} was not sent, as this run is only being planned"
             )

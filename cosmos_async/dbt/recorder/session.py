@@ -7,8 +7,7 @@ from typing import Any
 
 from dbt_common.exceptions import DbtRuntimeError
 
-from .journal import Journal
-from .overlay import Overlay
+from .asker import Asker
 from .wire import Wire
 
 NEEDS_DBT = "left to real dbt"
@@ -21,9 +20,10 @@ class LeftToDbt(DbtRuntimeError):  # type: ignore[misc]  # dbt is not here when 
 class Recording:
     """What is known of one invocation of dbt."""
 
-    def __init__(self, journal: Journal, overlay: Overlay, wire: Wire) -> None:
-        self.journal = journal
-        self.overlay = overlay
+    def __init__(self, asker: Asker, wire: Wire) -> None:
+        self.asker = asker
+        self.journal = asker.journal
+        self.overlay = asker.overlay
         self.wire = wire
         self.config: Any = None  #: dbt's RuntimeConfig, once the run has begun
         self.lock = threading.Lock()

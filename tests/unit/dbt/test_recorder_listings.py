@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cosmos_async.dbt.recorder import answers
+from cosmos_async.dbt.recorder.asker import Asker
 from cosmos_async.dbt.recorder.calls import Call
 from cosmos_async.dbt.recorder.journal import RUN, Journal
 from cosmos_async.dbt.recorder.listings import Listings
@@ -40,11 +41,13 @@ class Seam:
         self.status = status
         self.node = READER
         self._listings = Listings(
-            self.journal,
-            self.overlay,
-            node=lambda: self.node,
-            leave_to_dbt=self._leave("dbt"),
-            leave_for_later=self._leave("late"),
+            Asker(
+                self.journal,
+                self.overlay,
+                node=lambda: self.node,
+                leave_to_dbt=self._leave("dbt"),
+                leave_for_later=self._leave("late"),
+            )
         )
 
     @property
