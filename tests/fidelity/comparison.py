@@ -68,6 +68,7 @@ class Comparison:
     step: str
     nodes: list[NodeComparison]
     differences: list[str]  #: of the run and of the warehouse as a whole
+    refusal: str | None = None  #: why dbt does not begin at all; ours has to say so, too
 
     @property
     def verdict(self) -> str:
@@ -99,6 +100,7 @@ class Comparison:
             "verdict": self.verdict,
             "levels": dict(self.levels),
             "differences": self.differences,
+            "refusal": self.refusal,
             "nodes": [
                 {
                     "unique_id": node.unique_id,
@@ -125,6 +127,7 @@ def compare(theirs: Build, ours: Build, *, errors: Iterable[str] = ()) -> Compar
     """
     comparison = Comparison(theirs.case, theirs.step, [], list(ours.complaints))
     if theirs.refusal is not None or ours.refusal is not None:
+        comparison.refusal = theirs.refusal and " ".join(_words(theirs))
         comparison.differences += _refusals(theirs, ours)
     meant = set(errors)
     gaps: dict[str, str] = {}
@@ -270,16 +273,20 @@ def _refusals(theirs: Build, ours: Build) -> list[str]:
         return [f"only we refuse to run: {_line(said[-300:])}"]  # dbt's own words stand at the end
     if ours.refusal is None:
         return [f"only dbt refuses to run: {_line(theirs.refusal[-400:])}"]
-    lines = [_TIMESTAMP.sub("", line).strip() for line in theirs.names.text(theirs.refusal).splitlines()]
+    ours_told = " ".join(ours.names.text(ours.refusal).split())
+    return [f"our error does not say: {line}" for line in _words(theirs) if line not in ours_told]
+
+
+def _words(build: Build) -> list[str]:
+    """Return the lines in which dbt says why it does not begin."""
+    lines = [_TIMESTAMP.sub("", line).strip() for line in build.names.text(build.refusal or "").splitlines()]
     # Whatever was warned of before may speak of errors, too.
     begins = next((at for at, line in enumerate(lines) if "Encountered an error" in line), None)
     if begins is None:
         begins = next((at for at, line in enumerate(lines) if "Error" in line), 0)
     # Where dbt itself is surprised, its message is followed by the way to it.
     ends = next((at for at, line in enumerate(lines) if line.startswith("Traceback ")), len(lines))
-    ours_told = " ".join(ours.names.text(ours.refusal).split())
-    said = [line for line in lines[begins + 1 : ends] if line]
-    return [f"our error does not say: {line}" for line in said if " ".join(line.split()) not in ours_told]
+    return [" ".join(line.split()) for line in lines[begins + 1 : ends] if line]
 
 
 def _line(value: Any) -> str:

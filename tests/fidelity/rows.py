@@ -51,5 +51,7 @@ def reason(row: Row) -> str:
                 iter(next((node.differences for node in row.nodes if node.differences), row.differences)), ""
             )
         )
+    if row.refusal is not None:
+        return f"both refuse it: {row.refusal[:200]}"
     only = [node for node in row.nodes if node.writes_only]
     return f"writes only, {len(only)} of {len(row.nodes)} nodes: {only[0].writes_only}" if only else ""
