@@ -86,6 +86,7 @@ class Comparison:
         """Return what differs, in lines."""
         lines = [f"{self.case} / {self.step}: {self.verdict}"]
         lines += [f"  {difference}" for difference in self.differences]
+        lines += [f"  dbt does not begin: {self.refusal}"] if self.refusal is not None else []
         for node in self.nodes:
             lines += [f"  {node.unique_id} ({node.level}): {each}" for each in node.differences]
             if node.writes_only:

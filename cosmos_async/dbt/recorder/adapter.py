@@ -81,26 +81,18 @@ class AdapterPatches:
 
         BigQueryConnectionManager.execute = executing
 
-        need(BigQueryAdapter, "get_relation", "list_relations", "_schema_is_cached")
-        get_relation, list_relations = BigQueryAdapter.get_relation, BigQueryAdapter.list_relations
+        need(BigQueryAdapter, "get_relation", "_schema_is_cached")
+        get_relation = BigQueryAdapter.get_relation
 
         @functools.wraps(get_relation)
         def getting(adapter: Any, database: str, schema: str, identifier: str) -> Any:
-            with journal.while_doing(looking=True):
-                found = get_relation(adapter, database, schema, identifier)
+            found = get_relation(adapter, database, schema, identifier)
             if adapter._schema_is_cached(database, schema):
                 self._saw_relation((database, schema, identifier), found)
             return found
 
-        @functools.wraps(list_relations)
-        def listing(adapter: Any, *args: Any, **kwargs: Any) -> Any:
-            if not journal.doing("looking") and self.asker.node() != RUN:
-                self.asker.leave_to_dbt("It lists the relations of a dataset, which this run may change.")
-            return list_relations(adapter, *args, **kwargs)
-
         # Macros may call what is decorated with `available`; the decoration is an attribute of the function.
         BigQueryAdapter.get_relation = getting
-        BigQueryAdapter.list_relations = listing
 
     def _during(self, owner: Any, name: str, **what: bool) -> None:
         need(owner, name)

@@ -235,25 +235,27 @@ class Overlay:
 
     def why_no_listing(self, dataset: sql.Path, *, reader: str) -> NotNow | None:
         """Return why it cannot be told before the run what a dataset contains, None if it can."""
-        if not self._changes_in(dataset):
+        # Hooks come before everything that nodes build.
+        if not self._changes_in(dataset, built=not reader.startswith("operation.")):
             return None
         reason = f"It lists what the dataset {'.'.join(dataset)} contains, which this run changes."
         return NotNow(reason, late=not self._changes_in(dataset, by=reader))
 
-    def _changes_in(self, dataset: sql.Path, *, by: str | None = None) -> bool:
+    def _changes_in(self, dataset: sql.Path, *, built: bool = True, by: str | None = None) -> bool:
         """
         Tell whether this run changes something in a dataset.
 
         Args:
             dataset: Its name; empty, or a region's, means all of them.
+            built: Whether what nodes will build counts.
             by: Only what this node has written so far.
         """
         with self._lock:
             # A late node finds all there that others build, and has built nothing itself.
-            built = () if self.late or by is not None else self.built
+            coming = self.built if built and by is None and not self.late else ()
             changed = {
                 path[:2]
-                for path in (*self._written, *built)
+                for path in (*self._written, *coming)
                 if len(path) == 3 and (by is None or self._written[path] == by)
             }
         if not dataset or any("region-" in part.lower() for part in dataset):

@@ -24,6 +24,7 @@ FILES = {
         version: "1.0.0"
         profile: listed
         on-run-start:
+          - create or replace view {{ target.schema }}.begun as select '{{ names(target.schema) }}' as names
           - create table if not exists {{ target.schema }}.log (said string)
           - insert into {{ target.schema }}.log values ('{{ names(target.schema ~ "_kept") }}')
         """,

@@ -172,3 +172,18 @@ def test_a_listing_that_bigquery_refuses_is_left_to_dbt() -> None:
     """It has its own way with missing permissions."""
     with pytest.raises(Left, match=r"dbt: It lists the tables of p\.raw, and BigQuery refuses"):
         Seam("tables", status=403).list("/datasets/raw")
+
+
+def test_a_hook_comes_before_what_nodes_build() -> None:
+    """And after what hooks before it have made."""
+    seam = Seam("tables", "a")
+    seam.overlay.built[("p", "raw", "mine")] = READER
+    with pytest.raises(Left, match="late"):
+        seam.list("/datasets/raw")
+
+    seam.node = "operation.shop.shop-on-run-start-1"
+    assert seam.list("/datasets/raw") == ["a"]
+
+    seam.overlay.note(("p", "raw", "made"), by="operation.shop.shop-on-run-start-0")
+    with pytest.raises(Left, match="late"):
+        seam.list("/datasets/raw")
