@@ -18,6 +18,7 @@ from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, R
 from cosmos_async.exceptions import ConfigError, ProfileError
 from cosmos_async.graph import load_graph
 from cosmos_async.rendering import Renderer
+from cosmos_async.tasks import TaskMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,8 +145,7 @@ def add_dbt_project(
     project.validate()
     profile_config.validate()
     graph = load_graph(project, profile_config, execution, render)
-    Renderer(
-        graph,
+    tasks = TaskMaker(
         dag=dag,
         task_group=task_group,
         project=project,
@@ -153,7 +153,8 @@ def add_dbt_project(
         execution=execution,
         render=render,
         args=replace(args, dbt=_invocation(args, project, execution, render)),
-    ).render()
+    )
+    Renderer(graph, tasks).render()
 
 
 def _placed(project: ProjectConfig, execution: ExecutionConfig, render: RenderConfig) -> ProjectConfig:

@@ -1,0 +1,201 @@
+"""
+One task at a time: its operator's arguments, its id, its name and its group.
+
+Ids are those of Cosmos' async mode, so that a migrated DAG keeps its history.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from cosmos_async import settings, task_ids
+from cosmos_async.compat import SHOWS_NAMES, TaskGroup
+from cosmos_async.constants import SETUP_TASK_ID, DbtResourceType, SeedRenderingBehavior, TestBehavior
+from cosmos_async.graph.model import Node
+from cosmos_async.operators.setup import SetupAsyncOperator
+from cosmos_async.task_ids import check_id
+
+if TYPE_CHECKING:
+    from cosmos_async.arguments import OperatorArgs
+    from cosmos_async.compat import DAG
+    from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+
+SUFFIXES = {
+    DbtResourceType.MODEL: "run",
+    DbtResourceType.SEED: "seed",
+    DbtResourceType.SNAPSHOT: "snapshot",
+    DbtResourceType.FUNCTION: "function",
+}
+
+
+class TaskMaker:
+    """Makes the tasks of one project in a DAG or a group of it."""
+
+    def __init__(
+        self,
+        *,
+        dag: DAG,
+        task_group: TaskGroup | None,
+        project: ProjectConfig,
+        profile: ProfileConfig,
+        execution: ExecutionConfig,
+        render: RenderConfig,
+        args: OperatorArgs,
+    ) -> None:
+        self.dag = dag
+        self.task_group = task_group  #: None for the whole DAG
+        self.project = project
+        self.profile = profile
+        self.execution = execution
+        self.config = render
+        self.args = args
+        self.folders: dict[str, TaskGroup] = {}
+        self.setup: Any = None  #: once it is made, the task that all others belong to
+
+    # Names
+
+    def task_id(self, node: Node) -> str:
+        """Return the id of a node's task, as the author wants it."""
+        if self.config.normalize_task_id is not None:
+            return str(self.config.normalize_task_id(node))
+        return self.usual_id(node)
+
+    def usual_id(self, node: Node) -> str:
+        """Return the id that the task has if the author does not care."""
+        if node.resource_type is DbtResourceType.SOURCE:
+            return f"{node.name}_source"
+        if self.config.test_behavior is TestBehavior.BUILD and not self.is_empty_seed(node):
+            return f"{node.name}_{node.resource_type.value}_build"
+        return f"{node.name}_{SUFFIXES[node.resource_type]}"
+
+    def is_empty_seed(self, node: Node) -> bool:
+        """Tell whether a node is a seed that is shown and not loaded."""
+        is_seed = node.resource_type is DbtResourceType.SEED
+        return is_seed and self.config.seed_rendering_behavior is SeedRenderingBehavior.RENDER_ONLY
+
+    def display_name(self, node: Node) -> dict[str, str]:
+        """Return the argument for the name that people see, if it is another one than the id."""
+        if not SHOWS_NAMES:
+            return {}
+        if self.config.normalize_task_display_name is not None:
+            return {"task_display_name": str(self.config.normalize_task_display_name(node))}
+        if self.config.normalize_task_id is not None:
+            return {"task_display_name": self.usual_id(node)}
+        return {}
+
+    def folder_of(self, node: Node) -> TaskGroup | None:
+        """Return the group that a node's task belongs to."""
+        if not self.config.group_nodes_by_folder:
+            return self.task_group
+        hierarchical = settings.enable_hierarchical_naming_for_group_nodes_by_folder()
+        group, path = self.task_group, ""
+        for part in PurePosixPath(node.original_file_path).parts[:-1]:
+            path = f"{path}/{part}"
+            key = path if hierarchical else part
+            if key not in self.folders:
+                parent = group or self.dag.task_group
+                self.folders[key] = TaskGroup(group_id=part, dag=self.dag, parent_group=parent)
+            group = self.folders[key]
+        return group
+
+    def task(
+        self, operator: Any, task_id: str, group: TaskGroup | None, node: Node | None = None, **kwargs: Any
+    ) -> Any:
+        """
+        Make a task of ours.
+
+        Args:
+            operator: Its class.
+            task_id: Its id within the group.
+            group: Its group.
+            node: The node it is for, whose own arguments it gets.
+            kwargs: Further arguments.
+
+        Raises:
+            ProjectError: Airflow does not take the id.
+        """
+        check_id(task_id, node)
+        own = self._own_arguments(node) if node is not None else {}
+        return operator(
+            task_id=task_id,
+            dag=self.dag,
+            task_group=group,
+            setup=self.setup,
+            **{**self.args.task, **own, **kwargs},
+        )
+
+    def _own_arguments(self, node: Node) -> dict[str, Any]:
+        own = node.operator_kwargs
+        if node.owner and self.config.enable_owner_inheritance:
+            own = {"owner": node.owner, **own}
+        return own
+
+    def empty(self, task_id: str, group: TaskGroup | None, node: Node, shown: dict[str, str]) -> Any:
+        """Make the task of a node for which there is nothing to do."""
+        check_id(task_id, node)
+        owner = {"owner": node.owner} if node.owner and self.config.enable_owner_inheritance else {}
+        return empty_operator()(task_id=task_id, dag=self.dag, task_group=group, **owner, **shown)
+
+    def converted(self, converter: Any, node: Node, task_id: str, group: TaskGroup | None) -> Any:
+        """Let an author's converter make the task; it may make none."""
+        return converter(
+            dag=self.dag,
+            task_group=group,
+            node=node,
+            task_id=task_id,
+            setup=self.setup,
+            dbt_project_name=self.project_name,
+            execution_mode=self.execution.execution_mode,
+            task_args=dict(self.args.task),
+            test_behavior=self.config.test_behavior,
+        )
+
+    def make_setup(self, sources: list[str]) -> None:
+        """
+        Make the setup task, which is part of all others.
+
+        Args:
+            sources: Those whose freshness is measured.
+        """
+        own = self.execution.setup_operator_args or {}
+        kwargs = {**self.args.task, **self.args.dbt, **self.args.identity, **own}
+        setup: Any = SetupAsyncOperator(
+            task_id=SETUP_TASK_ID,
+            dag=self.dag,
+            task_group=self.task_group,
+            project_config=self.project,
+            profile_config=self.profile,
+            execution_config=self.execution,
+            test_behavior=self.config.test_behavior,
+            detach_tests=self.config.should_detach_multiple_parents_tests,
+            sources=sources,
+            **kwargs,
+        )
+        self.setup = setup.as_setup()
+
+    @property
+    def project_name(self) -> str:
+        """The project's name in task ids."""
+        # Cosmos' order: the folder's name, and only without a folder the name that was given.
+        path = self.config.project_path or self.project.dbt_project_path
+        return path.stem if path else self.project.project_name
+
+    def free_id(self, usual: str, other: str, unique_id: str, home: TaskGroup | None) -> str:
+        """Return an id that nobody has in the group *home*; see :func:`cosmos_async.task_ids.free_id`."""
+        group = home or self.dag.task_group
+
+        def is_free(label: str) -> bool:
+            full = group.child_id(label)
+            return full not in self.dag.task_dict and full not in group.used_group_ids
+
+        return task_ids.free_id(usual, other, unique_id, is_free)
+
+
+def empty_operator() -> Any:
+    """Return Airflow's EmptyOperator."""
+    try:
+        from airflow.providers.standard.operators.empty import EmptyOperator
+    except ImportError:  # removable when Airflow 2.11 is dropped
+        from airflow.operators.empty import EmptyOperator  # type: ignore[no-redef]
+    return EmptyOperator
