@@ -5,7 +5,7 @@ What a trigger learns from Airflow about its own task, the same for all versions
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,6 +13,7 @@ from cosmos_async.compat import AIRFLOW_VERSION
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.names import TaskKey
 from cosmos_async.store import ADDRESS_KEY, PlanAddress
+from cosmos_async.triggers.crowd import Crowd
 from cosmos_async.triggers.threads import in_thread
 
 #: TaskFailedEvent obeys ``retries``; before it ends the task for good.
@@ -77,6 +78,10 @@ class Airflow:
         return await in_thread(_state_by_api if AIRFLOW_VERSION >= (3, 0) else _state_by_orm, key)
 
 
+#: Where a run's plan is, its tasks ask by the hundred at one moment.
+_CROWD = Crowd()
+
+
 async def plan_address(airflow: Airflow, key: TaskKey, setup_task_id: str) -> PlanAddress:
     """
     Return where the setup task of this run has put the plan.
@@ -88,9 +93,11 @@ async def plan_address(airflow: Airflow, key: TaskKey, setup_task_id: str) -> Pl
         PlanNotFound: It has not said so.
         PlanDamaged: What it said is no address.
     """
-    setup, unknown, last = replace(key, task_id=setup_task_id, map_index=-1), 0, False
+    setup, unknown, last = TaskKey(key.dag_id, key.run_id, setup_task_id, -1, 1), 0, False
     while True:
-        value = await airflow.xcom(key, setup_task_id, ADDRESS_KEY)
+        value = await _CROWD.ask(
+            (id(airflow), setup, ADDRESS_KEY), lambda: airflow.xcom(setup, setup_task_id, ADDRESS_KEY)
+        )
         if value is not None:
             return PlanAddress.from_json(value)
         if last:
@@ -98,7 +105,7 @@ async def plan_address(airflow: Airflow, key: TaskKey, setup_task_id: str) -> Pl
                 f"The setup task {key.dag_id}.{setup_task_id} has left no plan in run {key.run_id}. "
                 f"Clear {setup_task_id} together with this task, so that the run is planned first."
             )
-        state = await airflow.state(setup)
+        state = await _CROWD.ask((id(airflow), setup), lambda: airflow.state(setup))
         unknown = unknown + 1 if state is None else 0
         # It may have ended between the two questions, so the first is asked once more.
         last = state in ENDED or unknown > MOST_UNKNOWN

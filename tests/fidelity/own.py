@@ -106,7 +106,13 @@ CASES = (
             ("models/other.sql", "select * from {{ ref('one') }}"),
         ),
     ),
-    Case("a macro nobody wrote", "wrong", ONCE, files=(("models/lost.sql", "select {{ no_such_macro() }}"),)),
+    Case(
+        "a macro nobody wrote",
+        "wrong",
+        (Options("empty"),),
+        errors=(*WRONG, "lost"),
+        files=(("models/lost.sql", "select {{ no_such_macro() }}"),),
+    ),
     Case("no YAML", "wrong", ONCE, files=(("models/more.yml", "models: [\n"),)),
     Case(
         "a snapshot without a key",
