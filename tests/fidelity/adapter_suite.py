@@ -30,9 +30,9 @@ class Step:
     """One build of a project, and what is changed before it."""
 
     options: Options
-    edits: Mapping[str, tuple[str, str]] = field(
+    edits: Mapping[str, Mapping[str, str]] = field(
         default_factory=dict
-    )  #: by file: a text and what replaces it
+    )  #: by file: texts and what replaces them
     sql: tuple[str, ...] = ()  #: run in each side's dataset, which is called {dataset}
     errors: tuple[str, ...] = ()  #: the nodes that are meant to fail
 
@@ -65,11 +65,16 @@ _WINDOW = ("--event-time-start", "2020-01-01", "--event-time-end", "2020-01-04")
 _NEXT_WINDOW = ("--event-time-start", "2020-01-03", "--event-time-end", "2020-01-06")
 _PARTITIONED = "partition_by={'field': 'event_time', 'data_type': 'timestamp', 'granularity': 'day'}"
 #: The stand-in does not read this way of saying UTC.
-_UTC = (":00-0'", ":00+00'")
+_UTC = {":00-0'": ":00+00'"}
 _SNAPSHOT = (
     Step(_options("first")),
-    Step(_options("later"), edits={"models/fact.sql": ("id between 1 and 20", "id between 4 and 25")}),
+    Step(_options("later"), edits={"models/fact.sql": {"id between 1 and 20": "id between 4 and 25"}}),
 )
+
+
+def _edited(settings: Mapping[str, str]) -> tuple[Step, ...]:
+    """Return steps that build twice, with other settings in ``dbt_project.yml``."""
+    return (Step(_options("first"), edits={"dbt_project.yml": settings}), Step(_options("later")))
 
 
 def _changing(table: str, *, new_column: bool = False) -> tuple[Step, ...]:
@@ -114,6 +119,9 @@ _TWO_KEYS = (
     ),
 )
 
+#: BigQuery wants a condition.
+_WHERE = {"set new_col = 1": "set new_col = 1 where true"}
+
 #: Where a class changes data, variables or files between its runs, so do we; else a project is built twice.
 STEPS: Mapping[str, tuple[Step, ...]] = {
     "basic.BaseIncremental": _SEEDED,
@@ -156,7 +164,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
             edits={
                 "models/input_model.sql": _UTC,
                 # BigQuery's strategy replaces whole partitions.
-                "models/microbatch_model.sql": ("unique_key='id'", _PARTITIONED),
+                "models/microbatch_model.sql": {"unique_key='id'": _PARTITIONED},
             },
         ),
         Step(_options("next days", flags=_NEXT_WINDOW)),
@@ -173,11 +181,15 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
     "empty.BaseTestEmptySeedFlag": (Step(_options("empty", flags=("--empty",))), Step(_options("full"))),
     "grants.BaseModelGrants": (
         Step(_options("one user")),
-        Step(_options("another"), edits={"models/schema.yml": ("DBT_TEST_USER_1", "DBT_TEST_USER_2")}),
+        Step(_options("another"), edits={"models/schema.yml": {"DBT_TEST_USER_1": "DBT_TEST_USER_2"}}),
     ),
+    "hooks.BasePrePostModelHooksOnSeeds": _edited(
+        {**_WHERE, "null::{{ dbt.type_int() }}": "cast(null as {{ dbt.type_int() }})"}
+    ),
+    "hooks.BasePrePostModelHooksOnSeedsPlusPrefixed": _edited(_WHERE),
     # BigQuery calls the type otherwise.
     "hooks.BasePrePostRunHooks": (
-        Step(_options("first"), edits={"dbt_project.yml": (" text ", " string ")}),
+        Step(_options("first"), edits={"dbt_project.yml": {" text ": " string "}}),
         Step(
             _options("later"),
             sql=("drop table if exists {dataset}.schemas", "drop table if exists {dataset}.db_schemas"),
@@ -254,12 +266,14 @@ def seeds_first(project: Path) -> tuple[Step, ...]:
 
 
 def _prepare(bench: Bench, pair: Pair, step: Step) -> None:
-    for file, (old, new) in step.edits.items():
+    for file, edits in step.edits.items():
         path = pair.project / file
         text = path.read_text()
-        if old not in text:
-            raise ValueError(f"{pair.name}: there is no {old!r} in {file}")
-        path.write_text(text.replace(old, new))
+        for old, new in edits.items():
+            if old not in text:
+                raise ValueError(f"{pair.name}: there is no {old!r} in {file}")
+            text = text.replace(old, new)
+        path.write_text(text)
     for side in (pair.theirs, pair.ours):
         for statement in step.sql:
             bench.warehouse.query(statement.format(dataset=side.dataset))
