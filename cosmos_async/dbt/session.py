@@ -98,9 +98,11 @@ class Dbt:
 
     def failure(self, arguments: Sequence[str], finished: Finished) -> DbtError:
         """Return the error for a run of dbt that failed, in dbt's own words."""
+        source = str(self.workspace.source)
+        # dbt names files of the working copy, which is gone with the task.
+        words = finished.words.replace(str(self.workspace.project_dir), source)
         return DbtError(
-            f"`dbt {shlex.join(arguments)}` in {self.workspace.source} ended with exit code {finished.exit_code}:\n"
-            f"{finished.words}"
+            f"`dbt {shlex.join(arguments)}` in {source} ended with exit code {finished.exit_code}:\n{words}"
         )
 
     def _run(self, script: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Finished:

@@ -113,6 +113,12 @@ CASES = (
         errors=(*WRONG, "lost"),
         files=(("models/lost.sql", "select {{ no_such_macro() }}"),),
     ),
+    Case(
+        "a setting nobody knows",
+        "wrong",
+        ONCE,
+        files=(("dbt_project.yml", f"{_PROJECT}\nmodle-paths: [models]\n"),),
+    ),
     Case("no YAML", "wrong", ONCE, files=(("models/more.yml", "models: [\n"),)),
     Case(
         "a snapshot without a key",
