@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import array
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -119,7 +120,7 @@ def serve(address: str) -> None:
 
 
 def _mind(channel: socket.socket) -> None:
-    """Fork once more, wait, tell the exit code."""
+    """Fork once more, wait, tell the exit code; end the fork if nobody waits for it any more."""
     name, ancillary, _, _ = channel.recvmsg(_LONGEST, socket.CMSG_SPACE(4 * _FILES))
     files = array.array("i")
     for _, _, data in ancillary:
@@ -138,8 +139,13 @@ def _mind(channel: socket.socket) -> None:
         os.close(each)
     for target in range(_FILES):
         os.close(target)
+    ended = os.pidfd_open(child)
+    ready, _, _ = select.select([channel, ended], [], [])
+    if ended not in ready:
+        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    channel.send(struct.pack("i", os.waitstatus_to_exitcode(status) & 0xFF))
+    with contextlib.suppress(BrokenPipeError):
+        channel.send(struct.pack("i", os.waitstatus_to_exitcode(status) & 0xFF))
     os._exit(0)
 
 

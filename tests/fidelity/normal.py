@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -85,6 +85,11 @@ class Names:
         if isinstance(value, (list, tuple)):
             return [self.value(each) for each in value]
         return value
+
+    def until_now(self) -> Names:
+        """Return these names with the last run taken to last until now."""
+        *before, last = self.spans
+        return replace(self, spans=[*before, replace(last, ended=datetime.now(timezone.utc))])
 
     def is_volatile(self, column: str) -> bool:
         """Whether a column's values belong to one build alone."""

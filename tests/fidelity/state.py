@@ -57,6 +57,8 @@ def _relation(warehouse: Warehouse, dataset: str, name: str, names: Names) -> Js
     relation: Json = names.value(_lasting(table))
     fields = table.get("schema", {}).get("fields", [])
     rows = warehouse.rows(dataset, name, table) if fields else []
+    if table["type"] != "TABLE":
+        names = names.until_now()  # a view may tell the time at which it is looked at
     kept = [_row(fields, row, names) for row in rows]
     relation["rows"] = sorted(kept, key=lambda row: json.dumps(row, sort_keys=True))
     relation["numRows"] = len(rows)

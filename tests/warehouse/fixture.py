@@ -28,6 +28,7 @@ from tests.warehouse.child import ROOT
 
 Json = dict[str, Any]
 SCOPE = "https://www.googleapis.com/auth/bigquery"
+TOKEN_LASTS = 3600  # seconds
 #: A bucket that the fixture's warehouse has.
 BUCKET = "plans"
 #: Columns that hold the time of a run: values differ between two equal builds.
@@ -47,6 +48,7 @@ class Warehouse:
     emulator_pid: int  #: of its child, which has the tables
     window: str = ""  #: where its log of requests can be read
     _token: str = field(default="", repr=False)
+    _renew_at: float = 0.0  # on the monotonic clock
 
     @property
     def dbt_environment(self) -> dict[str, str]:
@@ -148,14 +150,20 @@ class Warehouse:
 
     def token(self) -> str:
         """Return a bearer token of the warehouse's service account."""
-        if not self._token:
+        if time.monotonic() >= self._renew_at:
             now = int(time.time())
-            claims = {"iss": self.key["client_email"], "aud": self.token_uri, "iat": now, "exp": now + 3600}
+            claims = {
+                "iss": self.key["client_email"],
+                "aud": self.token_uri,
+                "iat": now,
+                "exp": now + TOKEN_LASTS,
+            }
             assertion = jwt.encode({**claims, "scope": SCOPE}, self.key["private_key"], algorithm="RS256")
             grant = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
             form = urllib.parse.urlencode(grant).encode()
             with urllib.request.urlopen(self.token_uri, data=form, timeout=30) as response:
                 self._token = json.loads(response.read())["access_token"]
+            self._renew_at = time.monotonic() + TOKEN_LASTS / 2
         return self._token
 
     def _relation(self, dataset: str, name: str, without: Sequence[str]) -> Json:
