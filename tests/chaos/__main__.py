@@ -18,7 +18,7 @@ from tests.chaos.check import Ids, Verdict, check
 from tests.chaos.endings import Ending, play_endings
 from tests.chaos.monkey import Monkey, troubles_of
 from tests.chaos.plans import project
-from tests.chaos.story import DAG_ID
+from tests.chaos.story import DAG_ID, WARM
 from tests.chaos.world import Sampler, World, start_world
 
 FINISHED = ("success", "failed")
@@ -40,7 +40,7 @@ def play(world: World, seed: int, nodes: int, *, lost: float, errors: float) -> 
     sampler = Sampler(world, DAG_ID, run_id)
     sampler.start()
     monkey = Monkey(world, run_id, ids.of_try)
-    monkey.rage(troubles_of(seed, seconds=40 + nodes / 2))
+    monkey.rage(troubles_of(seed, seconds=WARM + 40 + nodes / 2))
     try:
         world.wait(
             f"run {run_id} has ended",

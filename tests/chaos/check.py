@@ -15,13 +15,12 @@ from cosmos_async.plan import JobOperation
 from cosmos_async.triggers.retry import JOBS
 from cosmos_async.triggers.steps import id_of
 from tests.chaos.plans import Node, plan_of
-from tests.chaos.story import DAG_ID, Story, Takeover
+from tests.chaos.story import DAG_ID, WARM, Story, Takeover
 
 #: How long after a click a job may go on at most, seconds.
 PATIENCE = 30.0
-#: The first question of a triggerer's triggers takes seconds: until then Airflow builds an API server in it. On a busy
-#: machine that may be half a minute.
-WARM = 40.0
+#: How long Airflow and the trigger may take to act on a click; a triggerer lost meanwhile may not have heard of it.
+REACTION = 5.0
 
 Json = dict[str, Any]
 
@@ -137,7 +136,7 @@ def check(
         _judge_outcome(verdict, node, tasks[node.name], outcomes)
     _judge_text(verdict, jobs, known, tasks)
     _judge_clicks(verdict, story, jobs, report)
-    _judge_takeovers(verdict, takeovers, ids, report)
+    _judge_takeovers(verdict, takeovers, ids, report, story)
     for job in jobs.values():
         if job["state"] != "DONE":
             verdict.orphans.append(f"{job['id']} is still {job['state']}")
@@ -195,16 +194,19 @@ def _judge_clicks(verdict: Verdict, story: Story, jobs: dict[str, Json], report:
             continue
         job = jobs[click.job_id]
         after = [at - click.at for at in cancels[click.job_id] if at >= click.at]
-        if after and click.watched:
+        watched = click.watched and not story.lost_between(click.at, click.at + REACTION)
+        if after and watched:
             verdict.cancels.append(min(after))
         lasted = (job["ended"] or float("inf")) - click.at
         if lasted > PATIENCE:
             # Nobody was there who could have cancelled it: BigQuery ends it, at the task's execution_timeout.
-            where = verdict.orphans if click.watched else verdict.unwatched
+            where = verdict.orphans if watched else verdict.unwatched
             where.append(f"{job['id']} went on for {lasted:.0f} s after {click.kind}")
 
 
-def _judge_takeovers(verdict: Verdict, takeovers: list[Takeover], ids: Ids, report: Json) -> None:
+def _judge_takeovers(
+    verdict: Verdict, takeovers: list[Takeover], ids: Ids, report: Json, story: Story
+) -> None:
     inserts: dict[str, list[float]] = defaultdict(list)
     for made in report["requests"]:
         if made["operation"] == "jobs.insert":
@@ -213,6 +215,7 @@ def _judge_takeovers(verdict: Verdict, takeovers: list[Takeover], ids: Ids, repo
         mine = [
             at for each in ids.of_try(one.task_id, one.try_number) for at in inserts[each] if at > one.after
         ]
-        if mine:
+        # Where the new one was lost as well, its successor's time is another takeover's.
+        if mine and not story.lost_between(one.before, min(mine)):
             seconds = max(0.0, min(mine) - one.before)
             (verdict.resumptions if one.age > WARM else verdict.cold_resumptions).append(seconds)

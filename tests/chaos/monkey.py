@@ -14,7 +14,7 @@ from typing import Any
 import psycopg2
 
 from tests.airflow.rest import RestError
-from tests.chaos.story import DAG_ID, Click, Story
+from tests.chaos.story import DAG_ID, WARM, Click, Story
 from tests.chaos.world import TRIGGERERS, World
 
 #: How to lose a part of Airflow, how often, and for how many seconds.
@@ -25,6 +25,8 @@ LOSSES = {
     "freeze": (2, (3, 45)),
     "database": (1, (1, 6)),
 }
+#: The first loss leaves its triggers to one that has had some for long enough to be quick.
+FIRST = ("term", "kill_machine")
 #: What somebody may click, and how often.
 CLICKS = {"fail": 3, "clear": 2}
 
@@ -48,9 +50,11 @@ def troubles_of(seed: int, seconds: float) -> list[Trouble]:
     chance = random.Random(seed)
     found = []
     # Each kind once, in an order of its own; then by chance.
-    order = list(LOSSES)
+    first = chance.choice(FIRST)
+    order = [kind for kind in LOSSES if kind != first]
     chance.shuffle(order)
-    at = chance.uniform(8, 15)
+    order.append(first)
+    at = WARM + chance.uniform(8, 15)
     while at < seconds:
         kind = (
             order.pop() if order else chance.choices(list(LOSSES), [often for often, _ in LOSSES.values()])[0]
@@ -140,6 +144,7 @@ class Monkey:
         self._sick.add(name)
         self._world.down.add(name)
         self.story.deaths.append((time.time(), name, trouble.kind))
+        self.story.losses.append(time.time())
         self._world.signal(name, number, tree=tree)
 
         def again() -> None:
@@ -154,6 +159,7 @@ class Monkey:
             return
         self._note(f"{name} is frozen for {trouble.seconds:.0f} s")
         self._sick.add(name)
+        self.story.losses.append(time.time())
         self._world.signal(name, signal.SIGSTOP, tree=True)
 
         def thaw() -> None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 DAG_ID = "chaos"
+#: The first question of a triggerer's triggers takes seconds: until then Airflow builds an API server in it. On a busy
+#: machine that may be half a minute.
+WARM = 40.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,12 @@ class Story:
     began: float
     clicks: list[Click] = field(default_factory=list)
     deaths: list[tuple[float, str, str]] = field(default_factory=list)  #: when, which triggerer, how
+    losses: list[float] = field(default_factory=list)  #: when a triggerer died or froze
+
+    def lost_between(self, begin: float, end: float) -> bool:
+        """Return whether a triggerer died or froze then, so that what takes until *end* tells nothing."""
+        return any(begin <= at <= end for at in self.losses)
+
     events: list[tuple[float, str]] = field(default_factory=list)  #: for the log
 
 

@@ -107,6 +107,19 @@ def test_a_job_that_nobody_could_cancel_is_counted_apart() -> None:
     assert (verdict.orphans, len(verdict.unwatched)) == ([], 1)
 
 
+def test_a_triggerer_that_is_lost_before_it_can_react_did_not_watch() -> None:
+    """It had the task at the click, and was gone when Airflow told it."""
+    run = a_good_run()
+    job = run["report"]["jobs"][1]
+    job["ended"] = 200.0
+    run["story"].clicks.append(Click(101.0, "n1", 1, "fail", job["id"], watched=True))
+    run["story"].losses.append(103.0)
+
+    verdict = verdict_on(run)
+
+    assert (verdict.orphans, len(verdict.unwatched)) == ([], 1)
+
+
 @pytest.mark.parametrize(
     "outcome", [None, {"status": "success", "try_number": 2}, {"status": "error", "try_number": 1}]
 )
@@ -154,3 +167,14 @@ def test_the_time_to_resume_counts_from_airflow_s_own_takeover(age: float, warm:
 
     assert (verdict.resumptions, verdict.cold_resumptions) == (([1.0], []) if warm else ([], [1.0]))
     assert verdict.adopted == 1
+
+
+def test_a_takeover_by_one_that_is_lost_as_well_is_not_timed() -> None:
+    """What it takes until the next one has it tells of two."""
+    run = a_good_run()
+    run["takeovers"].append(Takeover(110.0, 110.5, "n1", 1, 60.0))
+    run["story"].losses.append(111.0)
+    again = {"operation": "jobs.insert", "id": run["report"]["jobs"][0]["id"], "at": 150.0, "status": 409}
+    run["report"]["requests"].append(again)
+
+    assert verdict_on(run).resumptions == []
