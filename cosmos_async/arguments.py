@@ -59,7 +59,6 @@ REFUSED = {
     "schema": 'Set the dataset in the profile (profile_args={"dataset": ...}).',
     "warn_error": 'Use dbt_cmd_global_flags=["--warn-error"].',
     "no_version_check": 'Use dbt_cmd_global_flags=["--no-version-check"].',
-    "fail_fast": "A node that fails skips what depends on it, and the tasks of other branches go on. Leave it out.",
     "dbt_cmd": "Leave it out.",
     "extra_env": "Use env.",
 }

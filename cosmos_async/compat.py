@@ -22,6 +22,11 @@ else:  # removable when Airflow 2.11 is dropped
     from airflow.models.dag import DAG
     from airflow.utils.task_group import TaskGroup
 
+try:
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+except ImportError:  # removable when Airflow 3.2 is dropped
+    from airflow.exceptions import AirflowFailException, AirflowSkipException  # type: ignore[no-redef,attr-defined]
+
 __all__ = [
     "AIRFLOW_VERSION",
     "DAG",
@@ -29,6 +34,8 @@ __all__ = [
     "SHOWS_NAMES",
     "STARTS_IN_TRIGGERER",
     "AirflowException",
+    "AirflowFailException",
+    "AirflowSkipException",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",

@@ -23,6 +23,7 @@ TEMPLATED = (
     "vars",
     "env",
     "full_refresh",
+    "fail_fast",
     "install_deps",
     "location",
     "threads",
@@ -49,6 +50,7 @@ class DbtInvocation:
     env: dict[str, str] | None = None  #: over ``project_config.env_vars``
     append_env: bool = True  #: dbt also sees the worker's own environment
     full_refresh: Union[bool, str] = False
+    fail_fast: Union[bool, str] = False  #: the first node that fails ends the run
     install_deps: Union[bool, str] = True
     location: str | None = None  #: BigQuery location; None leaves it to the profile
     threads: Union[int, str, None] = None
@@ -68,7 +70,7 @@ class DbtInvocation:
             ConfigError: A rendered flag is neither true nor false.
         """
         changes = {name: operator.render_template(getattr(self, name), context) for name in TEMPLATED}
-        for name in ("full_refresh", "install_deps"):
+        for name in ("full_refresh", "fail_fast", "install_deps"):
             changes[name] = _as_bool(name, changes[name])
         return replace(self, **changes)
 

@@ -204,6 +204,7 @@ class RunInfo:
     endpoint: str | None = None  #: the BigQuery endpoint dbt's profile names, if it names one
     parsed: str | None = None  #: SHA-256 of the parsed project in the store, if setup kept it
     projects: tuple[str, ...] = ()  #: in which its jobs run
+    fail_fast: bool = False  #: the first node that fails ends the others
 
 
 @dataclass(frozen=True)

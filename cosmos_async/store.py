@@ -135,6 +135,16 @@ def outcome_object(unique_id: str) -> str:
     return f"outcomes/{object_name(unique_id)}.json"
 
 
+def failure_objects(index: str) -> str:
+    """Return how the names begin that failed tasks leave, see :mod:`cosmos_async.triggers.fail_fast`."""
+    return f"failed/{index[:16]}/"
+
+
+def failure_object(index: str, key: TaskKey) -> str:
+    """Return the name of what one failed task leaves."""
+    return f"{failure_objects(index)}{digest(key.task_id, key.map_index)[:20]}.json"
+
+
 def artifact_object(name: str) -> str:
     """Return the name of one of dbt's own files (manifest.json, ...) below the run's folder."""
     return f"dbt/{object_name(name)}"

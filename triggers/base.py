@@ -30,6 +30,9 @@ class EndingTrigger(BaseTrigger):
     #: The arguments, which are also the wire format: a field once written stays readable.
     fields: tuple[str, ...] = ()
 
+    #: Whether the trigger ends the task when another one's failure has stopped it.
+    skips_in_triggerer: bool = False
+
     #: What the trigger asks of Airflow.
     airflow: Airflow = Airflow()
 
@@ -68,6 +71,10 @@ class EndingTrigger(BaseTrigger):
             from airflow.triggers.base import TaskFailedEvent
 
             yield TaskFailedEvent()
+        elif status == "skipped" and self.skips_in_triggerer and ENDS_IN_TRIGGERER:
+            from airflow.triggers.base import TaskSkippedEvent
+
+            yield TaskSkippedEvent(xcoms=None)
         else:
             # Before 3.3 a failure goes through a worker as well: the end event there would ignore the task's retries.
             yield TriggerEvent(payload)

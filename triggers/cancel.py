@@ -37,8 +37,10 @@ def earlier_tries(key: TaskKey, *, most: int = 5) -> list[TaskKey]:
     return [key.with_try(number) for number in range(max(1, key.try_number - most), key.try_number)]
 
 
-async def cancel_jobs_of(plan: NodePlan, keys: Sequence[TaskKey], run: Run) -> None:
-    """End what *plan* left running when it was carried out as one of *keys*."""
+async def cancel_jobs_of(
+    plan: NodePlan, keys: Sequence[TaskKey], run: Run, *, why: str = "left by an earlier try"
+) -> None:
+    """End what *plan* left running when it was carried out as one of *keys*; *why* is for the log."""
     # A kill of this try must find them as well: whoever ended the earlier one has left them to us.
     theirs = {
         job_id: JobRef(step.project, job_id, step.location)
@@ -65,7 +67,7 @@ async def cancel_jobs_of(plan: NodePlan, keys: Sequence[TaskKey], run: Run) -> N
         del run.under_way[job_id]
     run.under_way.update({job_id: JobRef.of(job) for job_id, job in left.items()})
     for job in left.values():
-        run.log.warning(f"{plan.unique_id}: cancelling BigQuery job {JobRef.of(job)}, left by an earlier try")
+        run.log.warning(f"{plan.unique_id}: cancelling BigQuery job {JobRef.of(job)}, {why}")
     await gather_bounded(_end(job, run) for job in left.values())
     for job_id in left:
         del run.under_way[job_id]

@@ -38,7 +38,7 @@ class Crowd:
         waiting, asking = (each.setdefault(loop, {}) for each in (self._waiting, self._asking))
         if key not in waiting:
             waiting[key] = loop.create_task(_take_turn(key, question, waiting, asking))
-            waiting[key].add_done_callback(_forget_error)
+            waiting[key].add_done_callback(forget_error)
         # One who is cancelled takes nothing away from the others.
         answer: T = await asyncio.shield(waiting[key])
         return answer
@@ -56,7 +56,7 @@ async def _take_turn(key: Any, question: Callable[[], Awaitable[T]], waiting: Tu
             del asking[key]
 
 
-def _forget_error(task: asyncio.Task[Any]) -> None:
+def forget_error(task: asyncio.Task[Any]) -> None:
     """Keep asyncio from complaining where all who asked are gone."""
     if not task.cancelled():
         task.exception()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -14,17 +13,18 @@ from airflow.triggers.base import TriggerEvent
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.links import LINK_XCOM_KEY
 from cosmos_async.ownership import is_test
-from cosmos_async.plan import Index, Level, NodePlan
+from cosmos_async.store import PlanAddress
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_jobs
-from cosmos_async.triggers.executor import execute, execute_prelude
+from cosmos_async.triggers.fail_fast import FailFast, leave_failure
 from cosmos_async.triggers.folders import folder_of
-from cosmos_async.triggers.gather import gather_bounded, see_through
+from cosmos_async.triggers.gather import see_through
+from cosmos_async.triggers.groups import Groups
 from cosmos_async.triggers.late import Resume, cancel_late_jobs
-from cosmos_async.triggers.run import End, Run
+from cosmos_async.triggers.run import Run
 from cosmos_async.triggers.session import Session, shared_session
-from cosmos_async.triggers.storage import leave_outcome, read_index, read_node, store_identity
+from cosmos_async.triggers.storage import folder_at, read_index, store_identity
 from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts, plan_address
 from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
 from cosmos_async.triggers.works import Result, nodes_of
@@ -34,8 +34,6 @@ JOBS_XCOM = "dbt_jobs"
 #: Before Airflow ends the trigger: time to cancel the jobs and to say so.
 DEADLINE_MARGIN = 10.0  # seconds
 KILL_TIMEOUT = 20.0  # seconds; Airflow's own bound is 30
-#: Tests of one task that are under way at once; more would only queue in BigQuery.
-TESTS_AT_ONCE = 32
 
 
 class BigQueryDbtTrigger(EndingTrigger):
@@ -49,6 +47,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         identity: Names of the credentials; no secrets.
         succeeds_in_triggerer: Whether the trigger ends the task when all went well.
         fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
+        skips_in_triggerer: Likewise when another task's failure has stopped it (``--fail-fast``).
         resume: Where to go on after a worker's work, in the same try: ``position`` of a group of nodes, and ``plans``,
             the digests of those that the worker planned anew, by unique id. None begins with the first group.
     """
@@ -60,6 +59,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         "identity",
         "succeeds_in_triggerer",
         "fails_in_triggerer",
+        "skips_in_triggerer",
         "resume",
     )
 
@@ -71,14 +71,19 @@ class BigQueryDbtTrigger(EndingTrigger):
         identity: dict[str, Any],
         succeeds_in_triggerer: bool = True,
         fails_in_triggerer: bool = True,
+        skips_in_triggerer: bool = True,
         resume: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer)
+        self.skips_in_triggerer = skips_in_triggerer
         self.work = work
         self.unique_id = unique_id
         self.resume = resume
         self._runs: list[Run] = []
         self._endpoint: str | None = None  # of the run's dbt profile, once it is known
+        self._told: PlanAddress | None = (
+            None  # of a run with --fail-fast: where its tasks tell that they fail
+        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Carry out the work; yield one event."""
@@ -105,11 +110,25 @@ class BigQueryDbtTrigger(EndingTrigger):
     async def _result(self, facts: TaskFacts) -> Result:
         try:
             async with shared_session(self.identity) as session:
-                return await self._within_deadline(facts, session)
+                result = await self._within_deadline(facts, session)
         except CosmosAsyncError as error:
             # Understood, and told in full; everything else is a bug and fails the task with its traceback.
             self.log.error(str(error))
-            return Result(error=str(error))
+            result = Result(error=str(error))
+        if result.status == "failed":
+            await self._tell_failure(facts)
+        return result
+
+    async def _tell_failure(self, facts: TaskFacts) -> None:
+        """With ``--fail-fast``, let the run's other tasks know."""
+        address = self._told
+        if address is None:
+            return
+        try:
+            async with folder_at(address, identity=self.identity) as folder:
+                await leave_failure(address, folder, facts.key)
+        except CosmosAsyncError as error:
+            self.log.warning(f"The run's other tasks go on, as they cannot be told (--fail-fast): {error}")
 
     async def _within_deadline(self, facts: TaskFacts, session: Session) -> Result:
         left = _seconds_left(facts, session)
@@ -157,71 +176,13 @@ class BigQueryDbtTrigger(EndingTrigger):
                 for outcome in result.earlier:
                     # Airflow 3.3 writes this log over that of the trigger before the worker.
                     self.log.info(f"{outcome.unique_id} ended before: {outcome.status.value}")
-            await self._execute_groups(
-                run, index, groups, total=total, result=result, resume=resume or Resume(-1)
-            )
+            others = None
+            if index.run.fail_fast:
+                self._told = address
+                others = FailFast.shared(address, folder, store, self.airflow)
+            await Groups(run, index, groups, resume or Resume(-1), result).carry_out(others)
         if total > 1:
             self.log.info(result.summary())
-
-    async def _execute_groups(
-        self,
-        run: Run,
-        index: Index,
-        groups: Sequence[Sequence[str]],
-        *,
-        total: int,
-        result: Result,
-        resume: Resume,
-    ) -> None:
-        prepared, number = False, 1 + len(result.earlier)
-        for position, group in enumerate(groups):
-            if position < resume.position:
-                continue
-            left = resume.left_of(position, group)
-            late = resume.plans if position == resume.position else {}
-            plans = await gather_bounded(
-                read_node(run.folder, unique_id, late.get(unique_id, index.nodes[unique_id].digest))
-                for unique_id in left
-            )
-            if not prepared and any(_needs_the_run(plan) for plan in plans):
-                await execute_prelude(index.prelude, run, index.hooks)
-                prepared = True
-            ends: list[End] = await gather_bounded(
-                (
-                    self._execute_one(
-                        plan,
-                        replace(run, key=replace(run.key, late=late.get(plan.unique_id, ""))),
-                        number + offset,
-                        total,
-                    )
-                    for offset, plan in enumerate(plans)
-                ),
-                most=TESTS_AT_ONCE,
-            )
-            number += len(left)
-            result.add(ends, index)
-            result.position, rest = position, groups[position + 1 :]
-            if result.has_failed:
-                result.add_skipped(rest)
-                return
-            if result.dbt:
-                result.rest = len(rest)
-                return
-
-    async def _execute_one(self, plan: Any, run: Run, number: int, total: int) -> End:
-        end = await execute(plan, run, number=number, total=total)
-        outcome = getattr(end, "outcome", None)
-        if outcome is not None:
-            await leave_outcome(run.folder, outcome)
-        else:
-            reason = getattr(end, "reason", "")
-            if getattr(end, "late", False):
-                self.log.info(
-                    f"{plan.unique_id} goes to a worker, to be planned as things are now, and then goes on here: {reason}"
-                )
-            else:
-                self.log.info(f"{plan.unique_id} needs real dbt on a worker: {reason}")
-        return end
 
     # -- killed or out of time ----------------------------------------------------------------------------------------
 
@@ -250,11 +211,6 @@ class BigQueryDbtTrigger(EndingTrigger):
             self.log.warning(
                 "BigQuery did not answer in time; these jobs may still be running: " + _listed(refs)
             )
-
-
-def _needs_the_run(plan: NodePlan) -> bool:
-    """Return whether what the run does before its nodes comes before this one; a no-op needs nothing."""
-    return bool(plan.steps or plan.batches or plan.freshness) or plan.level in (Level.LATE, Level.DBT)
 
 
 def _seconds_left(facts: TaskFacts, session: Session) -> float | None:

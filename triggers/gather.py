@@ -32,6 +32,21 @@ async def gather_bounded(coroutines: Iterable[Awaitable[T]], *, most: int = CONC
         raise
 
 
+async def unless(work: Coroutine[Any, Any, None], stop: Coroutine[Any, Any, T]) -> T | None:
+    """Await *work* and return None; or, where *stop* ends before it, cancel *work* and return what *stop* says."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop)
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            return stopping.result()
+        working.result()
+        return None
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
 async def see_through(work: Coroutine[Any, Any, None], *, timeout: float) -> bool:
     """
     Await *work* to its end, however often we are cancelled meanwhile; return whether it came to it.

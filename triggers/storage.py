@@ -25,6 +25,7 @@ from cosmos_async.triggers.threads import parse
 __all__ = [
     "ObjectMissing",
     "delete_folder",
+    "folder_at",
     "leave_outcome",
     "open_folder",
     "read_index",
@@ -50,6 +51,14 @@ async def open_folder(
         return
     async with shared_session(identity) as session:
         yield folder_of(session, path)
+
+
+@asynccontextmanager
+async def folder_at(address: PlanAddress, *, identity: Identity) -> AsyncIterator[Folder]:
+    """Open the folder of the run whose plan is at *address*."""
+    who = store_identity(address, identity)
+    async with open_folder(address.folder, identity=who, written_by=address.host) as place:
+        yield place
 
 
 def store_identity(address: PlanAddress, identity: Identity) -> Identity:
@@ -102,22 +111,19 @@ async def upload_plan(
 
 async def read_object(address: PlanAddress, name: str, *, identity: Identity) -> bytes:
     """Return one object of a run's folder; for workers, through ``asyncio.run``."""
-    who = store_identity(address, identity)
-    async with open_folder(address.folder, identity=who, written_by=address.host) as place:
+    async with folder_at(address, identity=identity) as place:
         return await place.read(name)
 
 
 async def write_objects(address: PlanAddress, objects: Mapping[str, bytes], *, identity: Identity) -> None:
     """Write objects into a run's folder; for workers, through ``asyncio.run``."""
-    who = store_identity(address, identity)
-    async with open_folder(address.folder, identity=who, written_by=address.host) as place:
+    async with folder_at(address, identity=identity) as place:
         await gather_bounded(place.write(name, data) for name, data in objects.items())
 
 
 async def read_outcomes(address: PlanAddress, *, identity: Identity) -> dict[str, Outcome]:
     """Return all outcomes of a run so far, by unique id; for workers, through ``asyncio.run``."""
-    who = store_identity(address, identity)
-    async with open_folder(address.folder, identity=who, written_by=address.host) as place:
+    async with folder_at(address, identity=identity) as place:
         names = await place.names("outcomes/")
         found = await gather_bounded(place.read(name) for name in names)
     outcomes = [load_outcome(data) for data in found]
@@ -126,8 +132,7 @@ async def read_outcomes(address: PlanAddress, *, identity: Identity) -> dict[str
 
 async def write_outcomes(address: PlanAddress, outcomes: Iterable[Outcome], *, identity: Identity) -> None:
     """Leave outcomes in a run's folder; for workers, through ``asyncio.run``."""
-    who = store_identity(address, identity)
-    async with open_folder(address.folder, identity=who, written_by=address.host) as place:
+    async with folder_at(address, identity=identity) as place:
         await gather_bounded(leave_outcome(place, outcome) for outcome in outcomes)
 
 
@@ -148,8 +153,7 @@ async def leave_outcome(folder: Folder, outcome: Outcome) -> None:
 
 async def delete_folder(address: PlanAddress, *, identity: Identity) -> int:
     """Delete a run's folder and return how many objects there were; nothing is not an error."""
-    who = store_identity(address, identity)
-    async with open_folder(address.folder, identity=who, written_by=address.host) as place:
+    async with folder_at(address, identity=identity) as place:
         return await place.delete()
 
 
@@ -168,8 +172,7 @@ async def read_index(folder: Folder, address: PlanAddress) -> Index:
 
 async def read_index_bytes(address: PlanAddress, *, identity: Identity) -> bytes:
     """Return the index' checked bytes; for workers, through ``asyncio.run``."""
-    who = store_identity(address, identity)
-    async with open_folder(address.folder, identity=who, written_by=address.host) as place:
+    async with folder_at(address, identity=identity) as place:
         name = index_object(address.index)
         return await _read_checked(place, name, address.index, f"the plan's index {place.path}/{name}")
 

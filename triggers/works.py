@@ -29,9 +29,12 @@ class DbtNode(TypedDict):
 class Payload(TypedDict):
     """What the trigger tells the operator's ``execute_complete``."""
 
-    #: ``success``, ``failed``, ``dbt`` (real dbt runs the last of the task's nodes) or ``late`` (the trigger goes on after)
+    #: ``success``, ``failed``, ``skipped`` (another task has failed, with ``--fail-fast``), ``dbt`` (real dbt runs the last
+    #: of the task's nodes) or ``late`` (the trigger goes on after)
     status: str
-    message: str  #: for ``failed``: the whole story; else what has failed already, if anything
+    message: (
+        str  #: for ``failed`` and ``skipped``: the whole story; else what has failed already, if anything
+    )
     dbt: list[DbtNode]  #: what needs the worker; with status ``dbt`` and ``late`` only
     position: int  #: of the group they belong to, see :func:`nodes_of`
     rest: int  #: how many groups follow it
@@ -104,6 +107,7 @@ class Result:
     dbt: list[DbtNode] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     error: Optional[str] = None  #: what failed apart from the nodes
+    stopped: Optional[str] = None  #: by which task's failure, with ``--fail-fast``
     position: int = 0  #: of the last group
     rest: int = 0  #: how many groups follow it
 
@@ -118,6 +122,12 @@ class Result:
         """Take in nodes that ``dbt build`` would skip."""
         for group in groups:
             self.skipped += group
+
+    def stop(self, failed: str, left: Sequence[str]) -> None:
+        """Take in that the task *failed* has stopped the nodes *left*."""
+        self.stopped = failed if left else None
+        self.skipped = list(left)
+        self.dbt, self.rest = [], 0
 
     @property
     def finished(self) -> list[Finished]:
@@ -136,12 +146,14 @@ class Result:
 
     @property
     def status(self) -> str:
-        """``dbt``, ``failed`` or ``success``."""
+        """See :class:`Payload`."""
         if self.error is not None:
             return "failed"
         if self.dbt:
             return "late" if self.rest or any(node["way"] == "late" for node in self.dbt) else "dbt"
-        return "failed" if self.has_failed else "success"
+        if self.has_failed:
+            return "failed"
+        return "success" if self.stopped is None else "skipped"
 
     @property
     def message(self) -> str:
@@ -156,6 +168,8 @@ class Result:
         ]
         if self.error is not None:
             stories.append(self.error)
+        if self.stopped is not None and not stories:
+            stories.append(f"Stopped by --fail-fast, as {self.stopped} has failed.")
         return "\n\n".join(stories)
 
     def payload(self) -> Payload:

@@ -54,6 +54,8 @@ def dbt_arguments(
         arguments += ["--vars", _as_yaml(variables)]
     if invocation.full_refresh:
         arguments.append("--full-refresh")
+    if invocation.fail_fast:
+        arguments.append("--fail-fast")
     if invocation.threads is not None:
         arguments += ["--threads", str(_threads(invocation.threads))]
     for name in ("event_time_start", "event_time_end"):

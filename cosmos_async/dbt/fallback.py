@@ -43,7 +43,12 @@ def run_node(
         DbtError: dbt did not come to run the node, or was stopped.
     """
     ran = run_part(dbt, dbt.arguments(command), unique_id, writes="run_results.json", run=run, parsed=parsed)
-    results = ran.results
+    # With --fail-fast dbt also tells of what it did not come to, such as ephemeral models.
+    results = [
+        result
+        for result in ran.results
+        if result["unique_id"] == unique_id or result["status"] != Status.SKIPPED.value
+    ]
     found = [result["unique_id"] for result in results]
     if found != [unique_id]:
         raise DbtError(

@@ -19,10 +19,6 @@ _SELECTION = (
     "tasks and runs are selected in one place. Set select, exclude and selector in RenderConfig, where "
     "`resource_type:unit_test` and its like are terms, too"
 )
-_FAIL_FAST = (
-    "a node that fails skips what depends on it, and the tasks of other branches go on. Leave it out; to stop a run, mark "
-    "it failed, which cancels its BigQuery jobs"
-)
 _REFUSED = {
     # Another value would make dbt write where nobody looks.
     **dict.fromkeys(("--project-dir", "--profiles-dir", "--target-path", "--log-path"), _COPY),
@@ -33,7 +29,6 @@ _REFUSED = {
     "--indirect-selection": "the DAG has to know it as well. Set ExecutionConfig(test_indirect_selection=...)",
     # dbt takes its last --vars and forgets those before it.
     "--vars": "it would replace all other variables. Set ProjectConfig(dbt_vars=...), or vars in operator_args",
-    **dict.fromkeys(("--fail-fast", "-x"), _FAIL_FAST),
     "--no-write-json": "what became of a node is read from dbt's run_results.json. Leave it out",
 }
 

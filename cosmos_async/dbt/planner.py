@@ -123,6 +123,7 @@ def make_plan(
         adapter_version=recording["adapter_version"],
         package_version=__version__,
         endpoint=recording.get("endpoint"),
+        fail_fast=recording["fail_fast"],
     )
     schemas = _schemas(recording)
     prelude, hooks = _prelude(recording, schemas)

@@ -68,11 +68,6 @@ def record_plan(
     if finished.exit_code != 0:
         raise dbt.failure(arguments, finished)
     recorded = json.loads(recording.read_bytes())
-    if recorded["fail_fast"]:
-        dbt.processes.on_line(
-            "fail_fast is set in the project or the environment. It has no effect on tasks: a node that fails skips what "
-            "depends on it, and the others go on."
-        )
     if recorded["started_at"]:
         # dbt's own `run_started_at`, in UTC without saying so: what real dbt runs later must see the same.
         begun = datetime.fromisoformat(recorded["started_at"]).replace(tzinfo=timezone.utc)

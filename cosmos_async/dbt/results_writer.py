@@ -30,6 +30,8 @@ from typing import Any
 
 # The two kinds of nodes that dbt only passes by; there is nothing to execute and nothing to be planned.
 PASSED_BY = ("exposure", "saved_query")
+# What --fail-fast stops a run for (dbt/task/runnable.py).
+FAILED = ("error", "fail", "partial success")
 
 
 def load_inside() -> Any:
@@ -101,11 +103,16 @@ class Replay:
 
     def execute_nodes(self, task: Any) -> Any:
         """Give every node of the run its result, in the order in which they ended."""
+        stops = self._stops()
         selected = {node.unique_id: node for node in task._flattened_nodes or []}
         for unique_id in getattr(task, "selected_unit_tests", ()):
             selected[unique_id] = task.manifest.unit_tests[unique_id]
         done = sorted(
-            (unique_id for unique_id in self.outcomes if self._is_node(task, unique_id, selected)),
+            (
+                unique_id
+                for unique_id, outcome in self.outcomes.items()
+                if self._is_node(task, unique_id, selected) and not (stops and outcome["status"] == "skipped")
+            ),
             key=lambda unique_id: self.inside.parse_time(self.outcomes[unique_id]["completed_at"]),
         )
         left = [
@@ -116,8 +123,11 @@ class Replay:
         task.num_nodes = len(done) + len(left)
         for unique_id in done:
             self.replay(task, selected[unique_id], self.outcomes[unique_id])
-        for unique_id in left:
-            self.pass_by(task, selected[unique_id])
+        if stops:
+            self.stop(task)
+        else:
+            for unique_id in left:
+                self.pass_by(task, selected[unique_id])
         self.results = task.node_results
         return task.node_results
 
@@ -144,6 +154,19 @@ class Replay:
             task._handle_result(task.call_runner(runner))
         else:
             self._skip(task, runner)
+
+    def stop(self, task: Any) -> None:
+        """Give all other nodes the result of those that --fail-fast has stopped, as dbt does where it is stopped."""
+        from dbt.task.printer import print_run_result_error
+        from dbt.task.runnable import mark_node_as_skipped
+
+        first = next(result for result in task.node_results if result.status in FAILED)
+        executed = {result.node.unique_id for result in task.node_results}
+        for node in task._flattened_nodes:
+            # Ephemeral models, too: dbt has no result of theirs, and so it takes them for stopped.
+            if node.unique_id not in executed and (node.is_ephemeral_model or self._belongs(node)):
+                task.node_results.append(mark_node_as_skipped(node, executed, "Skipping due to fail_fast"))
+        print_run_result_error(first)
 
     def result(self, node: Any, outcome: dict[str, Any], *, thread: str) -> Any:
         """Return dbt's result for *node*."""
@@ -198,6 +221,13 @@ class Replay:
         result = task.call_runner(runner)
         result.message = message or result.message
         task._handle_result(result)
+
+    def _stops(self) -> bool:
+        from dbt.flags import get_flags
+
+        return get_flags().FAIL_FAST and any(
+            outcome["status"] in FAILED for outcome in self.outcomes.values()
+        )
 
     def _belongs(self, node: Any) -> bool:
         if node.is_ephemeral_model:

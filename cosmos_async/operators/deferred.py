@@ -121,6 +121,15 @@ class TriggererOperator(BaseOperator):
         ]
         return reasons
 
+    def _own_skip(self) -> list[str]:
+        """Return what of this task must run on a worker where another task's failure has stopped it."""
+        reasons = ["a listener"] if has_listeners() else []
+        if _overridden(self, "execute_complete"):
+            reasons.append("execute_complete() is overridden")
+        if getattr(self, "on_skipped_callback", None):
+            reasons.append("on_skipped_callback")
+        return reasons
+
     @property
     def succeeds_in_triggerer(self) -> bool:
         """Whether the trigger itself ends the task when the work succeeded."""
@@ -130,6 +139,11 @@ class TriggererOperator(BaseOperator):
     def fails_in_triggerer(self) -> bool:
         """Whether the trigger itself ends the task when the work failed."""
         return self._decide(self._own_failure())
+
+    @property
+    def skips_in_triggerer(self) -> bool:
+        """Whether the trigger itself ends the task when another task's failure has stopped it (``--fail-fast``)."""
+        return self._decide(self._own_skip())
 
     def _decide(self, reasons: list[str]) -> bool:
         if not ENDS_IN_TRIGGERER or self.completion == "worker":

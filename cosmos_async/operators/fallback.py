@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.compat import AirflowException
+from cosmos_async.compat import AirflowException, AirflowSkipException
 from cosmos_async.exceptions import ConfigError, PlanError
-from cosmos_async.names import TaskKey
-from cosmos_async.operators.run_plan import RunPlan
+from cosmos_async.operators.run_plan import RunPlan, key_of
 from cosmos_async.operators.setup import airflow_context
 from cosmos_async.ownership import is_source
 from cosmos_async.plan import Index, Level, RunInfo
@@ -30,6 +29,7 @@ def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) ->
 
     Raises:
         AirflowException: A node failed, here or in the triggerer, and none is left for the triggerer.
+        AirflowSkipException: Another task has failed, and dbt runs with ``--fail-fast``.
         ConfigError: The task does not know how to run dbt.
     """
     if operator.dbt is None:
@@ -37,12 +37,30 @@ def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) ->
             f"task {operator.task_id} needs real dbt and does not know how to run it: give it "
             "setup=<the SetupAsyncOperator>, or dbt=<a DbtInvocation>."
         )
+    plan = RunPlan(context, setup_task_id=operator.setup_task_id, identity=operator.identity)
+    index = plan.index()
+    if not index.run.fail_fast:
+        return _work(operator, context, event, plan, index)
+    key = key_of(context["ti"])
+    failed = plan.failed_task(key)
+    if failed is not None:
+        left = ", ".join(node["unique_id"] for node in event["dbt"])
+        raise AirflowSkipException(f"Stopped by --fail-fast, as {failed} has failed. Skipped: {left}")
+    try:
+        return _work(operator, context, event, plan, index)
+    except Exception:
+        plan.leave_failure(key)
+        raise
+
+
+def _work(
+    operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any], plan: RunPlan, index: Index
+) -> dict[str, Any] | None:
     from cosmos_async.dbt.process import Processes
     from cosmos_async.dbt.session import open_dbt
 
+    assert operator.dbt is not None
     processes = operator.processes = Processes(lambda line: operator.log.info("%s", line))
-    plan = RunPlan(context, setup_task_id=operator.setup_task_id, identity=operator.identity)
-    index = plan.index()
     parsed = plan.parsed(index.run)
     with open_dbt(
         operator.dbt.rendered(operator, context),
@@ -83,19 +101,12 @@ class _Worker:
         run: RunInfo,
         parsed: bytes | None,
     ) -> None:
-        instance = context["ti"]
         self._dbt = dbt
         self._log = operator.log
         self._plan = plan
         self._info = run
         self._parsed = parsed
-        self._key = TaskKey(
-            instance.dag_id,
-            instance.run_id,
-            instance.task_id,
-            instance.map_index,
-            max(1, instance.try_number),
-        )
+        self._key = key_of(context["ti"])
         self.failures: list[str] = []  #: of the nodes that real dbt ran
 
     def run(self, unique_id: str, reason: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.compat import AirflowException
+from cosmos_async.compat import AirflowException, AirflowSkipException
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.links import BigQueryJobLink
 from cosmos_async.operators.deferred import TriggererOperator
@@ -68,7 +68,12 @@ class DbtNodeAsyncOperator(TriggererOperator):
 
     def trigger_kwargs(self) -> dict[str, Any]:
         """Return the trigger's arguments."""
-        return {"work": self.work, "unique_id": self.unique_id, **super().trigger_kwargs()}
+        return {
+            "work": self.work,
+            "unique_id": self.unique_id,
+            **super().trigger_kwargs(),
+            "skips_in_triggerer": self.skips_in_triggerer,
+        }
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> None:
         """
@@ -76,6 +81,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
 
         Raises:
             AirflowException: The node failed; the message is the trigger's.
+            AirflowSkipException: Another node has failed, and dbt runs with ``--fail-fast``.
         """
         if event is None:
             raise AirflowException(
@@ -83,6 +89,8 @@ class DbtNodeAsyncOperator(TriggererOperator):
             )
         if event["status"] == "failed":
             raise AirflowException(event["message"])
+        if event["status"] == "skipped":
+            raise AirflowSkipException(event["message"])
         if event["status"] in ("dbt", "late"):
             from cosmos_async.operators.fallback import work
 

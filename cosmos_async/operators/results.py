@@ -11,9 +11,9 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.compat import BaseOperator
+from cosmos_async.compat import AirflowFailException, BaseOperator
 from cosmos_async.exceptions import ConfigError, DbtError
-from cosmos_async.operators.run_plan import RunPlan
+from cosmos_async.operators.run_plan import RunPlan, key_of
 from cosmos_async.operators.setup import COMPILED_FILE, airflow_context
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class ResultsAsyncOperator(BaseOperator):
 
         Raises:
             DbtError: A hook of the run failed, or dbt could not write the artifacts; the outcomes are kept first.
+            AirflowFailException: A node failed, and with ``--fail-fast`` the others were skipped. Where Airflow skips a task
+                before it has heard of another's failure, the tasks behind both look as if all were well.
         """
         from cosmos_async.dbt.process import Processes
         from cosmos_async.dbt.results import sources_json, write_results
@@ -106,6 +108,9 @@ class ResultsAsyncOperator(BaseOperator):
         if failed:
             # As in dbt, the nodes were executed all the same.
             raise DbtError(f"An on-run-start hook failed: {failed[0].message}")
+        stopped_by = plan.failed_task(key_of(context["ti"])) if index.run.fail_fast else None
+        if stopped_by is not None:
+            raise AirflowFailException(f"{stopped_by} has failed, and --fail-fast has stopped the run there.")
 
     def on_kill(self) -> None:
         """End the dbt process."""

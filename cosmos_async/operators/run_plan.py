@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 OUTCOMES_FILE = "outcomes.json"
 
 
+def key_of(instance: Any) -> TaskKey:
+    """Return a task instance as plans and jobs know it."""
+    return TaskKey(
+        instance.dag_id, instance.run_id, instance.task_id, instance.map_index, max(1, instance.try_number)
+    )
+
+
 class RunPlan:
     """
     The plan that a setup task left for this run.
@@ -138,6 +145,29 @@ class RunPlan:
         from cosmos_async.triggers.storage import write_outcomes
 
         asyncio.run(write_outcomes(self.address, outcomes, identity=self._identity))
+
+    def failed_task(self, key: TaskKey) -> str | None:
+        """Return the id of a task of the run *key* is of that has failed for good; of a run with ``--fail-fast``."""
+        from cosmos_async.triggers.fail_fast import find_failure
+        from cosmos_async.triggers.storage import folder_at
+        from cosmos_async.triggers.task import Airflow
+
+        async def find() -> str | None:
+            async with folder_at(self.address, identity=self._identity) as folder:
+                return await find_failure(self.address, folder, key, Airflow())
+
+        return asyncio.run(find())
+
+    def leave_failure(self, key: TaskKey) -> None:
+        """Tell the run's other tasks that the task *key* fails; of a run with ``--fail-fast``."""
+        from cosmos_async.triggers.fail_fast import leave_failure
+        from cosmos_async.triggers.storage import folder_at
+
+        async def leave() -> None:
+            async with folder_at(self.address, identity=self._identity) as folder:
+                await leave_failure(self.address, folder, key)
+
+        asyncio.run(leave())
 
     def keep_artifacts(self, files: Mapping[str, bytes], outcomes: Iterable[Outcome]) -> str:
         """Keep dbt's artifacts and the outcomes beyond the run's teardown; return their folder."""

@@ -51,8 +51,8 @@ class SetupAsyncOperator(BaseOperator):
         sources: Unique ids of the sources whose freshness is measured.
         gcp_conn_id: The connection that submits the jobs, if it is not the profile's.
         impersonation_chain: The service account to act as when submitting.
-        select, exclude, selector, vars, env, append_env, full_refresh, install_deps, location, threads,
-            event_time_start, event_time_end, dbt_cmd_flags, dbt_cmd_global_flags: See :class:`~cosmos_async.invocation.DbtInvocation`; templated.
+        select, exclude, selector, vars, env, append_env, full_refresh, fail_fast, install_deps, location,
+            threads, event_time_start, event_time_end, dbt_cmd_flags, dbt_cmd_global_flags: See :class:`~cosmos_async.invocation.DbtInvocation`; templated.
         kwargs: Airflow's own arguments of a task.
     """
 
@@ -64,6 +64,7 @@ class SetupAsyncOperator(BaseOperator):
         "selector",
         "vars",
         "full_refresh",
+        "fail_fast",
         "install_deps",
         "location",
         "threads",
@@ -91,6 +92,7 @@ class SetupAsyncOperator(BaseOperator):
         env: dict[str, str] | None = None,
         append_env: bool = True,
         full_refresh: Union[bool, str] = False,
+        fail_fast: Union[bool, str] = False,
         install_deps: Union[bool, str] = True,
         location: str | None = None,
         threads: Union[int, str, None] = None,
@@ -106,7 +108,8 @@ class SetupAsyncOperator(BaseOperator):
 
             execution_config = Config()
         self.select, self.exclude, self.selector = select, exclude, selector
-        self.vars, self.full_refresh, self.install_deps = vars, full_refresh, install_deps
+        self.vars, self.install_deps = vars, install_deps
+        self.full_refresh, self.fail_fast = full_refresh, fail_fast
         self.location, self.threads = location, threads
         self.event_time_start, self.event_time_end = event_time_start, event_time_end
         self.dbt_cmd_flags, self.dbt_cmd_global_flags = dbt_cmd_flags, dbt_cmd_global_flags
@@ -127,6 +130,7 @@ class SetupAsyncOperator(BaseOperator):
             env=env,
             append_env=append_env,
             full_refresh=full_refresh,
+            fail_fast=fail_fast,
             install_deps=install_deps,
             location=location,
             threads=threads,

@@ -162,6 +162,28 @@ def test_killing_a_task_cancels_its_job(stage_33: Stage) -> None:
     assert job_id in airflow.log("corner", "killed", "slow_run")
 
 
+def test_with_fail_fast_a_failed_test_stops_the_other_branches(stage_33: Stage) -> None:
+    """What runs beside it is cancelled and skipped, and the run is red, whatever Airflow hears of first."""
+    airflow = stage_33.airflow
+    airflow.trigger("corner", "stopped", {"broken": True, "slow_ms": 600_000, "fail_fast": True})
+    end = airflow.wait_for_run("corner", "stopped")
+    states = end.states()
+    jobs = [job for job in stage_33.jobs() if job["jobReference"]["jobId"].startswith("cosmos_slow")]
+    kept = stage_33.stored_names("dbt/corner/")
+    results = next(name for name in kept if name.endswith("stopped/run_results.json"))
+    told = {each["unique_id"]: each for each in json.loads(stage_33.stored(results))["results"]}
+
+    assert end.state == "failed"
+    assert sorted(end.failed()) == ["dbt_results_async", "items.test"], explain(stage_33, "corner", end)
+    assert states["slow_run"] == "skipped"
+    assert states["dbt_done_async"] == "upstream_failed"
+    assert states["dbt_teardown_async"] == "success"
+    assert jobs[0]["status"]["errorResult"]["reason"] == "stopped"
+    assert "items.test has failed. Skipped: model.corner.slow" in airflow.log("corner", "stopped", "slow_run")
+    assert told["model.corner.slow"]["message"] == "Skipping due to fail_fast"
+    assert "--fail-fast has stopped the run" in airflow.log("corner", "stopped", "dbt_results_async")
+
+
 def test_clearing_one_model_after_the_teardown_runs_just_that_model_again(stage_33: Stage) -> None:
     """Its plan is gone with the teardown; Airflow clears the setup along, which plans it anew. Others stay untouched."""
     airflow = stage_33.airflow

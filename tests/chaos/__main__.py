@@ -19,7 +19,8 @@ from tests.chaos.endings import Ending, play_endings
 from tests.chaos.monkey import Monkey, troubles_of
 from tests.chaos.plans import project
 from tests.chaos.story import DAG_ID, WARM
-from tests.chaos.world import Sampler, World, start_world
+from tests.chaos.takeovers import takeovers_of
+from tests.chaos.world import World, start_world
 
 FINISHED = ("success", "failed")
 
@@ -37,8 +38,6 @@ def play(world: World, seed: int, nodes: int, *, lost: float, errors: float) -> 
     began = time.time()
     world.faults(lost=lost, errors=errors)
     world.wait("the run is accepted", lambda: world.trigger(DAG_ID, run_id) or True, 120)
-    sampler = Sampler(world, DAG_ID, run_id)
-    sampler.start()
     monkey = Monkey(world, run_id, ids.of_try)
     monkey.rage(troubles_of(seed, seconds=WARM + 40 + nodes / 2))
     try:
@@ -50,7 +49,6 @@ def play(world: World, seed: int, nodes: int, *, lost: float, errors: float) -> 
         )
     except TimedOut as error:
         verdict.disagreements.append(str(error))
-    sampler.stop()
     world.faults()
     verdict.seconds = time.time() - began
     report = world.report()
@@ -65,7 +63,7 @@ def play(world: World, seed: int, nodes: int, *, lost: float, errors: float) -> 
         report=report,
         outcomes={outcome["unique_id"]: outcome for outcome in stored.values()},
         story=monkey.story,
-        takeovers=sampler.takeovers,
+        takeovers=takeovers_of(world.folder / "logs", run_id),
     )
     (world.folder.parent / f"seed-{seed}.json").write_text(
         json.dumps(

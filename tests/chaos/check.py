@@ -212,10 +212,8 @@ def _judge_takeovers(
         if made["operation"] == "jobs.insert":
             inserts[made["id"]].append(made["at"])
     for one in takeovers:
-        mine = [
-            at for each in ids.of_try(one.task_id, one.try_number) for at in inserts[each] if at > one.after
-        ]
+        mine = [at for each in ids.of_try(one.task_id, one.try_number) for at in inserts[each] if at > one.at]
         # Where the new one was lost as well, its successor's time is another takeover's.
-        if mine and not story.lost_between(one.before, min(mine)):
-            seconds = max(0.0, min(mine) - one.before)
+        if mine and not story.lost_between(one.at, min(mine)):
+            seconds = min(mine) - one.at
             (verdict.resumptions if one.age > WARM else verdict.cold_resumptions).append(seconds)

@@ -44,8 +44,7 @@ class Story:
 class Takeover:
     """Airflow has given a trigger to another triggerer."""
 
-    after: float  #: wall clock; it happened after this look at the database
-    before: float  #: and before this one
+    at: float  #: wall clock; when the trigger began there
     task_id: str
     try_number: int
     age: float  #: since how many seconds the new one had had triggers

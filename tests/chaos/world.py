@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,7 +23,6 @@ from tests.airflow.harness import ROOT, _run_airflow, _settings
 from tests.airflow.processes import Processes, TimedOut, free_port, plain_environment
 from tests.airflow.rest import Rest, RestError, segment
 from tests.chaos.postgres import Postgres, start_postgres
-from tests.chaos.story import Takeover
 from tests.chaos.warehouse import BUCKET
 
 TRIGGERERS = ("triggerer-a", "triggerer-b")
@@ -94,7 +92,7 @@ class World:
     def tasks(self, dag_id: str, run_id: str) -> dict[str, Row]:
         """Return a run's task instances by id: their state, their try, who has their trigger."""
         rows = self.rows(
-            "select task_instance.task_id, task_instance.state, try_number, trigger_id, triggerer_id "
+            "select task_instance.task_id, task_instance.state, try_number, triggerer_id "
             "from task_instance left join trigger on trigger.id = trigger_id "
             "where task_instance.dag_id = %s and run_id = %s",
             dag_id,
@@ -227,7 +225,8 @@ def start_world(folder: Path, *, nodes: int, seed: int, say: Callable[[str], Non
             "AIRFLOW__COSMOS_ASYNC__CACHE_DIR": str(folder / "cache"),
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
             "AIRFLOW__CORE__PARALLELISM": "2",
-            "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": "200",
+            # Few at a time, so that both triggerers get their share.
+            "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": "20",
             "CHAOS_NODES": str(nodes),
             "PYTHONPATH": str(ROOT),
         }
@@ -258,51 +257,3 @@ def start_world(folder: Path, *, nodes: int, seed: int, say: Callable[[str], Non
             "the DAGs are parsed", lambda: len(world.rows("select dag_id from serialized_dag")) >= 4, 180
         )
         yield world
-
-
-class Sampler(threading.Thread):
-    """
-    Watches who has which trigger: half a second's steps, for as long as a seed takes.
-
-    Args:
-        world: What is watched.
-        dag_id: Whose tasks.
-        run_id: Of which run.
-    """
-
-    def __init__(self, world: World, dag_id: str, run_id: str) -> None:
-        super().__init__(name="sampler", daemon=True)
-        self._world = world
-        self._of = (dag_id, run_id)
-        self._ended = threading.Event()
-        self.takeovers: list[Takeover] = []
-
-    def run(self) -> None:
-        """Look until it is enough."""
-        before: dict[int, int] = {}
-        busy: dict[int, float] = {}  # since when each triggerer has had triggers
-        last = time.time()
-        while not self._ended.wait(0.5):
-            try:
-                tasks = self._world.tasks(*self._of)
-            except psycopg2.OperationalError:
-                continue
-            now = time.time()
-            for task_id, row in tasks.items():
-                trigger, triggerer = row["trigger_id"], row["triggerer_id"]
-                if trigger is None or triggerer is None:
-                    continue
-                if before.get(trigger, triggerer) != triggerer:
-                    self.takeovers.append(
-                        Takeover(last, now, task_id, row["try_number"], now - busy.get(triggerer, now))
-                    )
-                before[trigger] = triggerer
-            for row in tasks.values():
-                if row["triggerer_id"] is not None:
-                    busy.setdefault(row["triggerer_id"], now)
-            last = now
-
-    def stop(self) -> None:
-        """It is enough."""
-        self._ended.set()
-        self.join()

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from cosmos_async.compat import DAG, AirflowException
+from cosmos_async.compat import DAG, AirflowException, AirflowSkipException
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.dbt.planner import Plan
 from cosmos_async.dbt.session import Dbt
@@ -74,6 +74,7 @@ class Memory:
     """What a trigger asks of Airflow, answered from memory."""
 
     xcoms: dict[tuple[str, str], Any]
+    failed: set[str]  #: ids of tasks
 
     async def xcom(self, key: Any, task_id: str, name: str) -> Any:
         """Return what another task has left."""
@@ -86,7 +87,7 @@ class Memory:
 
     async def state(self, key: Any) -> str:
         """Nobody kills a task here."""
-        return "deferred"
+        return "failed" if key.task_id in self.failed else "deferred"
 
 
 @dataclass
@@ -166,6 +167,7 @@ class Run:
         self.levels: dict[str, tuple[str, str]] = {}
         self.lines: list[str] = []
         self.complaints: list[str] = []
+        self.failed: set[str] = set()
         self._seen = side.bench.warehouse.asked(since=1 << 60)[0]
 
     @contextlib.contextmanager
@@ -183,7 +185,10 @@ class Run:
         triggerer = mock.patch("cosmos_async.operators.setup.require_triggerer")
         # One node per trigger, its unit tests by triggers of their own: so each write is known to be a node's.
         alone = mock.patch("cosmos_async.triggers.dbt.nodes_of", lambda index, work, unique_id: [[unique_id]])
-        with mock.patch.dict(os.environ, {**there, **home, **settings}, clear=True), triggerer, alone:
+        memory = Memory(self.xcoms, self.failed)
+        airflow = mock.patch("cosmos_async.triggers.task.Airflow", return_value=memory)
+        environment = mock.patch.dict(os.environ, {**there, **home, **settings}, clear=True)
+        with environment, triggerer, alone, airflow:
             yield
 
     def build(self) -> Json:
@@ -203,7 +208,7 @@ class Run:
         asyncio.run(self._nodes(setup))
         try:
             results.execute(self._context(RESULTS))
-        except CosmosAsyncError as error:
+        except (AirflowException, CosmosAsyncError) as error:
             self.lines.append(str(error))  # an on-run-end hook failed; the results tell
         finally:
             self._take(None)
@@ -271,7 +276,10 @@ class Run:
             while trigger is not None:
                 event = await self._event(trigger, context["ti"], log)
                 trigger, method = await asyncio.to_thread(_complete, operator, method, context, event, log)
+        except AirflowSkipException as error:
+            log.add(error)
         except (AirflowException, CosmosAsyncError) as error:
+            self.failed.add(operator.task_id)
             log.add(error)
         self._take(unique_id)
         self.lines += log.lines
@@ -291,7 +299,7 @@ class Run:
             map_index=instance.map_index,
             try_number=instance.try_number,
         )
-        trigger.airflow = Memory(self.xcoms)
+        trigger.airflow = Memory(self.xcoms, self.failed)
         trigger._log = log
         events = [event async for event in trigger.run()]
         return events[-1].payload

@@ -86,6 +86,23 @@ CASES = (
         "no rows", "cases", (Options("empty", flags=("--empty",), select=_OF_EACH_KIND, exclude="tested+"),)
     ),
     Case(
+        "the first failure",
+        "wrong",
+        # One after the other: which of several nodes dbt has begun by then is chance.
+        (Options("empty", flags=("--fail-fast",), select="first+"),),
+        errors=("second",),
+        files=(
+            ("models/first.sql", "{{ config(materialized='table') }} select 1 as id"),
+            ("models/second.sql", "{{ config(materialized='table') }} select idd from {{ ref('first') }}"),
+            (
+                "models/between.sql",
+                "{{ config(materialized='ephemeral') }} select * from {{ ref('second') }}",
+            ),
+            ("models/third.sql", "select * from {{ ref('between') }}"),
+            ("models/fourth.sql", "select * from {{ ref('third') }}"),
+        ),
+    ),
+    Case(
         "a source nobody declared",
         "wrong",
         ONCE,

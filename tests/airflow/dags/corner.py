@@ -26,8 +26,11 @@ corner = DbtDag(
         execution_mode=ExecutionMode.AIRFLOW_ASYNC,
         dbt_executable_path=ROOT / ".venvs/dbt-1.11/bin/dbt",
     ),
-    operator_args={"vars": {"broken": "{{ params.broken }}", "slow_ms": "{{ params.slow_ms }}"}},
-    params={"broken": False, "slow_ms": 0},
+    operator_args={
+        "vars": {"broken": "{{ params.broken }}", "slow_ms": "{{ params.slow_ms }}"},
+        "fail_fast": "{{ params.fail_fast }}",
+    },
+    params={"broken": False, "slow_ms": 0, "fail_fast": False},
     schedule=None,
     start_date=datetime(2026, 1, 1),
     catchup=False,

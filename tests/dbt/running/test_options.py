@@ -331,8 +331,8 @@ def test_a_relative_sample_is_one_window_for_the_whole_run(market: Market) -> No
     assert sql(early) == sql(late)
 
 
-def test_fail_fast_in_a_project_is_told_and_everything_is_planned(market: Market) -> None:
-    """A node that dbt cannot plan says nothing of the others."""
+def test_with_fail_fast_everything_is_planned(market: Market) -> None:
+    """A node that dbt cannot plan says nothing of the others; whether they are stopped, the run tells."""
     market.write(
         {
             "dbt_project.yml": FILES["dbt_project.yml"] + "\n        flags: {fail_fast: true}\n",
@@ -346,7 +346,9 @@ def test_fail_fast_in_a_project_is_told_and_everything_is_planned(market: Market
     assert levels.pop("broken") is Level.DBT
     assert Level.DBT not in levels.values()
     assert {"stalls", "takings", "takings_by_day", "goods"} <= set(levels)
-    assert any("fail_fast is set in the project" in line for line in market.lines)
+    assert planned.plan.run.fail_fast
+    assert not market.plan(select="goods", dbt_cmd_flags=["--no-fail-fast"]).plan.run.fail_fast
+    assert market.plan(select="goods", fail_fast=True).plan.run.fail_fast
 
 
 @pytest.mark.parametrize(

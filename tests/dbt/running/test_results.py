@@ -119,6 +119,29 @@ def test_the_artifacts_are_those_of_a_native_run(
     assert again == failed
 
 
+def test_what_fail_fast_has_stopped_is_skipped_in_dbt_s_words(
+    opened: OpenDbt, shop: Path, google: FakeGoogle
+) -> None:
+    """Whatever had no result by then: children, nodes of other branches and ephemeral models alike."""
+    google.on_query(
+        "should_error.*`lines`", rows=[{"failures": 2, "should_warn": True, "should_error": True}]
+    )
+    with opened(shop, fail_fast=True, threads=1) as dbt:
+        dbt.run(dbt.arguments())
+        native = load(dbt.workspace.target_path / "run_results.json")
+
+        artifacts = write_results(dbt, outcomes_of(native))
+
+        ours = load(artifacts.run_results)
+
+    def told(document: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        return {each["unique_id"]: (each["status"], each["message"]) for each in document["results"]}
+
+    assert ("skipped", "Skipping due to fail_fast") in told(native).values()
+    assert {status for status, _ in told(native).values()} > {"success", "skipped"}
+    assert told(ours) == told(native)
+
+
 def test_only_the_hooks_of_the_runs_end_reach_the_warehouse(
     opened: OpenDbt, shop: Path, google: FakeGoogle, lines: list[str]
 ):

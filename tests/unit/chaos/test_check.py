@@ -159,7 +159,7 @@ def test_a_task_that_failed_by_itself_is_found(state: str | None, clicked: bool,
 def test_the_time_to_resume_counts_from_airflow_s_own_takeover(age: float, warm: bool) -> None:
     """Those of a triggerer that has just started are counted apart."""
     run = a_good_run()
-    run["takeovers"].append(Takeover(110.0, 110.5, "n1", 1, age))
+    run["takeovers"].append(Takeover(110.5, "n1", 1, age))
     again = {"operation": "jobs.insert", "id": run["report"]["jobs"][0]["id"], "at": 111.5, "status": 409}
     run["report"]["requests"].append(again)
 
@@ -172,7 +172,7 @@ def test_the_time_to_resume_counts_from_airflow_s_own_takeover(age: float, warm:
 def test_a_takeover_by_one_that_is_lost_as_well_is_not_timed() -> None:
     """What it takes until the next one has it tells of two."""
     run = a_good_run()
-    run["takeovers"].append(Takeover(110.0, 110.5, "n1", 1, 60.0))
+    run["takeovers"].append(Takeover(110.5, "n1", 1, 60.0))
     run["story"].losses.append(111.0)
     again = {"operation": "jobs.insert", "id": run["report"]["jobs"][0]["id"], "at": 150.0, "status": 409}
     run["report"]["requests"].append(again)

@@ -139,6 +139,7 @@ def recording(*nodes: dict[str, Any], events: dict[str, list[Any]], **values: An
         "execution_project": "p",
         "location": "EU",
         "endpoint": None,
+        "fail_fast": False,
         "warn_error": False,
         "run": run,
         "nodes": {each["unique_id"]: each for each in nodes},

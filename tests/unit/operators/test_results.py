@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cosmos_async.compat import AirflowFailException
 from cosmos_async.dbt.results import Artifacts
 from cosmos_async.exceptions import DbtError
 from cosmos_async.operators.results import ResultsAsyncOperator
@@ -39,11 +40,14 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         run.files = {}  # type: ignore[attr-defined]
         plan = SimpleNamespace(
             index=lambda: SimpleNamespace(
-                nodes={"model.shop.orders": None, SOURCE: None}, hooks=(HOOK,), run=None
+                nodes={"model.shop.orders": None, SOURCE: None},
+                hooks=(HOOK,),
+                run=SimpleNamespace(fail_fast=run.fail_fast),  # type: ignore[attr-defined]
             ),
             outcomes=lambda: {each.unique_id: each for each in outcomes},
             keep_artifacts=lambda files, kept: run.files.update(files) or "gs://kept",  # type: ignore[attr-defined]
             artifact=lambda name: b"{}",
+            failed_task=lambda key: run.failed_task,  # type: ignore[attr-defined]
         )
         monkeypatch.setattr("cosmos_async.operators.results.RunPlan", lambda *args, **kwargs: plan)
         monkeypatch.setattr("cosmos_async.operators.results.airflow_context", lambda context: {})
@@ -64,13 +68,21 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             identity={},
             dbt=SimpleNamespace(rendered=lambda *args: None),
         )
-        instance = SimpleNamespace(xcom_push=lambda key, value: xcoms.update({key: value}))
+        instance = SimpleNamespace(
+            dag_id="d",
+            run_id="r",
+            task_id="results",
+            map_index=-1,
+            try_number=1,
+            xcom_push=lambda key, value: xcoms.update({key: value}),
+        )
         try:
             operator.execute({"ti": instance})
         finally:
             run.told, run.xcoms = told, xcoms  # type: ignore[attr-defined]
         return told, xcoms
 
+    run.fail_fast, run.failed_task = False, None  # type: ignore[attr-defined]
     return run
 
 
@@ -92,6 +104,22 @@ def test_a_failed_start_hook_fails_the_run_in_the_end(task: Any) -> None:
         task(outcome(HOOK.unique_id, Status.ERROR, "shop.on-run-start.0 failed, error:\n no such table"))
 
     assert task.told == [HOOK.unique_id]
+    assert task.xcoms == {"dbt_artifacts": "gs://kept"}
+
+
+@pytest.mark.parametrize("fail_fast", [True, False])
+def test_a_run_that_was_stopped_has_failed(task: Any, fail_fast: bool) -> None:
+    """Airflow may have skipped all that it looks at to decide; and no retry changes it."""
+    task.fail_fast, task.failed_task = fail_fast, "shop.orders.run"
+    ends = (
+        pytest.raises(AirflowFailException, match=r"shop\.orders\.run has failed")
+        if fail_fast
+        else contextlib.nullcontext()
+    )
+
+    with ends:
+        task(outcome("model.shop.orders", Status.ERROR, "wrong"))
+
     assert task.xcoms == {"dbt_artifacts": "gs://kept"}
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cosmos_async.compat import DAG, AirflowException
+from cosmos_async.compat import DAG, AirflowException, AirflowSkipException
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.dbt.late import LatePlans
 from cosmos_async.exceptions import ConfigError, PlanError
@@ -40,6 +40,8 @@ class Worker:
     fails: set[str] = field(default_factory=set)  #: in real dbt
     never: set[str] = field(default_factory=set)  #: planned
     refusal: PlanError | None = None
+    fail_fast: bool = False
+    failed_task: str | None = None  #: what Airflow says of the run's other tasks
 
     def run_node(self, dbt: Any, unique_id: str, **kwargs: Any) -> Outcome:
         """Stand for real dbt."""
@@ -90,7 +92,14 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
             pass
 
         def index(self) -> Any:
-            return SimpleNamespace(run=RUN, nodes=defaultdict(lambda: SimpleNamespace(resource_type="model")))
+            run = replace(RUN, fail_fast=made.fail_fast)
+            return SimpleNamespace(run=run, nodes=defaultdict(lambda: SimpleNamespace(resource_type="model")))
+
+        def failed_task(self, key: Any) -> str | None:
+            return made.failed_task
+
+        def leave_failure(self, key: Any) -> None:
+            made.did.append(("failure", key.task_id))
 
         def parsed(self, run: RunInfo) -> bytes:
             return b"parsed"
@@ -242,3 +251,31 @@ def test_a_task_that_knows_no_dbt_says_what_to_give_it(worker: Worker) -> None:
     """A task written by hand with the id of its setup task alone."""
     with pytest.raises(ConfigError, match="give it setup=<the SetupAsyncOperator>"):
         resume(event((ORDERS, "late")), dbt=False)
+
+
+def test_real_dbt_is_not_started_after_another_task_has_failed(worker: Worker) -> None:
+    """With --fail-fast; the trigger has looked before, but a worker comes later."""
+    worker.fail_fast, worker.failed_task = True, "shop.bad.run"
+
+    with pytest.raises(
+        AirflowSkipException, match=r"shop\.bad\.run has failed\. Skipped: model\.shop\.orders"
+    ):
+        resume(event((ORDERS, "dbt")))
+
+    assert worker.did == []
+
+
+def test_a_failure_on_a_worker_stops_the_other_tasks(worker: Worker) -> None:
+    """Told before Airflow knows that the task has failed."""
+    worker.fail_fast, worker.fails = True, {ORDERS}
+
+    with pytest.raises(AirflowException, match="Syntax error"):
+        resume(event((ORDERS, "dbt")))
+
+    assert worker.did[-1] == ("failure", "t")
+
+
+def test_a_task_that_was_stopped_is_skipped(worker: Worker) -> None:
+    """The trigger has done everything but that."""
+    with pytest.raises(AirflowSkipException, match="Stopped by --fail-fast"):
+        resume({"status": "skipped", "message": "Stopped by --fail-fast, as shop.bad.run has failed."})

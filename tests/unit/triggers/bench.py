@@ -67,6 +67,7 @@ class FakeAirflow:
     xcoms: dict[tuple[str, str], Any] = field(default_factory=dict)
     left: dict[str, Any] = field(default_factory=dict)  #: the XComs the trigger left
     task_state: str | None = "deferred"
+    states: dict[str, str] = field(default_factory=dict)  #: of tasks whose state is another one, by id
     setup_states: list[str | None] = field(
         default_factory=list
     )  #: the setup task's, one after the other; then success
@@ -83,7 +84,7 @@ class FakeAirflow:
             await asyncio.Event().wait()
         if key.task_id == SETUP:
             return self.setup_states.pop(0) if self.setup_states else "success"
-        return self.task_state
+        return self.states.get(key.task_id, self.task_state)
 
 
 @dataclass
@@ -229,6 +230,7 @@ class Bench:
         *,
         try_number: int = 1,
         seconds: float | None = None,
+        task_id: str = "shop.orders.run",
         **kwargs: Any,
     ) -> BigQueryDbtTrigger:
         """Return a trigger as Airflow would set it up; *seconds* is what is left of its execution_timeout."""
@@ -236,7 +238,7 @@ class Bench:
             work=work, unique_id=unique_id, setup_task_id=SETUP, identity=self.identity, **kwargs
         )
         trigger.task_instance = SimpleNamespace(  # type: ignore[assignment]
-            dag_id="shop_dag", run_id="run1", task_id="shop.orders.run", map_index=-1, try_number=try_number
+            dag_id="shop_dag", run_id="run1", task_id=task_id, map_index=-1, try_number=try_number
         )
         if seconds is not None:
             trigger.timeout_after = datetime.now(timezone.utc) + timedelta(seconds=seconds)  # type: ignore[attr-defined]
