@@ -12,6 +12,7 @@ from tests.airflow.shop import explain
 
 if TYPE_CHECKING:
     from tests.airflow.shop import ShopRuns
+    from tests.airflow.stage import Stage
 
 pytestmark = [pytest.mark.airflow, pytest.mark.warehouse]
 
@@ -34,3 +35,17 @@ def test_what_the_shop_built_on_airflow_211_is_there(shop_211: ShopRuns) -> None
     query = "select count(*) as orders, sum(amount) as amount from `shop-project`.shop_marts.orders"
 
     assert shop_211.stage.warehouse.query(query) == [{"orders": "10", "amount": "330.3"}]
+
+
+def test_fail_fast_stops_the_other_branches_on_airflow_211(stage_211: Stage) -> None:
+    """Here a failing task ends on a worker, and a stopped one in the triggerer."""
+    airflow = stage_211.airflow
+    airflow.wait_for_dag("corner")
+    airflow.trigger("corner", "stopped", {"broken": True, "slow_ms": 600_000, "fail_fast": True})
+    end = airflow.wait_for_run("corner", "stopped")
+    states = end.states()
+
+    assert end.state == "failed"
+    assert sorted(end.failed()) == ["dbt_results_async", "items.test"], explain(stage_211, "corner", end)
+    assert states["slow_run"] == "skipped"
+    assert states["dbt_done_async"] == "upstream_failed"
