@@ -81,9 +81,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         self.resume = resume
         self._runs: list[Run] = []
         self._endpoint: str | None = None  # of the run's dbt profile, once it is known
-        self._told: PlanAddress | None = (
-            None  # of a run with --fail-fast: where its tasks tell that they fail
-        )
+        self._fails_fast: PlanAddress | None = None  # of the run's plan, if that has --fail-fast
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Carry out the work; yield one event."""
@@ -121,7 +119,7 @@ class BigQueryDbtTrigger(EndingTrigger):
 
     async def _tell_failure(self, facts: TaskFacts) -> None:
         """With ``--fail-fast``, let the run's other tasks know."""
-        address = self._told
+        address = self._fails_fast
         if address is None:
             return
         try:
@@ -178,7 +176,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                     self.log.info(f"{outcome.unique_id} ended before: {outcome.status.value}")
             others = None
             if index.run.fail_fast:
-                self._told = address
+                self._fails_fast = address
                 others = FailFast.shared(address, folder, store, self.airflow)
             await Groups(run, index, groups, resume or Resume(-1), result).carry_out(others)
         if total > 1:

@@ -11,7 +11,6 @@ import asyncio
 import json
 from weakref import WeakValueDictionary
 
-from cosmos_async.exceptions import ApiError, StoreError
 from cosmos_async.names import TaskKey
 from cosmos_async.store import PlanAddress, failure_object, failure_objects
 from cosmos_async.triggers.crowd import forget_error
@@ -22,6 +21,7 @@ from cosmos_async.triggers.task import Airflow
 
 #: Seconds between two looks, for all tasks of a run in one triggerer.
 INTERVAL = 5.0
+PATIENCE = 30.0  # seconds for one look: Airflow may never answer while the triggerer shuts down
 MESSAGE = "Skipping due to fail_fast"  #: dbt's own (``dbt.task.runnable``)
 
 
@@ -43,6 +43,7 @@ class FailFast:
         self._airflow = airflow
         self._next = self._clock.now()
         self._look: asyncio.Task[str | None] | None = None
+        self._warned = False
 
     @classmethod
     def shared(cls, address: PlanAddress, folder: Folder, session: Session, airflow: Airflow) -> FailFast:
@@ -60,20 +61,24 @@ class FailFast:
 
         Args:
             key: Whose DAG run it is.
-            log: Told where the folder cannot be read now. The task itself needs it in the end, and will say so then.
+            log: Told, once for all tasks, where that cannot be found out now; no node depends on it.
         """
         if self._look is None or (self._look.done() and self._clock.now() >= self._next):
             self._next = self._clock.now() + INTERVAL
-            self._look = asyncio.get_running_loop().create_task(
-                find_failure(self._address, self._folder, key, self._airflow)
-            )
+            look = find_failure(self._address, self._folder, key, self._airflow)
+            self._look = asyncio.get_running_loop().create_task(asyncio.wait_for(look, PATIENCE))
             self._look.add_done_callback(forget_error)
         try:
             # One who is cancelled takes nothing away from the others.
-            return await asyncio.shield(self._look)
-        except (ApiError, StoreError) as error:
-            log.warning(f"Whether another task has failed (--fail-fast) cannot be read now: {error}")
+            found = await asyncio.shield(self._look)
+        except Exception as error:  # the store's, or whatever Airflow raises while its API is away
+            if not self._warned:
+                what = str(error) or type(error).__name__
+                log.warning(f"Whether another task has failed (--fail-fast) cannot be found out now: {what}")
+            self._warned = True
             return None
+        self._warned = False
+        return found
 
     async def until_failure(self, key: TaskKey, log: Log) -> str:
         """Wait for a task of this run to fail for good, and return its id."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from cosmos_async.names import TaskKey
 from cosmos_async.outcome import Outcome, Status
@@ -174,6 +173,6 @@ class Groups:
         await leave_outcome(self.run.folder, outcome)
 
 
-def _needs_the_run(plan: Any) -> bool:
+def _needs_the_run(plan: NodePlan) -> bool:
     """Return whether what the run does before its nodes comes before this one; a no-op needs nothing."""
     return bool(plan.steps or plan.batches or plan.freshness) or plan.level in (Level.LATE, Level.DBT)

@@ -190,13 +190,23 @@ async def test_many_tasks_look_once(bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert len(bench.google.requests.of("objects.list")) == 1
 
 
-async def test_a_bucket_that_cannot_be_listed_stops_nothing(bench: Bench) -> None:
+@pytest.mark.parametrize("away", ["bucket", "Airflow"])
+async def test_what_cannot_be_found_out_stops_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, away: str
+) -> None:
     """The nodes' own work does not depend on it."""
     await planned(bench)
     await fail(bench)
-    bench.google.fail("objects.list", 403, times=None)
+    if away == "bucket":
+        bench.google.fail("objects.list", 403, times=None)
+    else:
+
+        async def state(key: Any) -> str:
+            raise RuntimeError("the API server is away")
+
+        monkeypatch.setattr(bench.airflow, "state", state)
 
     event = await bench.run()
 
     assert isinstance(event, TaskSuccessEvent), bench.log.text
-    assert "Whether another task has failed (--fail-fast) cannot be read now" in bench.log.text
+    assert "Whether another task has failed (--fail-fast) cannot be found out now" in bench.log.text
