@@ -80,6 +80,9 @@ class Airflow:
 
 #: Where a run's plan is, its tasks ask by the hundred at one moment.
 _CROWD = Crowd()
+#: Seconds by which the answer may be older than the question. A plan is never made anew as fast: Airflow deletes the old
+#: address, starts dbt, and only then the tasks that wait for it.
+_AGE = 1.0
 
 
 async def plan_address(airflow: Airflow, key: TaskKey, setup_task_id: str) -> PlanAddress:
@@ -96,7 +99,9 @@ async def plan_address(airflow: Airflow, key: TaskKey, setup_task_id: str) -> Pl
     setup, unknown, last = TaskKey(key.dag_id, key.run_id, setup_task_id, -1, 1), 0, False
     while True:
         value = await _CROWD.ask(
-            (id(airflow), setup, ADDRESS_KEY), lambda: airflow.xcom(setup, setup_task_id, ADDRESS_KEY)
+            (id(airflow), setup, ADDRESS_KEY),
+            lambda: airflow.xcom(setup, setup_task_id, ADDRESS_KEY),
+            age=0.0 if last else _AGE,
         )
         if value is not None:
             return PlanAddress.from_json(value)

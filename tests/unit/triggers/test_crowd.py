@@ -31,6 +31,25 @@ async def some_turns() -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.parametrize(("age", "asked"), [(60.0, 1), (0.0, 2)])
+def test_who_does_not_mind_shares_the_question_that_is_under_way(age: float, asked: int) -> None:
+    """An answer may be as old as that, and no older."""
+
+    async def scenario() -> None:
+        crowd, oracle = Crowd(), Oracle()
+        first = asyncio.ensure_future(crowd.ask("plan", oracle.answer))
+        await some_turns()
+        others = [asyncio.ensure_future(crowd.ask("plan", oracle.answer, age=age)) for _ in range(10)]
+        await some_turns()
+        oracle.let.set()
+
+        assert await first == 1
+        assert await asyncio.gather(*others) == [asked] * 10
+        assert oracle.asked == asked
+
+    asyncio.run(scenario())
+
+
 def test_all_who_come_before_it_is_sent_share_a_question() -> None:
     """Those who come later share the next one, though there is an answer on its way."""
 
