@@ -15,6 +15,8 @@ from cosmos_async.exceptions import PlanDamaged, StoreError
 from cosmos_async.names import TaskKey, digest, object_name
 
 ADDRESS_KEY = "dbt_plan"  # of the setup task's XCom
+#: Holds the digest of the run's newest index; written before its address. It only tells that an older one is outdated.
+NEWEST_OBJECT = "plan/newest"
 
 
 @dataclass(frozen=True)

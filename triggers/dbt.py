@@ -14,6 +14,7 @@ from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.links import LINK_XCOM_KEY
 from cosmos_async.ownership import is_test
 from cosmos_async.store import PlanAddress
+from cosmos_async.triggers.address import plan_address
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_jobs
@@ -25,7 +26,7 @@ from cosmos_async.triggers.late import Resume, cancel_late_jobs
 from cosmos_async.triggers.run import Run
 from cosmos_async.triggers.session import Session, shared_session
 from cosmos_async.triggers.storage import folder_at, read_index, store_identity
-from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts, plan_address
+from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts
 from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
 from cosmos_async.triggers.works import Result, nodes_of
 
@@ -148,7 +149,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         return result
 
     async def _work(self, facts: TaskFacts, session: Session, deadline: float | None, result: Result) -> None:
-        address = await plan_address(self.airflow, facts.key, self.setup_task_id)
+        address = await plan_address(self.airflow, facts.key, self.setup_task_id, identity=self.identity)
         async with shared_session(store_identity(address, self.identity), clock=session.clock) as store:
             folder = folder_of(store, address.folder, written_by=address.host)
             index = await store.once(("index", address), lambda: read_index(folder, address))

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from cosmos_async.exceptions import PlanDamaged, PlanNotFound
 from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan import Index, NodePlan, load_index, load_node
-from cosmos_async.store import PlanAddress, index_object, node_object, outcome_object
+from cosmos_async.store import NEWEST_OBJECT, PlanAddress, index_object, node_object, outcome_object
 from cosmos_async.triggers.credentials import Identity
 from cosmos_async.triggers.folders import Folder, LocalFolder, ObjectMissing, ObjectThere, folder_of
 from cosmos_async.triggers.gather import gather_bounded
@@ -106,6 +106,7 @@ async def upload_plan(
 
         await gather_bounded(write(name, data) for name, data in objects.items())
         await place.write(index_object(digest), index)
+        await place.write(NEWEST_OBJECT, digest.encode())
     return address
 
 

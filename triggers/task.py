@@ -4,16 +4,12 @@ What a trigger learns from Airflow about its own task, the same for all versions
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from cosmos_async.compat import AIRFLOW_VERSION
-from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.names import TaskKey
-from cosmos_async.store import ADDRESS_KEY, PlanAddress
-from cosmos_async.triggers.crowd import Crowd
 from cosmos_async.triggers.threads import in_thread
 
 #: TaskFailedEvent obeys ``retries``; before it ends the task for good.
@@ -25,11 +21,6 @@ XCOMS_BY_EVENT = (2, 10) <= AIRFLOW_VERSION < (3, 0)
 
 #: A task in one of these states is still ours, or will be again: nobody killed it.
 ALIVE = frozenset({"deferred", "running", "queued", "scheduled"})
-#: A setup task in one of these will leave nothing more.
-ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
-SETUP_INTERVAL = 3.0  # seconds between two looks at a setup task that is planning
-#: Looks at a setup task without a state: just cleared, or there is none of this name.
-MOST_UNKNOWN = 20
 
 
 @dataclass(frozen=True)
@@ -76,46 +67,6 @@ class Airflow:
         It may never answer while the triggerer shuts down: the caller bounds it.
         """
         return await in_thread(_state_by_api if AIRFLOW_VERSION >= (3, 0) else _state_by_orm, key)
-
-
-#: Where a run's plan is, its tasks ask by the hundred at one moment.
-_CROWD = Crowd()
-#: Seconds by which the answer may be older than the question. A plan is never made anew as fast: Airflow deletes the old
-#: address, starts dbt, and only then the tasks that wait for it.
-_AGE = 1.0
-
-
-async def plan_address(airflow: Airflow, key: TaskKey, setup_task_id: str) -> PlanAddress:
-    """
-    Return where the setup task of this run has put the plan.
-
-    Clearing a task clears its setup, too. Until that has planned anew, Airflow has no XCom of it, and tasks that begin
-    meanwhile wait for it here.
-
-    Raises:
-        PlanNotFound: It has not said so.
-        PlanDamaged: What it said is no address.
-    """
-    setup, unknown, last = TaskKey(key.dag_id, key.run_id, setup_task_id, -1, 1), 0, False
-    while True:
-        value = await _CROWD.ask(
-            (id(airflow), setup, ADDRESS_KEY),
-            lambda: airflow.xcom(setup, setup_task_id, ADDRESS_KEY),
-            age=0.0 if last else _AGE,
-        )
-        if value is not None:
-            return PlanAddress.from_json(value)
-        if last:
-            raise PlanNotFound(
-                f"The setup task {key.dag_id}.{setup_task_id} has left no plan in run {key.run_id}. "
-                f"Clear {setup_task_id} together with this task, so that the run is planned first."
-            )
-        state = await _CROWD.ask((id(airflow), setup), lambda: airflow.state(setup))
-        unknown = unknown + 1 if state is None else 0
-        # It may have ended between the two questions, so the first is asked once more.
-        last = state in ENDED or unknown > MOST_UNKNOWN
-        if not last:
-            await asyncio.sleep(SETUP_INTERVAL)
 
 
 def _get_xcom(key: TaskKey, task_id: str, name: str) -> Any:

@@ -10,10 +10,11 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
+from cosmos_async.triggers.address import plan_address
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.leftovers import end_leftovers
 from cosmos_async.triggers.storage import delete_folder
-from cosmos_async.triggers.task import TaskFacts, plan_address
+from cosmos_async.triggers.task import TaskFacts
 
 
 class TeardownTrigger(EndingTrigger):
@@ -46,7 +47,9 @@ class TeardownTrigger(EndingTrigger):
 
     async def _delete(self) -> dict[str, Any]:
         try:
-            address = await plan_address(self.airflow, TaskFacts.of(self).key, self.setup_task_id)
+            address = await plan_address(
+                self.airflow, TaskFacts.of(self).key, self.setup_task_id, identity=self.identity
+            )
             await end_leftovers(address, identity=self.identity, log=self.log)
             count = await delete_folder(address, identity=self.identity)
         except PlanNotFound as error:

@@ -220,6 +220,7 @@ class Monkey:
         self._world.clear(DAG_ID, self._run_id, [task_id])
 
     def _click(self, kind: str, task_id: str, row: dict[str, Any], job_id: str | None) -> None:
-        watched = row["triggerer_id"] is not None and not self._sick
+        # One that the loss of the database has ended beats no more, and still has its triggers for a while.
+        watched = row["beats"] and not self._sick
         self._note(f"{kind} {task_id} (try {row['try_number']})")
         self.story.clicks.append(Click(time.time(), task_id, row["try_number"], kind, job_id, watched))

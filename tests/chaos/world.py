@@ -90,10 +90,12 @@ class World:
             connection.close()
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, Row]:
-        """Return a run's task instances by id: their state, their try, who has their trigger."""
+        """Return a run's task instances by id: their state, their try, who has their trigger and whether that one lives."""
         rows = self.rows(
-            "select task_instance.task_id, task_instance.state, try_number, triggerer_id "
+            "select task_instance.task_id, task_instance.state, try_number, triggerer_id, "
+            "coalesce(job.state = 'running' and job.latest_heartbeat > now() - interval '8 seconds', false) as beats "
             "from task_instance left join trigger on trigger.id = trigger_id "
+            "left join job on job.id = trigger.triggerer_id "
             "where task_instance.dag_id = %s and run_id = %s",
             dag_id,
             run_id,

@@ -560,7 +560,7 @@ async def test_a_setup_that_plans_anew_is_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, states: list[str | None]
 ) -> None:
     """Somebody cleared another task, and with it the setup: its XCom is gone until it has planned."""
-    monkeypatch.setattr("cosmos_async.triggers.task.SETUP_INTERVAL", 0)
+    monkeypatch.setattr("cosmos_async.triggers.address.SETUP_INTERVAL", 0)
     await bench.plan(model("orders"))
     address = bench.airflow.xcoms.pop((SETUP, "dbt_plan"))
     bench.airflow.setup_states = list(states)
@@ -583,7 +583,7 @@ async def test_a_setup_that_is_not_there_is_not_waited_for_for_ever(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong setup_task_id has no state."""
-    monkeypatch.setattr("cosmos_async.triggers.task.SETUP_INTERVAL", 0)
+    monkeypatch.setattr("cosmos_async.triggers.address.SETUP_INTERVAL", 0)
     bench.airflow.setup_states = [None] * 100
 
     event = await bench.run(fails_in_triggerer=False)
@@ -824,7 +824,7 @@ async def test_teardown_deletes_the_runs_folder_and_nothing_else(bench: Bench) -
 
     assert all(isinstance(event, TaskSuccessEvent) for event in events)
     assert list(bucket.objects) == ["shop/dag/run11/plan/index.json"]
-    assert "Deleted 3 objects below gs://plans/shop/dag/run1." in bench.log.text
+    assert "Deleted 4 objects below gs://plans/shop/dag/run1." in bench.log.text
     assert "Deleted 0 objects" in bench.log.text
 
 

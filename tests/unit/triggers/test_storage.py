@@ -12,7 +12,7 @@ import pytest
 from cosmos_async.exceptions import PlanDamaged, PlanNotFound, StoreError
 from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Level
-from cosmos_async.store import PlanAddress, index_object
+from cosmos_async.store import NEWEST_OBJECT, PlanAddress, index_object
 from cosmos_async.triggers.folders import LocalFolder, ObjectMissing
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.storage import (
@@ -61,8 +61,9 @@ async def test_the_index_is_written_last(bench: Bench) -> None:
     address = await upload_plan(FOLDER, objects=objects, index=b"{}", identity=bench.identity)
 
     names = [request.query["name"] for request in bench.google.requests.of("objects.insert")]
-    assert len(names) == 101
-    assert names[-1].endswith(index_object(address.index))
+    assert len(names) == 102
+    assert names[-2].endswith(index_object(address.index))
+    assert names[-1].endswith(NEWEST_OBJECT)
 
 
 async def test_an_upload_that_fails_leaves_no_index(bench: Bench, clock: FakeClock) -> None:
@@ -86,7 +87,7 @@ async def test_uploads_survive_a_bad_moment(bench: Bench, clock: FakeClock) -> N
 
     await upload_plan(FOLDER, objects=objects, index=b"{}", identity=bench.identity)
 
-    assert len(bench.google.stored("plans")) == 21
+    assert len(bench.google.stored("plans")) == 22
 
 
 async def test_an_object_that_is_not_there_is_told_apart(bench: Bench, place: str) -> None:
@@ -109,7 +110,7 @@ async def test_an_index_that_was_changed_is_not_believed(bench: Bench, place: st
 async def test_an_index_that_is_gone_names_the_way_out(bench: Bench, place: str) -> None:
     """Teardown has been there."""
     address = await upload_plan(place, objects={"a": b""}, index=b"{}", identity=bench.identity)
-    assert await delete_folder(address, identity=bench.identity) == 2
+    assert await delete_folder(address, identity=bench.identity) == 3
     assert await delete_folder(address, identity=bench.identity) == 0
 
     with pytest.raises(PlanNotFound, match="clear the setup task together with this one"):

@@ -1,0 +1,76 @@
+"""Airflow tells where a run's plan is; who comes later asks the store whether that is still so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from airflow.triggers.base import TaskSuccessEvent
+
+from cosmos_async.store import NEWEST_OBJECT
+from tests.unit.triggers.bench import Bench, job, model
+
+
+@pytest.fixture
+def asked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whatever Airflow is asked for."""
+    xcom, names = bench.airflow.xcom, []
+
+    async def told(key: Any, task_id: str, name: str) -> Any:
+        names.append(name)
+        return await xcom(key, task_id, name)
+
+    monkeypatch.setattr(bench.airflow, "xcom", told)
+    return names
+
+
+async def test_a_run_that_is_known_is_not_asked_for_again(bench: Bench, asked: list[str]) -> None:
+    """Airflow may take seconds to answer while it gives many triggers to another triggerer."""
+    await bench.plan(*(model(f"m{number}") for number in range(4)))
+    await bench.run("model.shop.m0")
+
+    events = await asyncio.gather(*(bench.run(f"model.shop.m{number}") for number in (1, 2, 3)))
+
+    assert all(isinstance(event, TaskSuccessEvent) for event in events), bench.log.text
+    assert asked == ["dbt_plan"]
+    newest = [each for each in bench.google.requests.of("objects.get") if NEWEST_OBJECT in str(each.path)]
+    assert len(newest) <= 1
+
+
+async def test_a_plan_made_anew_is_found(bench: Bench, asked: list[str]) -> None:
+    """Setup has said in the store that the old one is outdated before Airflow lets anybody begin."""
+    await bench.plan(model("orders", job("select 1")))
+    await bench.run()
+    await bench.plan(model("orders", job("select 1 as anew")))
+
+    event = await bench.run(try_number=2)
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert asked == ["dbt_plan", "dbt_plan"]
+    assert "anew" in bench.google.inserted_jobs[-1].spec.configuration["query"]["query"]
+
+
+async def test_where_the_store_knows_of_no_plan_airflow_is_asked(bench: Bench, asked: list[str]) -> None:
+    """A teardown has deleted it, or an earlier release has written it."""
+    await bench.plan(model("orders", job("select 1")))
+    await bench.run()
+    del bench.google.objects.find("plans").objects[f"shop/dag/run1/{NEWEST_OBJECT}"]
+
+    event = await bench.run(try_number=2)
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert asked == ["dbt_plan", "dbt_plan"]
+
+
+async def test_what_somebody_else_writes_there_leads_nowhere(bench: Bench, asked: list[str]) -> None:
+    """It is compared, not followed."""
+    await bench.plan(model("orders", job("select 1")))
+    await bench.run()
+    bucket = bench.google.objects.find("plans")
+    bench.google.objects.write(bucket, f"shop/dag/run1/{NEWEST_OBJECT}", b"f" * 64, {}, {})
+
+    event = await bench.run(try_number=2)
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert asked == ["dbt_plan", "dbt_plan"]
