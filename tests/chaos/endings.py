@@ -7,6 +7,7 @@ What ends a task ends its BigQuery job within seconds; what only interrupts it l
 from __future__ import annotations
 
 import signal
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from cosmos_async.names import TaskKey
 from cosmos_async.triggers.steps import id_of
 from tests.airflow.processes import TimedOut
 from tests.airflow.rest import RestError
-from tests.chaos.plans import Node, plan_of, slow_node
+from tests.chaos.plans import Node, many_slow_nodes, plan_of, slow_node
+from tests.chaos.story import WARM
+from tests.chaos.takeovers import takeovers_of
 from tests.chaos.world import TRIGGERERS, World
 
 SLOW, LASTING = slow_node(), Node("lasting", "table", (), (40,))
+AFTER_TAKEOVER = 2.0  # seconds, the median
 WITHIN = 20.0  # seconds from the end of a task to that of its job; usually it is two
 
 
@@ -120,6 +124,51 @@ def goes_on(world: World, name: str, act: Callable[[Play], None]) -> Ending:
     )
 
 
+def is_taken_over(world: World, name: str) -> Ending:
+    """End one of two triggerers while both have tasks: how soon do these go on, once Airflow starts them elsewhere?"""
+    dag_id, run_id = "ending_takeover", name.replace(" ", "-")
+    jobs = {job_id(dag_id, run_id, node): node.name for node in many_slow_nodes()}
+    world.wait("the run is accepted", lambda: world.trigger(dag_id, run_id) or True, 60)
+    world.wait("all jobs run", lambda: set(jobs) <= set(world.running()), 180)
+    time.sleep(WARM)
+    victim = TRIGGERERS[0]
+    world.down.add(victim)
+    world.signal(victim, signal.SIGTERM, tree=False)
+    began = time.time()
+
+    def adopted() -> dict[str, float]:
+        requests = [made for made in world.report()["requests"] if made["operation"] == "jobs.insert"]
+        # The first of each: later ones repeat an answer that was lost.
+        return {
+            jobs[made["id"]]: made["at"]
+            for made in reversed(requests)
+            if made["id"] in jobs and made["at"] > began
+        }
+
+    try:
+        world.wait(
+            "one triggerer has all tasks",
+            lambda: len({row["triggerer_id"] for row in world.tasks(dag_id, run_id).values()} - {None}) == 1,
+            90,
+        )
+        taken = {one.task_id: one for one in takeovers_of(world.folder / "logs", run_id)}
+        world.wait("all of them go on", lambda: set(taken) <= set(adopted()), 60)
+        seconds = [adopted()[task_id] - one.at for task_id, one in taken.items()]
+        well = bool(seconds) and statistics.median(seconds) <= AFTER_TAKEOVER
+        text = (
+            f"{len(seconds)} tasks went on {statistics.median(seconds):.1f} s (max {max(seconds):.1f}) after Airflow "
+            "had started them again"
+            if seconds
+            else "the triggerer that was ended had no task"
+        )
+    except TimedOut as error:
+        well, text = False, str(error)
+    world.down.discard(victim)
+    world.mark_run(dag_id, run_id, "failed")
+    world.wait("their jobs have ended", lambda: not world.running(), 90)
+    return Ending(name, well, text)
+
+
 def play_endings(world: World) -> list[Ending]:
     """Play all of them."""
 
@@ -181,6 +230,7 @@ def play_endings(world: World) -> list[Ending]:
         ("SIGTERM of both triggerers", lambda name: goes_on(world, name, both(signal.SIGTERM))),
         ("SIGKILL of both triggerers", lambda name: goes_on(world, name, both(signal.SIGKILL))),
         ("SIGKILL of both machines", lambda name: goes_on(world, name, both(signal.SIGKILL, tree=True))),
+        ("a takeover by a busy triggerer", lambda name: is_taken_over(world, name)),
         ("a frozen triggerer and a takeover", lambda name: goes_on(world, name, freeze)),
         ("no database for 45 s", lambda name: goes_on(world, name, no_database)),
         ("no api-server for 25 s", lambda name: goes_on(world, name, no_api_server)),

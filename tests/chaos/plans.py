@@ -97,6 +97,11 @@ def slow_node(name: str = "slow") -> Node:
     return Node(name, "table", (), (600,))
 
 
+def many_slow_nodes() -> list[Node]:
+    """Return enough such nodes for two triggerers to share."""
+    return [slow_node(f"slow{number}") for number in range(45)]
+
+
 def prelude() -> tuple[Step, ...]:
     """Return the run's on-run-start hook."""
     return (_job("/* hook */ /* seconds:1 */ select 'on-run-start'", purpose="on-run-start"),)

@@ -256,6 +256,6 @@ def start_world(folder: Path, *, nodes: int, seed: int, say: Callable[[str], Non
             180,
         )
         world.wait(
-            "the DAGs are parsed", lambda: len(world.rows("select dag_id from serialized_dag")) >= 4, 180
+            "the DAGs are parsed", lambda: len(world.rows("select dag_id from serialized_dag")) >= 5, 180
         )
         yield world

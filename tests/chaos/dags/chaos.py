@@ -15,7 +15,7 @@ from cosmos_async import ProfileConfig, ProjectConfig
 from cosmos_async.operators import DbtRunAsyncOperator, DbtTestAsyncOperator
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 from tests.chaos.operators import MadeUpSetup
-from tests.chaos.plans import Node, project, slow_node
+from tests.chaos.plans import Node, many_slow_nodes, project, slow_node
 
 ENDINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ending": ({}, {}),
@@ -59,6 +59,10 @@ with DAG("chaos", max_active_runs=1, **COMMON):
             tasks[parent] >> tasks[node.name]
         if not node.parents:
             plan.as_setup() >> tasks[node.name]
+
+with DAG("ending_takeover", **COMMON):
+    shared = setup_of(many_slow_nodes())
+    shared.as_setup() >> [task_of(node, shared) for node in many_slow_nodes()]
 
 for dag_id, (of_dag, of_task) in ENDINGS.items():
     with DAG(dag_id, max_active_runs=16, **of_dag, **COMMON) as dag:
