@@ -19,7 +19,7 @@ from tests.chaos.endings import Ending, play_endings
 from tests.chaos.monkey import Monkey, troubles_of
 from tests.chaos.plans import project
 from tests.chaos.story import DAG_ID, WARM
-from tests.chaos.takeovers import takeovers_of
+from tests.chaos.takeovers import starts_in, takeovers_of
 from tests.chaos.world import World, start_world
 
 FINISHED = ("success", "failed")
@@ -54,6 +54,7 @@ def play(world: World, seed: int, nodes: int, *, lost: float, errors: float) -> 
     report = world.report()
     report["jobs"] = [job for job in report["jobs"] if job["id"] not in seen]
     report["requests"] = [made for made in report["requests"] if made["at"] >= began]
+    starts = list(starts_in(world.folder / "logs"))
     stored = world.outcomes(f"dbt/{DAG_ID}/plan/{run_id}/")
     check(
         verdict,
@@ -63,7 +64,8 @@ def play(world: World, seed: int, nodes: int, *, lost: float, errors: float) -> 
         report=report,
         outcomes={outcome["unique_id"]: outcome for outcome in stored.values()},
         story=monkey.story,
-        takeovers=takeovers_of(world.folder / "logs", run_id),
+        starts=[start for start in starts if start.run_id == run_id],
+        takeovers=takeovers_of(starts, run_id),
     )
     (world.folder.parent / f"seed-{seed}.json").write_text(
         json.dumps(

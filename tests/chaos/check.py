@@ -15,12 +15,13 @@ from cosmos_async.plan import JobOperation
 from cosmos_async.triggers.retry import JOBS
 from cosmos_async.triggers.steps import id_of
 from tests.chaos.plans import Node, plan_of
-from tests.chaos.story import DAG_ID, WARM, Story, Takeover
+from tests.chaos.story import DAG_ID, WARM, Click, Story, Takeover
+from tests.chaos.takeovers import Start
 
 #: How long after a click a job may go on at most, seconds.
 PATIENCE = 30.0
-#: How long Airflow and the trigger may take to act on a click; a triggerer lost meanwhile may not have heard of it.
-REACTION = 5.0
+#: How long Airflow may take to tell a trigger of a click; a triggerer lost meanwhile may not have heard of it.
+REACTION = 10.0
 
 Json = dict[str, Any]
 
@@ -97,6 +98,7 @@ def check(
     report: Json,
     outcomes: dict[str, Json],
     story: Story,
+    starts: list[Start],
     takeovers: list[Takeover],
 ) -> Verdict:
     """
@@ -110,6 +112,7 @@ def check(
         report: The stand-in's jobs and requests, those of this run only.
         outcomes: The store's outcomes by unique id.
         story: What the monkey did.
+        starts: When the run's triggers began, in which triggerers.
         takeovers: When Airflow gave a trigger to another triggerer.
     """
     jobs = {job["id"]: job for job in report["jobs"]}
@@ -135,7 +138,7 @@ def check(
         _judge_state(verdict, node, tasks[node.name], stopped)
         _judge_outcome(verdict, node, tasks[node.name], outcomes)
     _judge_text(verdict, jobs, known, tasks)
-    _judge_clicks(verdict, story, jobs, report)
+    _judge_clicks(verdict, story, jobs, report, starts)
     _judge_takeovers(verdict, takeovers, ids, report, story)
     for job in jobs.values():
         if job["state"] != "DONE":
@@ -184,17 +187,24 @@ def _judge_text(verdict: Verdict, jobs: dict[str, Json], known: set[str], tasks:
             verdict.duplicates.append(f"{mark} ran {count} times in {tasks[task]['try_number']} tries")
 
 
-def _judge_clicks(verdict: Verdict, story: Story, jobs: dict[str, Json], report: Json) -> None:
+def _judge_clicks(
+    verdict: Verdict, story: Story, jobs: dict[str, Json], report: Json, starts: list[Start]
+) -> None:
     cancels: dict[str, list[float]] = defaultdict(list)
+    inserts: dict[str, list[float]] = defaultdict(list)
     for made in report["requests"]:
         if made["operation"] == "jobs.cancel":
             cancels[made["id"]].append(made["at"])
+        elif made["operation"] == "jobs.insert":
+            inserts[made["id"]].append(made["at"])
     for click in story.clicks:
         if click.job_id is None:
             continue
         job = jobs[click.job_id]
         after = [at - click.at for at in cancels[click.job_id] if at >= click.at]
-        watched = click.watched and not story.lost_between(click.at, click.at + REACTION)
+        watched = _had_resumed(click, starts, inserts) and not story.lost_between(
+            click.at, click.at + REACTION
+        )
         if after and watched:
             verdict.cancels.append(min(after))
         lasted = (job["ended"] or float("inf")) - click.at
@@ -202,6 +212,17 @@ def _judge_clicks(verdict: Verdict, story: Story, jobs: dict[str, Json], report:
             # Nobody was there who could have cancelled it: BigQuery ends it, at the task's execution_timeout.
             where = verdict.orphans if watched else verdict.unwatched
             where.append(f"{job['id']} went on for {lasted:.0f} s after {click.kind}")
+
+
+def _had_resumed(click: Click, starts: list[Start], inserts: dict[str, list[float]]) -> bool:
+    """Return whether the triggerer that had the task had also come to its job, anew or again."""
+    began = [
+        start.at
+        for start in starts
+        if (start.task_id, start.try_number, start.triggerer)
+        == (click.task_id, click.try_number, click.triggerer)
+    ]
+    return any(began and min(began) <= at <= click.at for at in inserts[click.job_id or ""])
 
 
 def _judge_takeovers(

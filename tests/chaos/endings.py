@@ -19,7 +19,7 @@ from tests.airflow.processes import TimedOut
 from tests.airflow.rest import RestError
 from tests.chaos.plans import Node, many_slow_nodes, plan_of, slow_node
 from tests.chaos.story import WARM
-from tests.chaos.takeovers import takeovers_of
+from tests.chaos.takeovers import starts_in, takeovers_of
 from tests.chaos.world import TRIGGERERS, World
 
 SLOW, LASTING = slow_node(), Node("lasting", "table", (), (40,))
@@ -151,7 +151,7 @@ def is_taken_over(world: World, name: str) -> Ending:
             lambda: len({row["triggerer_id"] for row in world.tasks(dag_id, run_id).values()} - {None}) == 1,
             90,
         )
-        taken = {one.task_id: one for one in takeovers_of(world.folder / "logs", run_id)}
+        taken = {one.task_id: one for one in takeovers_of(list(starts_in(world.folder / "logs")), run_id)}
         world.wait("all of them go on", lambda: set(taken) <= set(adopted()), 60)
         seconds = [adopted()[task_id] - one.at for task_id, one in taken.items()]
         well = bool(seconds) and statistics.median(seconds) <= AFTER_TAKEOVER

@@ -174,6 +174,7 @@ class Monkey:
 
     def _database(self, trouble: Trouble) -> None:
         self._note(f"the database is away for {trouble.seconds:.0f} s")
+        self.story.losses.append(time.time())
         self._world.postgres.stop()
         time.sleep(trouble.seconds)
         self._world.postgres.start()
@@ -221,6 +222,6 @@ class Monkey:
 
     def _click(self, kind: str, task_id: str, row: dict[str, Any], job_id: str | None) -> None:
         # One that the loss of the database has ended beats no more, and still has its triggers for a while.
-        watched = row["beats"] and not self._sick
+        triggerer = row["triggerer_id"] if row["beats"] and not self._sick else None
         self._note(f"{kind} {task_id} (try {row['try_number']})")
-        self.story.clicks.append(Click(time.time(), task_id, row["try_number"], kind, job_id, watched))
+        self.story.clicks.append(Click(time.time(), task_id, row["try_number"], kind, job_id, triggerer))

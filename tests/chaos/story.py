@@ -21,7 +21,7 @@ class Click:
     try_number: int
     kind: str  #: ``fail`` or ``clear``
     job_id: str | None  #: what ran for it, with a while to go
-    watched: bool  #: a triggerer that was well had it then
+    triggerer: int | None  #: who had it then, if that one was well
 
 
 @dataclass
@@ -31,10 +31,12 @@ class Story:
     began: float
     clicks: list[Click] = field(default_factory=list)
     deaths: list[tuple[float, str, str]] = field(default_factory=list)  #: when, which triggerer, how
-    losses: list[float] = field(default_factory=list)  #: when a triggerer died or froze
+    losses: list[float] = field(
+        default_factory=list
+    )  #: when a triggerer died or froze, or all of them lost the database
 
     def lost_between(self, begin: float, end: float) -> bool:
-        """Return whether a triggerer died or froze then, so that what takes until *end* tells nothing."""
+        """Return whether that happened then, so that what takes until *end* tells nothing."""
         return any(begin <= at <= end for at in self.losses)
 
     events: list[tuple[float, str]] = field(default_factory=list)  #: for the log

@@ -1,5 +1,5 @@
 """
-Which triggers Airflow has given to another triggerer, and when these began there: told by the tasks' logs.
+When triggers began in which triggerer, and so which of them Airflow has given to another one: told by the tasks' logs.
 
 Each triggerer writes a file of its own for each try, whose first line says that the trigger starts.
 """
@@ -20,7 +20,7 @@ from tests.chaos.story import Takeover
 _NAME = re.compile(r"run_id=([^/]+)/task_id=([^/]+)/attempt=(\d+)\.log\.trigger\.(\d+)\.log$")
 
 
-class _Start(NamedTuple):
+class Start(NamedTuple):
     """A trigger began in a triggerer."""
 
     at: float
@@ -30,17 +30,16 @@ class _Start(NamedTuple):
     try_number: int
 
 
-def takeovers_of(logs: Path, run_id: str) -> list[Takeover]:
+def takeovers_of(starts: list[Start], run_id: str) -> list[Takeover]:
     """
     Return the takeovers of a run.
 
     Args:
-        logs: Airflow's folder of logs; other runs there tell how long a triggerer has had triggers.
+        starts: Of all runs: they tell how long a triggerer has had triggers.
         run_id: Of the DAG run.
     """
-    starts = list(_starts(logs))
     first: dict[int, float] = {}
-    tries: dict[tuple[str, int], list[_Start]] = defaultdict(list)
+    tries: dict[tuple[str, int], list[Start]] = defaultdict(list)
     for start in sorted(starts):
         first.setdefault(start.triggerer, start.at)
         if start.run_id == run_id:
@@ -52,7 +51,8 @@ def takeovers_of(logs: Path, run_id: str) -> list[Takeover]:
     ]
 
 
-def _starts(logs: Path) -> Iterator[_Start]:
+def starts_in(logs: Path) -> Iterator[Start]:
+    """Yield what the files in Airflow's folder of logs tell."""
     for file in logs.rglob("attempt=*.log.trigger.*.log"):
         found = _NAME.search(file.as_posix())
         with file.open(encoding="utf-8") as lines:
@@ -61,4 +61,4 @@ def _starts(logs: Path) -> Iterator[_Start]:
             continue  # it ended before it could say so
         at = datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
         run_id, task_id, try_number, triggerer = found.groups()
-        yield _Start(at, int(triggerer), run_id, task_id, int(try_number))
+        yield Start(at, int(triggerer), run_id, task_id, int(try_number))

@@ -9,6 +9,7 @@ import pytest
 from tests.chaos.check import Ids, Verdict, check
 from tests.chaos.plans import Node, plan_of
 from tests.chaos.story import Click, Story, Takeover
+from tests.chaos.takeovers import Start
 
 NODE = Node("n1", "steps", (), (1, 40))
 FIRST, SECOND = 2, 3  # the positions of its statements
@@ -23,14 +24,15 @@ def a_good_run() -> dict[str, Any]:
         (job_id, *_) = ids.of("n1", 1, position)
         job = {"id": job_id, "created": 100.0, "ended": 101.0, "state": "DONE", "error": None}
         jobs.append({**job, "sql": step.configuration["query"]["query"]})
-    insert = {"operation": "jobs.insert", "id": jobs[0]["id"], "at": 100.0, "status": 200}
+    inserts = [{"operation": "jobs.insert", "id": job["id"], "at": 100.0, "status": 200} for job in jobs]
     return {
         "nodes": [NODE],
         "ids": ids,
         "tasks": {"n1": {"state": "success", "try_number": 1}, "plan": {"state": "success", "try_number": 1}},
-        "report": {"jobs": jobs, "requests": [insert]},
+        "report": {"jobs": jobs, "requests": inserts},
         "outcomes": {NODE.unique_id: {"status": "success", "try_number": 1}},
         "story": Story(90.0),
+        "starts": [Start(99.0, 7, "run", "n1", 1)],
         "takeovers": [],
     }
 
@@ -84,7 +86,7 @@ def test_a_job_that_goes_on_after_its_task_was_stopped_is_an_orphan(ended: float
     run = a_good_run()
     job = run["report"]["jobs"][1]
     job["ended"] = ended
-    run["story"].clicks.append(Click(101.0, "n1", 1, "fail", job["id"], watched=True))
+    run["story"].clicks.append(Click(101.0, "n1", 1, "fail", job["id"], triggerer=7))
     run["report"]["requests"].append(
         {"operation": "jobs.cancel", "id": job["id"], "at": 103.0, "status": 200}
     )
@@ -100,7 +102,20 @@ def test_a_job_that_nobody_could_cancel_is_counted_apart() -> None:
     run = a_good_run()
     job = run["report"]["jobs"][1]
     job["ended"] = 200.0
-    run["story"].clicks.append(Click(101.0, "n1", 1, "fail", job["id"], watched=False))
+    run["story"].clicks.append(Click(101.0, "n1", 1, "fail", job["id"], triggerer=None))
+
+    verdict = verdict_on(run)
+
+    assert (verdict.orphans, len(verdict.unwatched)) == ([], 1)
+
+
+def test_a_triggerer_that_had_not_come_to_the_job_did_not_watch() -> None:
+    """It had taken the task over, and was not ready yet when the task was stopped."""
+    run = a_good_run()
+    job = run["report"]["jobs"][1]
+    job["ended"] = 200.0
+    run["starts"].append(Start(100.5, 8, "run", "n1", 1))
+    run["story"].clicks.append(Click(101.0, "n1", 1, "fail", job["id"], triggerer=8))
 
     verdict = verdict_on(run)
 
@@ -112,7 +127,7 @@ def test_a_triggerer_that_is_lost_before_it_can_react_did_not_watch() -> None:
     run = a_good_run()
     job = run["report"]["jobs"][1]
     job["ended"] = 200.0
-    run["story"].clicks.append(Click(101.0, "n1", 1, "fail", job["id"], watched=True))
+    run["story"].clicks.append(Click(101.0, "n1", 1, "fail", job["id"], triggerer=7))
     run["story"].losses.append(103.0)
 
     verdict = verdict_on(run)
@@ -150,7 +165,7 @@ def test_a_task_that_failed_by_itself_is_found(state: str | None, clicked: bool,
     run = a_good_run()
     run["tasks"]["n1"]["state"] = state
     if clicked:
-        run["story"].clicks.append(Click(101.0, "n1", 1, "fail", None, watched=True))
+        run["story"].clicks.append(Click(101.0, "n1", 1, "fail", None, triggerer=7))
 
     assert verdict_on(run).well is well
 

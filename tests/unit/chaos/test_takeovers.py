@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.chaos.story import Takeover
-from tests.chaos.takeovers import takeovers_of
+from tests.chaos.takeovers import starts_in, takeovers_of
 
 
 def started(logs: Path, run_id: str, task_id: str, triggerer: int, second: int) -> None:
@@ -27,7 +27,8 @@ def test_who_comes_second_has_taken_over(tmp_path: Path) -> None:
     started(tmp_path, "seed-2", "n1", 5, 50)
     started(tmp_path, "seed-2", "n2", 4, 21)
 
-    (one,) = takeovers_of(tmp_path, "seed-2")
+    starts = list(starts_in(tmp_path))
+    (one,) = takeovers_of(starts, "seed-2")
 
     assert one == Takeover(one.at, "n1", 1, 48.0)
-    assert takeovers_of(tmp_path, "seed-1") == []
+    assert takeovers_of(starts, "seed-1") == []
