@@ -78,6 +78,7 @@ class Case(NamedTuple):
             "run": {"parents": parents, "on_run_start": []},
             "flags": dict.fromkeys(nodes, "Not looked at here."),
             "events": {},
+            "fail_fast": False,
             "warn_error": False,
             **dict.fromkeys(
                 ("project_name", "target_name", "invocation_id", "dbt_version", "adapter_version"), ""
