@@ -94,7 +94,7 @@ class Outcome:
 
 def dump_outcome(outcome: Outcome) -> bytes:
     """Return an outcome as JSON bytes."""
-    return json.dumps(asdict(outcome), sort_keys=True).encode()
+    return json.dumps(asdict(outcome)).encode()
 
 
 def load_outcome(data: bytes) -> Outcome:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import socket
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -35,7 +36,12 @@ from cosmos_async.store import PlanAddress, node_object
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.clock import Clock
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
+from cosmos_async.triggers.executor import execute
+from cosmos_async.triggers.folders import folder_of
+from cosmos_async.triggers.run import End, Run
+from cosmos_async.triggers.session import shared_session
 from cosmos_async.triggers.storage import upload_plan
+from cosmos_async.triggers.warehouse import warehouse_of
 
 FOLDER = "gs://plans/shop/dag/run1"
 SETUP = "shop.dbt_setup_async"
@@ -260,6 +266,27 @@ class Bench:
     def outcome(self, unique_id: str = "model.shop.orders") -> Outcome:
         """Return the outcome that was left for a node."""
         return load_outcome(self.google.stored("plans")[f"shop/dag/run1/outcomes/{unique_id}.json"])
+
+
+def profile(google: FakeGoogle, folder: Path) -> dict[str, Any]:
+    """Return the identity of a target in a profiles.yml, whose key the stand-in knows."""
+    output = {"type": "bigquery", "method": "service-account-json", "keyfile_json": google.key_file}
+    path = folder / "profiles.yml"
+    path.write_text(json.dumps({"shop": {"outputs": {"prod": output}}}), encoding="utf-8")
+    return {"profiles_yml": str(path), "profile": "shop", "target": "prod"}
+
+
+async def carry_out(plan: NodePlan, identity: dict[str, Any], folder: Path, **run: Any) -> End:
+    """Carry a plan out as it is, without a store and without a trigger."""
+    async with shared_session(identity, clock=FakeClock()) as session:
+        shared: dict[str, Any] = {
+            "key": TaskKey("shop_dag", "run1", "shop.orders.run", -1, 1),
+            "index": "index",
+            "warehouse": warehouse_of(session),
+            "folder": folder_of(session, str(folder / "run"), written_by=socket.gethostname()),
+            "log": Log(),
+        }
+        return await execute(plan, Run(**{**shared, **run}))
 
 
 async def event_of(trigger: BigQueryDbtTrigger) -> Any:
