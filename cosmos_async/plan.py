@@ -52,6 +52,7 @@ class Guard:
     request: Json  #: project/dataset/table, or project/location/configuration of the query
     expected: Any  #: the projection of the answer the plan was made for
     predicted: bool = False  #: foretold (by dry run, or from this run's own writes) rather than read
+    early: bool = False  #: asked before the node's first write as well; stands for one that comes in its place behind it
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered
 from cosmos_async.outcome import JobRecord, Status
-from cosmos_async.plan import Batch, NodePlan
+from cosmos_async.plan import Batch, NodePlan, Step
+from cosmos_async.triggers import report
 from cosmos_async.triggers.cancel import cancel_earlier_tries
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.node import Node
@@ -37,11 +38,15 @@ class Batches:
         run: What it shares with its task's other nodes.
     """
 
+    position = 0  #: of the model's own steps, which it has none of
+    written: tuple[Step, ...] = ()  #: nothing has been written where this is asked
+
     def __init__(self, plan: NodePlan, run: Run) -> None:
         self._plan = plan
         self._run = run
         self._errors: dict[int, CosmosAsyncError | None] = {}  # of those that were run, by position
         self._records: dict[int, list[JobRecord]] = {}
+        self._written: list[Step] = []
 
     @property
     def records(self) -> list[JobRecord]:
@@ -67,7 +72,7 @@ class Batches:
         Perform the batches.
 
         Raises:
-            GuardDiffered: One of them no longer fits the warehouse; none is under way any more.
+            GuardDiffered: The first one no longer fits the warehouse, and nothing has been written.
         """
         if self._run.key.try_number > 1:
             await gather_bounded(
@@ -76,6 +81,8 @@ class Batches:
             )
         last = len(self._plan.batches) - 1
         await self._settle([0])
+        if isinstance(self._errors[0], GuardDiffered):
+            raise self._errors[0]
         if self._errors[0] is not None:
             self._run.log.warning(f"{self._plan.unique_id}: the first batch failed, so no other is run")
             return
@@ -104,16 +111,8 @@ class Batches:
     async def _settle(self, positions: Sequence[int]) -> None:
         most = max(self._plan.batches[position].at_once for position in positions)
         await gather_bounded((self._one(position) for position in positions), most=most)
-        if isinstance(self._differs, GuardDiffered):
-            raise self._differs
-
-    @property
-    def _differs(self) -> CosmosAsyncError | None:
-        return next((error for error in self._errors.values() if isinstance(error, GuardDiffered)), None)
 
     async def _one(self, position: int) -> None:
-        if self._differs is not None:
-            return  # real dbt takes over, once those have ended that are under way
         plan = plan_of(self._plan, self._plan.batches[position])
         place = f"Batch {position + 1} of {len(self._plan.batches)}"
         self._run.log.info(f"{place} START {plan.unique_id}")
@@ -121,14 +120,19 @@ class Batches:
         self._records[position] = node.records
         try:
             await node.carry_out()
-        except GuardDiffered as differed:
-            self._errors[position] = differed
         except CosmosAsyncError as failed:
+            self._written += node.written
+            if isinstance(failed, GuardDiffered) and self._written:
+                # What is written is not written again: this batch has failed, and as in dbt the others go on.
+                failed = CosmosAsyncError(report.written_in_part(f"{failed}.", self._written))
             self._errors[position] = failed
+            if isinstance(failed, GuardDiffered):
+                return  # the model is planned anew
             await node.abandon()
             self._run.log.error(f"{place} ERROR {plan.unique_id}: {failed}")
         else:
             self._errors[position] = None
+            self._written += node.written
             self._run.log.info(f"{place} OK {plan.unique_id}")
         self._records[position] = [
             replace(record, purpose=f"{record.purpose} ({self._plan.batches[position].name})")

@@ -50,7 +50,8 @@ class BigQueryDbtTrigger(EndingTrigger):
         fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
         skips_in_triggerer: Likewise when another task's failure has stopped it (``--fail-fast``).
         resume: Where to go on after a worker's work, in the same try: ``position`` of a group of nodes, and ``plans``,
-            the digests of those that the worker planned anew, by unique id. None begins with the first group.
+            the digests of those that the worker planned anew, by unique id, and ``done``, how far setup's plans of them had
+            come. None begins with the first group.
     """
 
     fields = (

@@ -13,17 +13,20 @@ from dataclasses import replace
 from cosmos_async.exceptions import CosmosAsyncError, DbtMustJudge, GuardDiffered, JobFailed
 from cosmos_async.freshness import timed
 from cosmos_async.outcome import Outcome, Status
-from cosmos_async.plan import Hook, Level, NodePlan, Step
+from cosmos_async.plan import Hook, JobOperation, Level, NodePlan, Step
 from cosmos_async.triggers import report, steps
 from cosmos_async.triggers.batches import Batches
 from cosmos_async.triggers.cancel import cancel_earlier_tries
+from cosmos_async.triggers.continuation import Begun, go_on, lasting
 from cosmos_async.triggers.node import Node
 from cosmos_async.triggers.prelude import Prelude
 from cosmos_async.triggers.run import End, Finished, NeedsDbt, Run
 from cosmos_async.verdict import Verdict, database_error
 
 
-async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) -> End:
+async def execute(
+    plan: NodePlan, run: Run, *, number: int = 1, total: int = 1, begun: Begun | None = None
+) -> End:
     """
     Carry out *plan* and return how it ended.
 
@@ -32,6 +35,7 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
         run: What it shares with its task's other nodes.
         number: Its place among them, for the log.
         total: How many they are.
+        begun: The plan that this one follows, where that has written something.
     """
     reason = steps.why_dbt(plan)
     if reason is not None:
@@ -41,17 +45,23 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
     sql = None if plan.test is not None else report.sql_block(plan)
     if sql is not None:
         run.log.info(sql)
-    node = Batches(plan, run) if plan.batches else Node(plan, run)
+    node: Batches | Node = Batches(plan, run) if plan.batches else Node(plan, run)
     started = run.clock.utc()
     error: CosmosAsyncError | None = None
     try:
+        if begun is not None:
+            node = _going_on(begun, plan, run)
         await cancel_earlier_tries(plan, run)
         await node.carry_out()
         verdict, error = await node.judge(), node.error
     except GuardDiffered as differed:
-        run.log.warning(report.differed(differed, again=bool(run.key.late)))
-        # What was planned a moment ago and differs already will differ again.
-        return NeedsDbt(plan, str(differed), late=not run.key.late)
+        again = bool(run.key.late)
+        if not (again and node.written):
+            run.log.warning(report.differed(differed, again=again, written=node.written))
+            # What was planned a moment ago and differs already will differ again.
+            return NeedsDbt(plan, str(differed), late=not again, done=node.position if node.written else 0)
+        error = CosmosAsyncError(report.written_in_part(f"{differed}.", node.written))
+        verdict = Verdict(Status.ERROR, str(error))
     except DbtMustJudge as judged:
         run.log.warning(f"{plan.unique_id}: {judged}")
         return NeedsDbt(plan, str(judged))
@@ -80,6 +90,27 @@ async def execute(plan: NodePlan, run: Run, *, number: int = 1, total: int = 1) 
         freshness=verdict.freshness and timed(verdict.freshness, started, ended, "triggerer"),
     )
     return _told(plan, outcome, error, run, number=number, total=total)
+
+
+def _going_on(begun: Begun, plan: NodePlan, run: Run) -> Node:
+    """Return the node as it goes on by *plan* behind what *begun* has done; from its beginning if that is as good."""
+    try:
+        continued = go_on(begun, plan)
+    except CosmosAsyncError as error:
+        written = lasting(begun.plan.steps[: begun.position])
+        raise CosmosAsyncError(report.written_in_part(f"{plan.reason} {error}", written)) from error
+    if continued is None:
+        return Node(plan, run)
+    key = replace(run.key, late="")
+    run.log.info(
+        f"{plan.unique_id}: goes on behind the {len(continued.done)} operations that are done already"
+    )
+    ids = {
+        at: steps.id_of(key, begun.plan, before)
+        for at, before in continued.done.items()
+        if isinstance(continued.plan.steps[at], JobOperation)
+    }
+    return Node(continued.plan, run, begins=continued.position, ids=ids)
 
 
 def _told(

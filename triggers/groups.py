@@ -13,6 +13,7 @@ from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Index, Level, NodePlan
 from cosmos_async.triggers.batches import plan_of
 from cosmos_async.triggers.cancel import cancel_jobs, cancel_jobs_of
+from cosmos_async.triggers.continuation import Begun
 from cosmos_async.triggers.executor import execute, execute_prelude
 from cosmos_async.triggers.fail_fast import MESSAGE, FailFast
 from cosmos_async.triggers.gather import gather_bounded, unless
@@ -100,7 +101,9 @@ class Groups:
         failed: asyncio.Event | None,
     ) -> None:
         run = replace(self.run, key=self._key(position, plan.unique_id))
-        end = await execute(plan, run, number=number, total=sum(len(group) for group in self.groups))
+        begun = await self._begun(position, plan.unique_id)
+        total = sum(len(group) for group in self.groups)
+        end = await execute(plan, run, number=number, total=total, begun=begun)
         if isinstance(end, NeedsDbt):
             way = (
                 "goes to a worker, to be planned as things are now, and then goes on here"
@@ -118,6 +121,14 @@ class Groups:
     def _late(self, position: int, unique_id: str) -> str:
         """Return the digest of the plan that a worker made for a node in this try, nothing where there is none."""
         return self.resume.plans.get(unique_id, "") if position == self.resume.position else ""
+
+    async def _begun(self, position: int, unique_id: str) -> Begun | None:
+        """Return setup's plan where that has written something before this one was made."""
+        done = self.resume.done.get(unique_id, 0) if position == self.resume.position else 0
+        if not done:
+            return None
+        setups = await read_node(self.run.folder, unique_id, self.index.nodes[unique_id].digest)
+        return Begun(setups, done)
 
     def _key(self, position: int, unique_id: str) -> TaskKey:
         return replace(self.run.key, late=self._late(position, unique_id))

@@ -25,11 +25,15 @@ class Resume:
 
     position: int = 0  #: of a group of nodes; those before it have ended
     plans: dict[str, str] = field(default_factory=dict)  #: of that group, what is left: digests by unique id
+    #: How far setup's plans had been carried out before: positions by unique id, of those that have written something.
+    done: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, value: dict[str, Any] | None) -> Resume | None:
         """Read the trigger's argument; None where the task begins."""
-        return None if value is None else cls(value["position"], dict(value["plans"]))
+        if value is None:
+            return None
+        return cls(value["position"], dict(value["plans"]), dict(value.get("done") or {}))
 
     def left_of(self, position: int, group: Sequence[str]) -> list[str]:
         """Return the nodes of a group that have not ended."""

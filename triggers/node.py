@@ -4,17 +4,19 @@ One node's steps: guards, jobs, calls and native operations in their order, then
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from cosmos_async.exceptions import ApiError, CosmosAsyncError, DbtMustJudge, GuardDiffered, JobFailed
 from cosmos_async.freshness import last_modified, measured, read_row
 from cosmos_async.outcome import JobRecord, Status
-from cosmos_async.plan import CallOperation, FreshnessRule, Guard, GuardKind, JobOperation, NodePlan
+from cosmos_async.plan import CallOperation, FreshnessRule, Guard, GuardKind, JobOperation, NodePlan, Step
 from cosmos_async.statistics import adapter_response, counted_table
 from cosmos_async.triggers import jobs, natives, steps
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import Look
+from cosmos_async.triggers.continuation import lasting
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.node_jobs import NodeJobs, Submit
 from cosmos_async.triggers.run import Run
@@ -37,16 +39,22 @@ class Node:
     Args:
         plan: Its plan.
         run: What it shares with its task's other nodes.
+        begins: The position of its first step that is not done yet.
+        ids: The ids of the jobs before it, by position; they were another plan's.
     """
 
     error: CosmosAsyncError | None = None  #: what went wrong although it came to an end; of batches only
     batch_results: Json | None = None  #: as dbt writes them; of batches only
 
-    def __init__(self, plan: NodePlan, run: Run) -> None:
+    def __init__(
+        self, plan: NodePlan, run: Run, *, begins: int = 0, ids: Mapping[int, str] | None = None
+    ) -> None:
         self._plan = plan
         self._run = run
         self._bigquery = run.warehouse.bigquery
         self._jobs = NodeJobs(plan, run)
+        self._ids = ids or {}
+        self.position = begins  #: of the next step; all before it are done
         self._ended: dict[int, Json] = {}  # jobs, by position
         self._main_rows: int | None = None  # of the table that the main job made
 
@@ -60,22 +68,28 @@ class Node:
         """The jobs that have ended, in the order of their steps, shared ones included."""
         return [job for _, job in sorted(self._ended.items())]
 
+    @property
+    def written(self) -> list[Step]:
+        """What has been done so far and stays, so that the node cannot simply begin once more."""
+        return lasting(self._plan.steps[: self.position])
+
     async def carry_out(self) -> None:
-        """Perform every step, from the first."""
-        position = 0
+        """Perform every step that is not done yet."""
+        for position in self._ids:
+            await self._finished(position)  # it ended before; what it says belongs to the outcome
         while True:
-            action = steps.next_action(self._plan.steps, position)
+            action = steps.next_action(self._plan.steps, self.position)
             if isinstance(action, steps.Finish):
                 return
             if isinstance(action, steps.Check):
-                position = await self._check(action)
+                self.position = await self._check(action)
             elif isinstance(action, steps.Submit):
                 await self._submit(action)
-                position += 1
+                self.position += 1
             elif isinstance(action, steps.Send):
-                position = await self._send(action)
+                self.position = await self._send(action)
             elif isinstance(action, steps.Native):
-                position = await self._native(action)
+                self.position = await self._native(action)
 
     async def abandon(self) -> None:
         """Ask for the end of a job that we have stopped watching, such as after too many errors."""
@@ -178,11 +192,12 @@ class Node:
         answers = await gather_bounded(
             self._read(guard, action.position + offset) for offset, guard in enumerate(action.guards)
         )
-        for offset, (guard, answer) in enumerate(zip(action.guards, answers)):
+        for guard, answer in zip(action.guards, answers):
             found = f"refused: {answer}" if isinstance(answer, ApiError) else steps.project(guard, answer)
             if found == guard.expected:
                 continue
-            earlier = await self._earlier_life(action.position + offset)
+            # Beyond all of them: what those beside it ask was asked just now.
+            earlier = await self._earlier_life(action.position + len(action.guards) - 1)
             if earlier is not None:
                 return earlier
             raise GuardDiffered(self._plan.unique_id, guard.subject, *steps.difference(guard, found))
@@ -234,6 +249,9 @@ class Node:
         found = await jobs.find(self._bigquery, operation, job_id, deadline=self._run.deadline)
         return None if found is None else later
 
+    def _id_of(self, position: int) -> str:
+        return self._ids.get(position) or steps.id_of(self._run.key, self._plan, position)
+
     # -- operations ---------------------------------------------------------------------------------------------------
 
     async def _submit(self, action: steps.Submit) -> None:
@@ -241,7 +259,7 @@ class Node:
         if operation.shared is not None:
             job = await self._jobs.shared(operation)
         else:
-            job = await self._jobs.own(operation, steps.id_of(self._run.key, self._plan, action.position))
+            job = await self._jobs.own(operation, self._id_of(action.position))
         self._ended[action.position] = job
         if operation.main and not operation.rows:
             # At once, as dbt does: what follows, such as a post-hook, may change the table.

@@ -5,10 +5,11 @@ A task's log as dbt users know it: pure text.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered, JobFailed
 from cosmos_async.outcome import JobRecord, Outcome, Status
-from cosmos_async.plan import NodePlan
+from cosmos_async.plan import CallOperation, JobOperation, NativeOperation, NodePlan, Step
 from cosmos_async.statistics import format_bytes
 from cosmos_async.triggers.bigquery import JobRef
 
@@ -155,20 +156,48 @@ def numbered(sql: str, message: str = "") -> str:
     return "\n".join(shown)
 
 
-def differed(error: GuardDiffered, *, again: bool) -> str:
+def differed(error: GuardDiffered, *, again: bool, written: Sequence[Step] = ()) -> str:
     """
     Return what a person has to know of a plan that does not fit.
 
     Args:
         error: Which read differed, and how.
         again: Whether it was a plan that a worker had made a moment ago.
+        written: What had been done before that, and will not be done a second time.
     """
     what_next = (
         "Real dbt runs the node on a worker."
         if again
         else "A worker plans the node anew, for what is there now; then it goes on here."
     )
-    return f"{error}. Nothing more of this plan is written. {what_next}"
+    kept = f" What has been written stays as it is ({_listed(written)})." if written else ""
+    return f"{error}. Nothing more of this plan is written.{kept} {what_next}"
+
+
+def written_in_part(reason: str, written: Sequence[Step]) -> str:
+    """
+    Return why a node fails that can neither go on nor begin once more.
+
+    Args:
+        reason: What stopped it, a sentence.
+        written: What had been done before that.
+    """
+    return (
+        f"{reason} By then this had been written: {_listed(written)}. Neither a new plan nor real dbt could go on from here "
+        "without writing it a second time, so nothing more is written. Look at what is there; then clear the setup task "
+        "together with this one: the node begins from its beginning, as it would with `dbt retry`."
+    )
+
+
+def _listed(written: Sequence[Step]) -> str:
+    return ", ".join(dict.fromkeys(map(_word, written)))
+
+
+def _word(step: Step) -> str:
+    if isinstance(step, NativeOperation):
+        return step.kind.value.replace("_", " ")
+    assert isinstance(step, (JobOperation, CallOperation))
+    return step.purpose
 
 
 _ADVICE = {

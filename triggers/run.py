@@ -54,11 +54,13 @@ class Finished:
 
 @dataclass(frozen=True)
 class NeedsDbt:
-    """The node needs a worker; nothing (more) was written for it."""
+    """The node needs a worker; nothing more was written for it."""
 
     plan: NodePlan
     reason: str
     late: bool = False  #: it can be planned anew now, and go on here; otherwise real dbt has to run it
+    #: The position in its plan up to which it has been carried out, where that has left something behind; else 0.
+    done: int = 0
 
 
 End = Union[Finished, NeedsDbt]

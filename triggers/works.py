@@ -24,6 +24,9 @@ class DbtNode(TypedDict):
     level: str
     reason: str
     way: str  #: ``late``: to be planned anew and executed in the triggerer; ``dbt``: to be run by real dbt
+    #: The position in its plan up to which it has been carried out, 0 where nothing has been written. It only goes on where
+    #: a new plan begins with the same.
+    done: int
 
 
 class Payload(TypedDict):
@@ -94,6 +97,7 @@ def dbt_node(index: Index, end: NeedsDbt) -> DbtNode:
         "level": entry.level.value,
         "reason": end.reason,
         "way": "late" if end.late else "dbt",
+        "done": end.done,
     }
 
 

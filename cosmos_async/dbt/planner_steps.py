@@ -105,7 +105,8 @@ class Steps:
             raise NotStatic("Its result does not come from one query, as dbt's own tests' do.")
         target = self._target() if writes and self._begins else None
         created = self._creates(events) if writes and self._begins else []
-        steps = (*([target] if target else []), *created, *(step for step in body if step != target))
+        rest = _with_early([step for step in body if step != target])
+        steps = (*([target] if target else []), *created, *rest)
         if not self._reasons:
             return Made(steps, Level.STATIC, "")
         native = any(isinstance(step, NativeOperation) for step in steps)
@@ -340,6 +341,24 @@ def hook_steps(recording: Json, unique_id: str, name: str) -> list[Step]:
             raise NotStatic(f"It {_NATIVE[step.kind.value]}.")
         found.append(step)
     return found
+
+
+def _with_early(steps: list[Step]) -> list[Step]:
+    """
+    Let guards that come behind a write be asked before the first one as well.
+
+    Most of them ask about what the node does not write, and a difference costs nothing as long as nothing has been written.
+    None loses its place for that: what it asks may depend on the writes in ways that nobody can see from here (a view, a
+    procedure), and the table may be changed while they run, when dbt would find it changed. Where they were foretold, their
+    answers only come with the writes.
+    """
+    first = next((at for at, step in enumerate(steps) if not isinstance(step, Guard)), len(steps))
+    asked = steps[:first]
+    for step in steps[first:]:
+        if isinstance(step, Guard) and not step.predicted and step not in asked:
+            asked.append(step)
+    early = [replace(step, early=True) for step in asked[first:] if isinstance(step, Guard)]
+    return [*steps[:first], *early, *steps[first:]]
 
 
 def _shared(event: Json, purpose: str, name: str) -> Step:

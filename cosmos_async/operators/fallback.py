@@ -4,12 +4,15 @@ What a worker does for nodes that their trigger would not or could not execute: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.compat import AirflowException, AirflowSkipException
 from cosmos_async.exceptions import ConfigError, PlanError
 from cosmos_async.operators.run_plan import RunPlan, key_of
 from cosmos_async.operators.setup import airflow_context
+from cosmos_async.outcome import Outcome, Status
 from cosmos_async.ownership import is_source
 from cosmos_async.plan import Index, Level, RunInfo
 
@@ -75,11 +78,14 @@ def _work(
             if node["unique_id"] not in late:
                 worker.run(node["unique_id"], node["reason"])
         position = event.get("position", 0)
-        plans = worker.plan(late, position) if late else {}
+        done = {node["unique_id"]: node["done"] for node in event["dbt"] if node.get("done")}
+        plans = worker.plan(late, position, done) if late else {}
     failures = [event["message"]] if event.get("message") else []
     failures += worker.failures
     if plans or (event.get("rest") and not failures):
-        return {"position": position, "plans": plans}
+        begun = {unique_id: at for unique_id, at in done.items() if unique_id in plans}
+        resume = {"position": position, "plans": plans}
+        return {**resume, "done": begun} if begun else resume
     if failures:
         raise AirflowException("\n".join(failures))
     return None
@@ -127,13 +133,37 @@ class _Worker:
         if outcome.status.failed:
             self.failures.append(f"{unique_id}: {outcome.message}")
 
-    def plan(self, late: dict[str, str], position: int) -> dict[str, str]:
+    def leave(self, unique_id: str, reason: str, why: str) -> None:
+        """
+        Let a node fail that its trigger has written in part and that cannot go on: real dbt would write that once more.
+
+        Args:
+            unique_id: The node.
+            reason: Why it needed a worker.
+            why: Why it has no new plan.
+        """
+        now = datetime.now(timezone.utc).isoformat()
+        message = (
+            f"{reason}. It has been written in part by then, and it cannot be planned anew to go on from there: {why} Real "
+            "dbt would write that part a second time, so nothing more is written. Look at what is there; then clear the "
+            "setup task together with this one: the node begins from its beginning, as it would with `dbt retry`."
+        )
+        outcome = Outcome(
+            unique_id, Status.ERROR, message, Level.LATE, now, now, self._key.try_number, reason=reason
+        )
+        self._plan.write_outcomes([outcome])
+        self.failures.append(f"{unique_id}: {message}")
+
+    def plan(
+        self, late: dict[str, str], position: int, done: Mapping[str, int] | None = None
+    ) -> dict[str, str]:
         """
         Plan nodes anew, store their plans, and return their digests; run those that cannot be planned in real dbt.
 
         Args:
             late: Why, by unique id.
             position: Of their group in the task.
+            done: Those of them that have been written in part.
         """
         from cosmos_async.dbt.late import plan_late
 
@@ -143,13 +173,19 @@ class _Worker:
             made = plan_late(self._dbt, late, run=self._info, parsed=self._parsed)
         except PlanError as error:
             self._log.warning("No plan can be made now: %s", error)
-            for unique_id in late:
-                self.run(unique_id, str(error))
+            for unique_id, reason in late.items():
+                if done and unique_id in done:
+                    self.leave(unique_id, reason, str(error))
+                else:
+                    self.run(unique_id, str(error))
             return {}
         planned = [plan for plan in made.nodes.values() if plan.level is not Level.DBT]
         for plan in made.nodes.values():
             if plan.level is Level.DBT:
                 before = late[plan.unique_id]
+                if done and plan.unique_id in done:
+                    self.leave(plan.unique_id, before, plan.reason)
+                    continue
                 self.run(
                     plan.unique_id,
                     before

@@ -219,6 +219,34 @@ def test_a_run_that_cannot_be_planned_now_is_real_dbts(worker: Worker) -> None:
     assert "it is new" in worker.did[-2][2]
 
 
+def begun(*, at: int = 3) -> dict[str, Any]:
+    """What the trigger tells of a node whose guard differed behind a write."""
+    told = event((ORDERS, "late"))
+    told["dbt"][0]["done"] = at
+    return told
+
+
+def test_a_node_that_is_written_in_part_goes_back_with_how_far_it_came(worker: Worker) -> None:
+    """The trigger goes on from there."""
+    again = resume(begun(at=3))
+
+    assert again == {"position": 0, "plans": {ORDERS: f"digest of {ORDERS}"}, "done": {ORDERS: 3}}
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_real_dbt_does_not_begin_a_node_that_is_written_in_part(worker: Worker, refused: bool) -> None:
+    """It would write that part a second time; the node fails, with the reason and the way out."""
+    worker.never = {ORDERS}
+    worker.refusal = PlanError("It is new.") if refused else None
+
+    with pytest.raises(
+        AirflowException, match=r"written in part.*clear the setup task together with this one"
+    ):
+        resume(begun())
+
+    assert [done[0] for done in worker.did if done[0] != "plan"] == ["outcome"]
+
+
 def test_what_follows_real_dbt_goes_back_to_the_triggerer(worker: Worker) -> None:
     """The tests behind a Python model need no worker."""
     assert resume(event((ORDERS, "dbt"), rest=1)) == {"position": 0, "plans": {}}

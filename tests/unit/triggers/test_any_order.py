@@ -118,9 +118,9 @@ async def live_through(faults: list[tuple[str, str, int]], crashes: list[int], f
             check(bench, event)
 
 
-async def one_life(bench: Bench, requests: int) -> None:
+async def one_life(bench: Bench, requests: int, **trigger: Any) -> None:
     """Start the trigger and let the triggerer die after so many more requests."""
-    life = asyncio.create_task(event_of(bench.trigger()))
+    life = asyncio.create_task(event_of(bench.trigger(**trigger)))
     died = asyncio.create_task(
         bench.google.requests.arrived("*", count=len(bench.google.requests) + requests)
     )

@@ -90,21 +90,47 @@ async def test_only_the_first_batch_holds_up_the_others(
     assert f"{said} sql microbatch model shop.events" in filled.log.text
 
 
-async def test_a_batch_that_no_longer_fits_stops_those_after_it(filled: Bench) -> None:
-    """The model is planned anew once nothing of it is under way any more."""
-    differs = Guard(
-        GuardKind.TABLE,
-        "p.shop.gone",
-        {"project": "p", "dataset": "shop", "table": "gone"},
-        {"type": "TABLE"},
-    )
-    await filled.plan(events(batch(DAYS[0]), batch(DAYS[1], differs), batch(DAYS[2])))
+GONE = Guard(
+    GuardKind.TABLE, "p.shop.gone", {"project": "p", "dataset": "shop", "table": "gone"}, {"type": "TABLE"}
+)
+
+
+async def test_a_first_batch_that_no_longer_fits_lets_the_model_be_planned_anew(filled: Bench) -> None:
+    """Nothing has been written."""
+    await filled.plan(events(batch(DAYS[0], GONE), batch(DAYS[1]), batch(DAYS[2])))
 
     event = await filled.run("model.shop.events")
 
     assert payload(event)["status"] == "late"
-    assert days(filled) == DAYS[:1]
+    assert days(filled) == []
     assert "p.shop.gone" in filled.log.text
+
+
+async def test_a_later_batch_that_no_longer_fits_has_failed(filled: Bench) -> None:
+    """A new plan would begin with the first batch again, on a first run even leave old ones out; the others go on."""
+    await filled.plan(events(batch(DAYS[0]), batch(DAYS[1], GONE), batch(DAYS[2])))
+
+    event = await filled.run("model.shop.events")
+
+    assert isinstance(event, TaskFailedEvent), event
+    assert days(filled) == [DAYS[0], DAYS[2]]
+    outcome = filled.outcome("model.shop.events")
+    assert (outcome.status, outcome.message) == (Status.PARTIAL_SUCCESS, "PARTIAL SUCCESS (2/3)")
+    assert "p.shop.gone is no longer what the plan was made for" in filled.log.text
+    assert "clear the setup task together with this one" in filled.log.text
+
+
+async def test_a_first_batch_is_not_begun_twice(filled: Bench) -> None:
+    """What it has written before the difference stays as it is; none of the others is run."""
+    filled.google.add_table("p", "shop", "audit", schema=[{"name": "id", "type": "INTEGER"}])
+    hook = job("insert into `p`.`shop`.`audit` select 1", main=False, purpose="pre-hook")
+    await filled.plan(events(batch(DAYS[0], hook, GONE), batch(DAYS[1])))
+
+    event = await filled.run("model.shop.events")
+
+    assert isinstance(event, TaskFailedEvent), event
+    assert len(filled.google.inserted_jobs) == 1
+    assert "By then this had been written: pre-hook." in filled.log.text
 
 
 async def test_a_later_try_ends_what_an_earlier_one_left_running(filled: Bench, five: NodePlan) -> None:

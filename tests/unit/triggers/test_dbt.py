@@ -328,6 +328,7 @@ async def test_a_node_that_needs_a_worker_goes_there_with_its_reason(
             "level": level.value,
             "reason": "It is a Python model.",
             "way": way,
+            "done": 0,
         }
     ]
     assert bench.google.mutations == []

@@ -7,11 +7,26 @@ import asyncio
 import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
-from cosmos_async.plan import CallOperation
+from cosmos_async.plan import CallOperation, Guard, GuardKind
 from cosmos_async.triggers import base
 from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state
+from tests.unit.triggers.test_dbt import payload
 
 USER_ACTION = "__airflow_user_action__"  # what Airflow 3.3 cancels with when somebody acts on a task
+
+
+ROWS = "select distinct colour from raw"
+
+
+def rows_guard(expected: list[list[str]]) -> Guard:
+    """A query that dbt asked."""
+    request = {
+        "project": "p",
+        "location": "US",
+        "configuration": {"query": {"query": ROWS}},
+        "ordered": False,
+    }
+    return Guard(GuardKind.ROWS, ROWS, request, expected)
 
 
 def states(bench: Bench) -> list[str]:
@@ -79,6 +94,21 @@ async def test_what_an_earlier_life_has_made_is_no_difference(bench: Bench) -> N
 
     assert isinstance(event, TaskSuccessEvent), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
+
+
+async def test_a_query_asked_beside_a_guard_that_differs_tells_nothing_of_an_earlier_life(
+    bench: Bench,
+) -> None:
+    """Guards in a row are read together: the job of the second one is there although nothing has been written."""
+    bench.google.add_table("p", "shop", "orders", rows=[{"id": 1}])
+    await bench.plan(
+        model("orders", target_state("orders"), rows_guard([]), job("create table `p`.`shop`.`orders` as x"))
+    )
+
+    event = await bench.run()
+
+    assert payload(event)["status"] == "late"
+    assert [made.spec.sql for made in bench.google.inserted_jobs] == [ROWS]
 
 
 async def test_a_drop_is_not_repeated_after_its_table_was_made_anew(bench: Bench) -> None:
