@@ -22,6 +22,7 @@ from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, R
 from cosmos_async.constants import LoadMode, TestIndirectSelection
 from cosmos_async.dbt.command import dbt_environment
 from cosmos_async.dbt.options import state_manifests
+from cosmos_async.dbt.project import Project
 from cosmos_async.exceptions import ConfigError, ProfileError
 from cosmos_async.graph.cache import GraphCache, locked, make_folder, scan, stat_of
 from cosmos_async.graph.dbt_ls import arguments, ask
@@ -100,6 +101,8 @@ class _Loader:
         invocation = self._invocation(self.profile, executable)
         environ = dbt_environment(invocation, os.environ)
         files = scan(project_dir)
+        for folder in Project.read(project_dir, environ).outside():
+            files += scan(folder) if folder.is_dir() else [stat_of(folder)]
         files += [stat_of(path) for path in state_manifests(environ, project_dir) if path.is_file()]
         key = cache.key(
             [

@@ -230,6 +230,24 @@ def test_variables_of_a_profiles_file_are_part_of_the_question(
     assert len(answered) == 2
 
 
+def test_folders_outside_of_the_project_are_part_of_the_question(
+    shop: Path, profile: ProfileConfig, answered: list[Any], tmp_path: Path
+) -> None:
+    """A model that several projects share may change without any of them."""
+    copy, shared = tmp_path / "shop", tmp_path / "shared" / "model.sql"
+    shutil.copytree(shop, copy)
+    shared.parent.mkdir()
+    with (copy / "dbt_project.yml").open("a") as file:
+        file.write("\nmacro-paths: [macros, ../shared]\n")
+    execution = ExecutionConfig(dbt_executable_path=sys.executable)
+
+    for text in ("select 1", "select 1", "select 2 as two"):
+        shared.write_text(text)
+        load_graph(ProjectConfig(copy), profile, execution, RenderConfig())
+
+    assert len(answered) == 2
+
+
 def test_airflow_variables_may_be_made_part_of_the_question(
     shop: Path, profile: ProfileConfig, answered: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
