@@ -128,6 +128,10 @@ def open_workspace(
         )
         workspace.env.update(profile.write(workspace.profiles_dir))
         workspace.env.update(anchored_variables(env, source))
+        if not _says_colors(workspace.env, project, profile):
+            workspace.env["DBT_USE_COLORS"] = (
+                "False"  # nobody asked for them, and Airflow's log shows their codes
+            )
         for name, value in _ours(workspace).items():
             workspace.env[name] = value
             workspace.env.pop(name.replace("DBT_", "DBT_ENGINE_", 1), None)  # dbt 1.11 would prefer it
@@ -149,6 +153,13 @@ def _ours(workspace: Workspace) -> dict[str, str]:
         "DBT_LOG_PATH": str(workspace.log_path),
         "DBT_WRITE_JSON": "True",  # whatever the project says: run_results.json tells what became of a node
     }
+
+
+def _says_colors(env: Mapping[str, str], project: Project, profile: RenderedProfile) -> bool:
+    flags = project.settings.get("flags") or profile.flags
+    return (isinstance(flags, dict) and "use_colors" in flags) or any(
+        name in env for name in ("DBT_USE_COLORS", "DBT_ENGINE_USE_COLORS")
+    )
 
 
 def _folder(path: Path) -> Path:

@@ -85,6 +85,21 @@ def test_selections_are_dbts_own(load: Load) -> None:
 
 
 @pytest.mark.dbt
+def test_the_projects_own_flags_hold_for_the_dag(load: Load, shop: Path, tmp_path: Path) -> None:
+    """Tests of parents that are not selected stay out where ``flags`` in ``dbt_project.yml`` say so."""
+    copy = tmp_path / "shop"
+    shutil.copytree(shop, copy)
+    with (copy / "dbt_project.yml").open("a") as file:
+        file.write("\nflags: {indirect_selection: cautious}\n")
+
+    asked = RenderConfig(select=["orders"])
+
+    assert names(load(asked, project=ProjectConfig(copy))) == {"orders"}
+    eager = load(asked, project=ProjectConfig(copy), test_indirect_selection=TestIndirectSelection.EAGER)
+    assert names(eager) > {"orders"}, "what the author says in the DAG wins"
+
+
+@pytest.mark.dbt
 def test_a_manifest_with_a_selection_is_selected_from_by_dbt(
     load: Load, shop: Path, manifest_path: Path
 ) -> None:

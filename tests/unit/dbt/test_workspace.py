@@ -145,7 +145,29 @@ def test_dbt_is_told_where_to_work(project: Path):
             "DBT_TARGET_PATH": str(workspace.target_path),
             "DBT_LOG_PATH": str(workspace.log_path),
             "DBT_WRITE_JSON": "True",
+            "DBT_USE_COLORS": "False",
         }
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "env"),
+    [
+        ("flags: {use_colors: true}", {}, {}),
+        ("", {"use_colors": True}, {}),
+        ("", {}, {"DBT_USE_COLORS": "True"}),
+        ("", {}, {"DBT_ENGINE_USE_COLORS": "True"}),
+    ],
+    ids=["project", "profiles.yml", "variable", "newer variable"],
+)
+def test_who_wants_colours_gets_them(project: Path, flags: str, config: dict[str, Any], env: dict[str, str]):
+    """
+    They are left out only where nobody has said anything, wherever that may be.
+    """
+    write(project / "dbt_project.yml", f"name: shop\n{flags}\n")
+    profile = RenderedProfile("shop", "prod", {"type": "bigquery"}, flags=config)
+
+    with open_workspace(project, profile, env) as workspace:
+        assert workspace.env.get("DBT_USE_COLORS") == env.get("DBT_USE_COLORS")
 
 
 def test_installed_packages_come_along_wherever_they_are_configured(project: Path):
