@@ -192,8 +192,9 @@ class ProfileConfig:
 
         env: dict[str, str] = {}
         others: dict[str, Any] = {}
+        flags: dict[str, Any] = {}
         if self.profile_mapping is None:
-            output, others = self._from_file()
+            output, others, flags = self._from_file()
             if mock:  # the variables with its secrets need not be there while a DAG file is imported
                 output = {name: value for name, value in output.items() if name not in _CREDENTIALS}
         elif mock:
@@ -203,7 +204,7 @@ class ProfileConfig:
         if self.profile_mapping is not None:
             env = {**env, **self.profile_mapping.tracking_env}
         changes = {name: value for name, value in (overrides or {}).items() if value is not None}
-        return RenderedProfile(self.profile_name, self.target_name, {**output, **changes}, env, others)
+        return RenderedProfile(self.profile_name, self.target_name, {**output, **changes}, env, others, flags)
 
     def identity(
         self, *, gcp_conn_id: str | None = None, impersonation_chain: str | list[str] | None = None
@@ -239,9 +240,10 @@ class ProfileConfig:
         Raises:
             ProfileError: There is no such file or profile.
         """
-        return str(self._profile().get("target") or "default")
+        return str(self._profile()[0].get("target") or "default")
 
-    def _profile(self) -> dict[str, Any]:
+    def _profile(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the profile, and the file's ``config``, where dbt looks for flags that the project does not set."""
         import yaml
 
         path = Path(str(self.profiles_yml_filepath))
@@ -255,11 +257,13 @@ class ProfileConfig:
         except yaml.YAMLError as error:
             raise ProfileError(f"profiles_yml_filepath {path} is not YAML: {error}") from error
         profiles = document if isinstance(document, dict) else {}
-        return self._pick(profiles, self.profile_name, "profile", "profile_name", path)
+        flags = profiles.get("config")
+        profile = self._pick(profiles, self.profile_name, "profile", "profile_name", path)
+        return profile, flags if isinstance(flags, dict) else {}
 
-    def _from_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _from_file(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         path = Path(str(self.profiles_yml_filepath))
-        profile = self._profile()
+        profile, flags = self._profile()
         targets = profile.get("outputs")
         output = self._pick(
             targets if isinstance(targets, dict) else {}, self.target_name, "target", "target_name", path
@@ -271,7 +275,7 @@ class ProfileConfig:
                 "bigquery is run here; name a BigQuery target in target_name, or use Cosmos for the other warehouses."
             )
         others = {key: value for key, value in profile.items() if key not in ("outputs", "target")}
-        return dict(output), others
+        return dict(output), others, flags
 
     def _pick(
         self, mapping: dict[str, Any], name: str, what: str, argument: str, path: Path
@@ -297,7 +301,8 @@ class ExecutionConfig:
     Args:
         execution_mode: ``AIRFLOW_ASYNC``; the others are Cosmos'.
         invocation_mode: Not available, as in Cosmos' async mode.
-        test_indirect_selection: Which tests a selection brings along, as in ``dbt build``.
+        test_indirect_selection: Which tests a selection brings along. None leaves it to the project's ``flags`` and to
+            ``DBT_INDIRECT_SELECTION``, as ``dbt build`` does.
         dbt_executable_path: The dbt to run, in whichever environment it lives. By default the one beside Airflow's
             Python, then the one on the path.
         install_dbt_deps: Overrides ``ProjectConfig.install_dbt_deps`` at run time; may be a template.
@@ -313,7 +318,7 @@ class ExecutionConfig:
 
     execution_mode: ExecutionMode = ExecutionMode.AIRFLOW_ASYNC
     invocation_mode: InvocationMode | None = None
-    test_indirect_selection: TestIndirectSelection = TestIndirectSelection.EAGER
+    test_indirect_selection: TestIndirectSelection | None = None
     dbt_executable_path: str | Path | None = None
     install_dbt_deps: bool | str | None = None
     dbt_project_path: InitVar[str | Path | None] = None

@@ -20,6 +20,7 @@ from cosmos_async.cli.progress import Progress
 from cosmos_async.config import ExecutionConfig, ProjectConfig
 from cosmos_async.constants import TestIndirectSelection
 from cosmos_async.dbt.command import merged_vars
+from cosmos_async.dbt.interpreter import dbt_at_hand, python_of
 from cosmos_async.dbt.planning import Planned, record_plan
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.session import open_dbt
@@ -94,7 +95,7 @@ def add_parser(commands: Any) -> None:
     dbt.add_argument(
         "--indirect-selection",
         choices=[choice.value for choice in TestIndirectSelection],
-        default=TestIndirectSelection.EAGER.value,
+        help="else as the project's flags have it",
     )
     dbt.add_argument("--vars", metavar="YAML")
     dbt.add_argument("-f", "--full-refresh", action="store_true")
@@ -193,8 +194,9 @@ def _invocation(options: argparse.Namespace, further: list[str]) -> DbtInvocatio
             cwd=cwd,
         ),
         execution_config=ExecutionConfig(
-            dbt_executable_path=options.dbt,
-            test_indirect_selection=TestIndirectSelection(options.indirect_selection),
+            dbt_executable_path=_dbt(options.dbt),
+            test_indirect_selection=options.indirect_selection
+            and TestIndirectSelection(options.indirect_selection),
         ),
         select=options.select,
         exclude=options.exclude,
@@ -204,3 +206,15 @@ def _invocation(options: argparse.Namespace, further: list[str]) -> DbtInvocatio
         threads=options.threads,
         dbt_cmd_flags=further,
     )
+
+
+def _dbt(named: str | None) -> Path:
+    if named:
+        return python_of(named, option="--dbt")
+    python = dbt_at_hand()
+    if python is None:
+        raise ConfigError(
+            f"There is no dbt: neither beside cosmos-async ({sys.executable}) nor on the path. Name the one of your "
+            "project's environment, as in --dbt /opt/dbt/bin/dbt, or put it on the path."
+        )
+    return python

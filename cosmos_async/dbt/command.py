@@ -1,5 +1,5 @@
 """
-What the DAG author asked for, as dbt's command line and environment.
+What the DAG author asked for, as dbt's command line and environment; what nobody asked for is left to the project.
 
 Pure. Paths (project, profiles, target, logs) are not part of the command line: the working copy gives them to dbt as
 environment variables, so that dbt's record of the invocation can be repeated elsewhere.
@@ -47,8 +47,9 @@ def dbt_arguments(
         arguments.append("--no-partial-parse")
     arguments += command
     arguments += _selection(invocation)
-    if indirect_selection:
-        arguments += ["--indirect-selection", invocation.execution_config.test_indirect_selection.value]
+    indirect = invocation.execution_config.test_indirect_selection
+    if indirect_selection and indirect is not None:
+        arguments += ["--indirect-selection", indirect.value]
     variables = merged_vars(invocation.project_config.dbt_vars, invocation.vars)
     if variables:
         arguments += ["--vars", _as_yaml(variables)]
@@ -117,8 +118,6 @@ def dbt_environment(
     env: dict[str, str] = {}
     if invocation.append_env:
         env.update({name: value for name, value in parent.items() if not _is_kept_from_dbt(name)})
-    # A person may well set it; otherwise colours are lost on Airflow's log.
-    env.setdefault("DBT_USE_COLORS", "False")
     # dbt and git look for programs and for the user's folder.
     for name in ("PATH", "HOME"):
         if name in parent:

@@ -40,6 +40,7 @@ for name in ("dbt-core", "dbt-bigquery"):
         pass
 print(json.dumps(found))
 """
+DBT_OPTION = "dbt_executable_path"  #: what names dbt in a DAG
 _SCRIPT_HEAD = 4096  # bytes in which a script names its interpreter
 # How pip and uv name an interpreter whose path is too long, or relative, for a shebang.
 _TRAMPOLINE = re.compile(r"^'''exec' (?P<command>.+?) \"\$0\" \"\$@\"\s*$", re.MULTILINE)
@@ -103,10 +104,9 @@ def find_dbt_python(
         from cosmos_async.dbt.background import wait_for_environment
 
         return _checked(wait_for_environment(environment, parent.absolute(), patience))
-    if importlib.util.find_spec("dbt") is not None and _versions(Path(sys.executable)) is not None:
-        return Path(sys.executable)
-    if shutil.which("dbt"):
-        return python_of("dbt")
+    python = dbt_at_hand()
+    if python is not None:
+        return python
     raise ConfigError(
         f"There is no dbt on this worker: neither beside Airflow ({sys.executable}) nor on the path. Set "
         "ExecutionConfig(dbt_executable_path=...) to the dbt of another environment, or async_py_requirements="
@@ -114,9 +114,25 @@ def find_dbt_python(
     )
 
 
-def dbt_versions(python: Path) -> DbtVersions:
+def dbt_at_hand() -> Path | None:
+    """
+    Return this interpreter if it has dbt, else that of the ``dbt`` on the path, None where there is neither.
+
+    Raises:
+        ConfigError: The ``dbt`` on the path is none that can be used.
+    """
+    if importlib.util.find_spec("dbt") is not None and _versions(Path(sys.executable)) is not None:
+        return Path(sys.executable)
+    return python_of("dbt", option="The program on the path,") if shutil.which("dbt") else None
+
+
+def dbt_versions(python: Path, *, option: str = DBT_OPTION) -> DbtVersions:
     """
     Return which dbt *python* has, without importing it.
+
+    Args:
+        python: An interpreter.
+        option: What the user sets to name it.
 
     Raises:
         ConfigError: It has none, or not the BigQuery adapter.
@@ -126,34 +142,42 @@ def dbt_versions(python: Path) -> DbtVersions:
         raise ConfigError(
             f"The Python {python} has no dbt with BigQuery adapter. Install it there with "
             f"`{python} -m pip install dbt-core dbt-bigquery`, or name another dbt in "
-            "ExecutionConfig(dbt_executable_path=...)."
+            f"{'ExecutionConfig(dbt_executable_path=...)' if option == DBT_OPTION else '--dbt'}."
         )
     return versions
 
 
-def python_of(dbt_executable: str | Path) -> Path:
+def python_of(dbt_executable: str | Path, *, option: str = DBT_OPTION) -> Path:
     """
     Return the Python that runs the script *dbt_executable*.
+
+    Args:
+        dbt_executable: dbt's script, or the Python itself.
+        option: What the user sets to name it; errors begin with it.
 
     Raises:
         ConfigError: There is no such script, it is not written in Python, or its Python has no dbt for BigQuery.
     """
+    in_dag = option == DBT_OPTION
+    otherwise = " set async_py_requirements" if in_dag else ""
     path = shutil.which(str(dbt_executable))
     if path is None:
         raise ConfigError(
-            f"dbt_executable_path {str(dbt_executable)!r} is not an executable on this worker. Give the path of dbt's "
-            "script, such as /opt/dbt/bin/dbt, on every worker, or leave it out and set async_py_requirements."
+            f"{option} {str(dbt_executable)!r} is not an executable on this machine. Give the path of dbt's script, such "
+            f"as /opt/dbt/bin/dbt{', on every worker, or leave it out and' if in_dag else ', or leave it out'}"
+            f"{otherwise}."
         )
     script = Path(path).absolute()
     if script.name.startswith("python"):
-        return _checked(script)
+        dbt_versions(script, option=option)
+        return script
     with script.open("rb") as file:
         head = file.read(_SCRIPT_HEAD)
     if head.startswith(_BINARIES):
         raise ConfigError(
-            f"dbt_executable_path {script} is a compiled program, as dbt Fusion is, and has no Python that dbt's plans "
-            "could be recorded in. Use dbt Core: install dbt-core and dbt-bigquery into an environment and name its "
-            "bin/dbt, or set async_py_requirements."
+            f"{option} {script} is a compiled program, as dbt 2 (Fusion) is, and has no Python that dbt's plans could be "
+            "recorded in. Use dbt Core 1: install 'dbt-core<2' and dbt-bigquery into an environment and name its bin/dbt"
+            f"{', or' if in_dag else ''}{otherwise}."
         )
     candidates = list(dict.fromkeys(_candidates(script, head.decode("utf-8", "replace"))))
     for python in candidates:
@@ -161,7 +185,7 @@ def python_of(dbt_executable: str | Path) -> Path:
             return python
     tried = ", ".join(str(python) for python in candidates) or "none"
     raise ConfigError(
-        f"dbt_executable_path {script} leads to no Python with dbt-core and dbt-bigquery (tried: {tried}). Name the "
+        f"{option} {script} leads to no Python with dbt-core and dbt-bigquery (tried: {tried}). Name the "
         "bin/dbt of the environment dbt is installed in rather than a wrapper, and make sure dbt-bigquery is there."
     )
 

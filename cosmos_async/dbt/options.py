@@ -88,4 +88,5 @@ def state_manifests(env: Mapping[str, str], project: Path) -> list[Path]:
 
 
 def _at(project: Path, folder: str) -> str:
-    return os.path.normpath(project / os.path.expanduser(folder))
+    # Where the project is reached by a link, `..` leads from where it is.
+    return os.path.realpath(project / os.path.expanduser(folder))

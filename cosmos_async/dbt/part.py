@@ -93,7 +93,8 @@ def keep(config: Any, flags: Any, path: str) -> None:
     # that we see may be an old one.
     if os.path.exists(os.path.join(config.project_root, _CATALOGS)) or flags.PARTIAL_PARSE_FILE_PATH:
         return
-    if not os.path.isfile(parsed):
+    # With a folder of packages that is not the working copy's, another machine may have other packages in it.
+    if not os.path.isfile(parsed) or os.path.isabs(config.packages_install_path):
         return
     with open(parsed, "rb") as file:
         document = msgpack.unpackb(file.read(), strict_map_key=False)

@@ -19,7 +19,8 @@ from cosmos_async.dbt.command import dbt_arguments, dbt_environment
 from cosmos_async.dbt.interpreter import find_dbt_python
 from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished, Processes
-from cosmos_async.dbt.workspace import Workspace, declared_packages, open_workspace
+from cosmos_async.dbt.project import declared_packages
+from cosmos_async.dbt.workspace import Workspace, open_workspace
 from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
 from cosmos_async.invocation import DbtInvocation
 
@@ -89,6 +90,12 @@ class Dbt:
                     f"Using the {len(installed)} packages the project brings in {folder.name}."
                 )
             return
+        if not folder.is_relative_to(self.workspace.tree):
+            raise ProjectError(
+                f"The project's packages-install-path is {folder}, where not all of its packages are installed, and "
+                "`dbt deps` would change that folder under everybody's feet. Install them there before you deploy the "
+                "project, or name a relative folder."
+            )
         finished = self.run(["deps"])
         if finished.exit_code != 0:
             raise DbtError(
@@ -98,11 +105,9 @@ class Dbt:
 
     def failure(self, arguments: Sequence[str], finished: Finished) -> DbtError:
         """Return the error for a run of dbt that failed, in dbt's own words."""
-        source = str(self.workspace.source)
-        # dbt names files of the working copy, which is gone with the task.
-        words = finished.words.replace(str(self.workspace.project_dir), source)
+        words = self.workspace.original(finished.words)
         return DbtError(
-            f"`dbt {shlex.join(arguments)}` in {source} ended with exit code {finished.exit_code}:\n{words}"
+            f"`dbt {shlex.join(arguments)}` in {self.workspace.source} ended with exit code {finished.exit_code}:\n{words}"
         )
 
     def _run(self, script: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Finished:

@@ -2,7 +2,8 @@
 A working copy of a dbt project for one task, gone when the task ends.
 
 The user's folder is never written to: the copy has real folders and links to the project's files, a target and a log
-folder of its own, and a ``profiles.yml`` that only this user can read and that holds no secret.
+folder of its own, and a ``profiles.yml`` that only this user can read and that holds no secret. Around it is what is
+around the project (``tree.py``), so that paths which look upwards find what they find there.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cosmos_async.dbt.command import SECRET_PREFIX
 from cosmos_async.dbt.options import anchored_variables
+from cosmos_async.dbt.project import PROJECT_FILE, Project
+from cosmos_async.dbt.tree import Tree
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.names import digest
 from cosmos_async.profiles.base import RenderedProfile
@@ -26,10 +28,7 @@ from cosmos_async.profiles.base import RenderedProfile
 logger = logging.getLogger(__name__)
 
 PARTIAL_PARSE = "partial_parse.msgpack"
-PACKAGE_FILES = ("packages.yml", "dependencies.yml")
 _LOCK_FILE = "package-lock.yml"
-# dbt writes them, so the copy gets its own.
-_NEVER_COPIED = frozenset({".git", "target", "logs"})
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Workspace:
     target_path: Path
     log_path: Path
     packages_dir: Path  #: where dbt looks for installed packages
+    tree: Path  #: what is around the working copy, from the file system's root on
     env: dict[str, str] = field(repr=False)  #: everything dbt's process sees; secrets included
     kept_parse: Path | None = None  #: where the parsed project is kept for the next task
     written: tuple[str, ...] = field(default=(), repr=False)  #: secrets that the user's profile spells out
@@ -51,6 +51,10 @@ class Workspace:
         """The values that must not be seen in a log: those dbt itself treats as secret, and those in the profile."""
         named = (value for name, value in self.env.items() if name.startswith(SECRET_PREFIX))
         return (*named, *self.written)
+
+    def original(self, text: str) -> str:
+        """Return *text*, in which dbt names files of the working copy, with the user's own files in their places."""
+        return text.replace(str(self.project_dir), str(self.source)).replace(str(self.tree), "")
 
     def keep_partial_parse(self) -> None:
         """Keep what dbt parsed for the next task on this machine. dbt itself finds out whether it still fits."""
@@ -67,7 +71,7 @@ class Workspace:
 
 @contextmanager
 def open_workspace(
-    project: Path,
+    source: Path,
     profile: RenderedProfile,
     env: Mapping[str, str],
     *,
@@ -75,40 +79,59 @@ def open_workspace(
     variant: str = "",
 ) -> Iterator[Workspace]:
     """
-    Make a working copy of the project in *project* and delete it at the end.
+    Make a working copy of the project in *source* and delete it at the end.
 
     Args:
-        project: The user's project.
+        source: The user's project.
         profile: The profile to write beside it.
         env: What dbt's process shall see; the profile's own variables and the copy's paths are added.
         cache_dir: Where parsed projects are kept; None has dbt parse anew each time.
         variant: Tells apart users of the cache that would push each other out, such as two versions of dbt.
 
     Raises:
-        ProjectError: There is no readable dbt project.
+        ProjectError: There is no readable dbt project, or a folder that it names cannot be shown to dbt.
     """
-    project = project.absolute()
-    settings = read_project(project)
+    source = source.absolute()
+    project = Project.read(source, env)
+    linked = project.written.union((".git",))
     folder = Path(tempfile.mkdtemp(prefix="cosmos_async-dbt-"))
     try:
-        # At the same depth as the original, so that packages such as `local: ../common` can be found beside it.
-        project_dir = folder / "tree" / project.relative_to(project.anchor)
-        packages_path = _plain(settings.get("packages-install-path")) or "dbt_packages"
-        _link_tree(project, project_dir, skip=_own_folders(settings))
-        _link_local_packages(project, project_dir)
+        tree = Tree(folder / "tree")
+        project_dir = tree.mirror(
+            project.root,
+            # Large, and dbt writes nothing there: the copy has a target and a log folder of its own, elsewhere.
+            linked=lambda path: (
+                str(path.relative_to(project.root)) in linked
+                or path.name == "__pycache__"
+                or (path / "pyvenv.cfg").exists()
+            ),
+            copied=lambda path: path.name == _LOCK_FILE,  # `dbt deps` writes it
+        )
+        packages_dir = _own_packages(tree, project)
+        for path in project.outside():
+            tree.bring(path)
+        refuse_lost_paths(project, project_dir)
         workspace = Workspace(
-            source=project,
+            source=source,
             project_dir=project_dir,
             profiles_dir=_folder(folder / "profiles"),
-            target_path=_folder(folder / "target"),
+            # As deep as the project: for a file that lies above it, dbt writes into folders above this one.
+            target_path=_folder(
+                folder / "written" / project.root.relative_to(project.root.anchor) / "target"
+            ),
             log_path=_folder(folder / "logs"),
-            packages_dir=project_dir / packages_path,
+            packages_dir=packages_dir,
+            tree=tree.root,
             env=dict(env),
-            kept_parse=_kept_parse(project, profile, cache_dir, variant),
+            kept_parse=_kept_parse(source, profile, cache_dir, variant),
             written=profile.written_secrets,
         )
         workspace.env.update(profile.write(workspace.profiles_dir))
-        workspace.env.update(anchored_variables(env, project))
+        workspace.env.update(anchored_variables(env, source))
+        if not _says_colors(workspace.env, project, profile):
+            workspace.env["DBT_USE_COLORS"] = (
+                "False"  # nobody asked for them, and Airflow's log shows their codes
+            )
         for name, value in _ours(workspace).items():
             workspace.env[name] = value
             workspace.env.pop(name.replace("DBT_", "DBT_ENGINE_", 1), None)  # dbt 1.11 would prefer it
@@ -119,30 +142,6 @@ def open_workspace(
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():  # the task's own result matters more than temporary files
             logger.warning("The temporary folder %s could not be deleted; please delete it.", folder)
-
-
-def read_project(project: Path) -> dict[str, Any]:
-    """
-    Return the content of *project*'s ``dbt_project.yml``.
-
-    Raises:
-        ProjectError: It is missing or not YAML.
-    """
-    import yaml
-
-    path = project / "dbt_project.yml"
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProjectError(
-            f"The dbt project's {path} cannot be read on this worker: {error.strerror}. Correct dbt_project_path, or "
-            "bring the project to every worker as you do with the DAG files."
-        ) from error
-    except yaml.YAMLError as error:
-        raise ProjectError(f"{path} is not YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise ProjectError(f"{path} holds no settings; a dbt project begins with `name:` there.")
-    return document
 
 
 def _ours(workspace: Workspace) -> dict[str, str]:
@@ -156,76 +155,50 @@ def _ours(workspace: Workspace) -> dict[str, str]:
     }
 
 
+def _says_colors(env: Mapping[str, str], project: Project, profile: RenderedProfile) -> bool:
+    flags = project.settings.get("flags") or profile.flags
+    return (isinstance(flags, dict) and "use_colors" in flags) or any(
+        name in env for name in ("DBT_USE_COLORS", "DBT_ENGINE_USE_COLORS")
+    )
+
+
 def _folder(path: Path) -> Path:
-    path.mkdir(mode=0o700)
+    path.mkdir(mode=0o700, parents=True)
     return path
 
 
-def _plain(value: Any) -> str | None:
-    """Return a path from ``dbt_project.yml``, if it says one without Jinja."""
-    return str(value) if value and "{{" not in str(value) else None
+def _own_packages(tree: Tree, project: Project) -> Path:
+    """Make the folder of installed packages ours, wherever it is: `dbt deps` deletes it and makes it anew."""
+    packages = project.root / project.packages
+    if os.path.isabs(project.packages):
+        return packages  # dbt looks there, and not in the tree
+    there = tree.at(packages)
+    if there.resolve().is_relative_to(tree.root.resolve()) and there.is_dir():
+        return there  # a folder of the project, and as such ours
+    if packages.is_dir():
+        return tree.mirror(packages)
+    tree.make_real(packages.parent)
+    return there
 
 
-def _own_folders(settings: Mapping[str, Any]) -> frozenset[str]:
-    named = (_plain(settings.get(key)) for key in ("target-path", "log-path"))
-    return _NEVER_COPIED.union(os.path.normpath(path) for path in named if path)
-
-
-def _link_tree(source: Path, copy: Path, *, skip: frozenset[str]) -> None:
-    """Mirror the folders of *source* in *copy*, with links to its files; leave out *skip*, relative to it."""
-    for parent, folders, files in os.walk(source):
-        relative = Path(parent).relative_to(source)
-        into = copy / relative
-        into.mkdir(parents=True, exist_ok=True)
-        for name in list(folders):
-            path = Path(parent, name)
-            if str(relative / name) in skip or (path / "pyvenv.cfg").exists() or name == "__pycache__":
-                folders.remove(name)
-            elif path.is_symlink():
-                folders.remove(name)
-                (into / name).symlink_to(path.resolve())
-        for name in files:
-            path = Path(parent, name)
-            if name == _LOCK_FILE and path.is_file():
-                shutil.copyfile(path, into / name)  # `dbt deps` writes it
-            else:
-                (into / name).symlink_to(path.resolve())
-
-
-def _link_local_packages(project: Path, project_dir: Path) -> None:
-    """Make packages that lie beside the project reachable from its copy by the same relative path."""
-    for package in declared_packages(project):
-        path = _plain(package.get("local"))
-        if path is None or os.path.isabs(path):
-            continue
-        there = Path(os.path.normpath(project_dir / path))
-        source = Path(os.path.normpath(project / path))
-        if source.is_dir() and not there.exists():
-            there.parent.mkdir(parents=True, exist_ok=True)
-            there.symlink_to(source)
-
-
-def declared_packages(project: Path) -> list[dict[str, Any]]:
+def refuse_lost_paths(project: Project, project_dir: Path) -> None:
     """
-    Return the entries below ``packages:`` in *project*'s package files.
+    Make sure that whatever the project's path lists name is there for dbt as well: dbt would pass over it in silence.
+
+    Args:
+        project: The user's.
+        project_dir: Its working copy.
 
     Raises:
-        ProjectError: A file is not YAML.
+        ProjectError: It is not.
     """
-    import yaml
-
-    found: list[dict[str, Any]] = []
-    for name in PACKAGE_FILES:
-        path = project / name
-        if not path.is_file():
-            continue
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ProjectError(f"{path} is not YAML: {error}") from error
-        packages = document.get("packages") if isinstance(document, dict) else None
-        found.extend(package for package in packages or [] if isinstance(package, dict))
-    return found
+    for key, path in project.path_lists():
+        if (project.root / path).exists() and not (project_dir / path).exists():
+            raise ProjectError(
+                f"{path!r} of {key} in {project.root / PROJECT_FILE} is there, but cannot be shown to dbt, which runs "
+                f"in a working copy of the project. Let Airflow's user read the folders above {project.root / path}, "
+                "or move it into the project."
+            )
 
 
 def _kept_parse(project: Path, profile: RenderedProfile, cache_dir: Path | None, variant: str) -> Path | None:

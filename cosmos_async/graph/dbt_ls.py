@@ -84,7 +84,6 @@ def ask(
         execution.virtualenv_dir,
         processes=processes,
         cache_dir=cache_dir,
-        patience=_import_time() / 2,
     )
     kept = cache_dir if invocation.project_config.partial_parse else None
     started = time.monotonic()
@@ -106,13 +105,6 @@ def ask(
         "dbt ls of %s: %d resources in %.1f s", project_dir, len(selected), time.monotonic() - started
     )
     return Answer(selected, manifest)
-
-
-def _import_time() -> float:
-    """Return how many seconds Airflow allows for importing a DAG file; a day where it sets no limit."""
-    from airflow.configuration import conf
-
-    return float(conf.getfloat("core", "dagbag_import_timeout", fallback=30.0)) or 86_400.0
 
 
 def _hint(words: str) -> str:

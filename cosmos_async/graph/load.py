@@ -6,7 +6,6 @@ The way is the same for every import of a DAG file; only the first one after a c
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
@@ -22,15 +21,14 @@ from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, R
 from cosmos_async.constants import LoadMode, TestIndirectSelection
 from cosmos_async.dbt.command import dbt_environment
 from cosmos_async.dbt.options import state_manifests
+from cosmos_async.dbt.project import Project
 from cosmos_async.exceptions import ConfigError, ProfileError
-from cosmos_async.graph.cache import GraphCache, locked, make_folder, scan, stat_of
+from cosmos_async.graph.background import Question, answer_beside, time_left
+from cosmos_async.graph.cache import GraphCache, make_folder, scan, stat_of
 from cosmos_async.graph.dbt_ls import arguments, ask
 from cosmos_async.graph.manifest import graph_of, has_default_selector, read_manifest
 from cosmos_async.graph.model import FORMAT, Graph
 from cosmos_async.invocation import DbtInvocation
-from cosmos_async.names import digest
-
-logger = logging.getLogger(__name__)
 
 
 def load_graph(
@@ -77,7 +75,8 @@ class _Loader:
             return self._listed(cache, manifest)
 
     def _selects(self) -> bool:
-        eager = self.execution.test_indirect_selection is TestIndirectSelection.EAGER
+        # Where everything is selected, so is every test, whatever the project's flags say of others.
+        eager = self.execution.test_indirect_selection in (None, TestIndirectSelection.EAGER)
         return bool(self.render.select or self.render.exclude or self.render.selector) or not eager
 
     def _whole(self, cache: GraphCache, manifest: Path) -> Graph | None:
@@ -100,11 +99,13 @@ class _Loader:
         invocation = self._invocation(self.profile, executable)
         environ = dbt_environment(invocation, os.environ)
         files = scan(project_dir)
+        for folder in Project.read(project_dir, environ).outside():
+            files += scan(folder) if folder.is_dir() else [stat_of(folder)]
         files += [stat_of(path) for path in state_manifests(environ, project_dir) if path.is_file()]
         key = cache.key(
             [
                 *("dbt_ls", FORMAT, str(project_dir), arguments(invocation), invocation.install_deps),
-                *(profile.name, profile.target, profile.output, profile.others),
+                *(profile.name, profile.target, profile.output, profile.others, profile.flags),
                 *(_look(executable), requirements, self._airflow_variables()),
                 str(manifest) if manifest else None,
             ],
@@ -115,24 +116,20 @@ class _Loader:
         if kept is not None:
             return Graph.from_json(kept)
         make_folder(cache.directory)
-        # One for all selections of a project: the groups of a DAG build on what the first one had parsed.
-        with locked(cache.directory / f"{digest(project_dir)[:32]}.lock"):
-            kept = cache.get(key)  # another process may have asked the same meanwhile
-            if kept is not None:
-                return Graph.from_json(kept)
-            answer = ask(
-                invocation,
-                project_dir=project_dir,
-                profile=profile,
-                environ=environ,
-                requirements=requirements,
-                cache_dir=cache.directory.parent,
-            )
-            graph = graph_of(read_manifest(manifest) if manifest else answer.manifest, answer.selected)
-            if not answer.selected:
-                logger.warning("nothing in %s is selected by %s", project_dir, invocation.select)
-            cache.put(key, graph.to_json())
-        return graph
+        question = Question(
+            invocation=invocation,
+            project_dir=project_dir,
+            profile=profile,
+            environ=environ,
+            requirements=requirements,
+            manifest=manifest,
+            directory=cache.directory,
+            key=key,
+        )
+        left = time_left()
+        if left is None or not settings.enable_cache():
+            return question.answer(ask)
+        return answer_beside(question, left)
 
     def _project_dir(self) -> Path:
         project_dir = self.render.project_path or self.project.dbt_project_path

@@ -32,7 +32,10 @@ class RenderedProfile:
     target: str
     output: dict[str, Any]  #: what stands below ``outputs: <target>:``
     env: dict[str, str] = field(default_factory=dict, repr=False)  #: dbt's process needs these; may be secret
-    others: dict[str, Any] = field(default_factory=dict)  #: the profile's further keys, such as ``config``
+    others: dict[str, Any] = field(default_factory=dict)  #: the profile's further keys
+    flags: dict[str, Any] = field(
+        default_factory=dict
+    )  #: the file's ``config``: dbt's flags, where older files set them
 
     @property
     def text(self) -> str:
@@ -41,6 +44,8 @@ class RenderedProfile:
 
         outputs = {self.target: self.output}
         document = {self.name: {**self.others, "target": self.target, "outputs": outputs}}
+        if self.flags:
+            document["config"] = self.flags
         return str(yaml.safe_dump(document, sort_keys=False, default_flow_style=False))
 
     @property

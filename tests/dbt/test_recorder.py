@@ -470,11 +470,18 @@ def test_progress_is_told_beside_dbt_s_own_lines(recorded: Recorded) -> None:
     )
 
     assert counted[-1][0] == counted[-1][1] == str(len(recorded.plan.nodes))
-    assert "OK created sql view model shop.as_view" in recorded.ended.output
-    # A test that was only planned has not passed.
-    assert re.search(r"\d+ of \d+ PASS", recorded.ended.output) is None
-    assert re.search(r"\d+ of \d+ OK test .*\[planned in", recorded.ended.output)
     assert "PRIVATE KEY" not in recorded.ended.output
+
+
+def test_dbt_does_not_say_that_it_has_done_what_is_only_planned(recorded: Recorded) -> None:
+    """Nothing is created, loaded or passed while setup runs, and no run has completed; a node's line tells its lot."""
+    said, flags, late = recorded.ended.output, recorded.recording["flags"], recorded.recording["late"]
+
+    assert re.search(r"\d+ of \d+ PLANNED sql view model shop.as_view \.* \[planned in", said)
+    assert re.search(r"\d+ of \d+ PLANNED test .*\[planned in", said)
+    assert re.search(r"\b(OK|PASS|PASS=\d+|Done\.|Finished running|Completed successfully)\b", said) is None
+    assert said.count("[left to real dbt in") == len(set(flags) - set(late) - {""})
+    assert said.count("[left for its turn in") == len(late)
 
 
 def test_nothing_is_sent_to_where_dbt_alone_would_go(recorded: Recorded) -> None:

@@ -6,43 +6,91 @@ import functools
 from typing import Any
 
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
+from .journal import Journal
+
+#: How a node that is not built now appears in dbt's lines: the word before it, and the status behind.
+PLANNED = ("PLANNED", "planned")
+AT_ITS_TURN = ("NOT YET PLANNED", "left for its turn")
+BY_DBT = ("NOT PLANNED", "left to real dbt")
 
 
-def tests_say_planned() -> None:
-    """Have dbt not say PASS of a test that nobody has run yet."""
+def runners_say_planned(journal: Journal) -> None:
+    """Have dbt not say that it has created or loaded or tested what nobody has run yet."""
+    for runner in _runners():
+        need(runner, "print_result_line", "describe_node")
+        runner.print_result_line = _planned_line(runner.print_result_line, journal)
+
+
+def _runners() -> list[Any]:
+    from dbt.task.run import MicrobatchBatchRunner, ModelRunner
+    from dbt.task.seed import SeedRunner
+    from dbt.task.snapshot import SnapshotRunner
     from dbt.task.test import TestRunner
+
+    # Those that have a line of their own.
+    found = [ModelRunner, MicrobatchBatchRunner, SeedRunner, SnapshotRunner, TestRunner]
+    try:
+        from dbt.task.function import FunctionRunner
+    except ImportError:  # before dbt 1.11 there are no functions
+        return found
+    return [*found, FunctionRunner]
+
+
+def run_says_planned() -> None:
+    """Have dbt not say that a run has completed; what went wrong while it was planned is told."""
+    from dbt.task.run import RunTask
+
+    need(RunTask, "task_end_messages", "print_results_line")
+    task_end_messages = RunTask.task_end_messages
+
+    @functools.wraps(task_end_messages)
+    def only_errors(task: Any, results: Any) -> None:
+        task_end_messages(task, [result for result in results if not _is_planned(result)])
+
+    RunTask.task_end_messages = only_errors
+    RunTask.print_results_line = lambda *_: None
+
+
+def _is_planned(result: Any) -> bool:
+    return str(getattr(result.status, "value", result.status)) in ("success", "pass", "no-op")
+
+
+def _planned_line(print_result_line: Any, journal: Journal) -> Any:
+    @functools.wraps(print_result_line)
+    def planned_line(runner: Any, result: Any) -> None:
+        if not _is_planned(result):
+            print_result_line(runner, result)
+            return
+        unique_id = runner.node.unique_id
+        word, status = PLANNED
+        if unique_id in journal.flags:
+            word, status = AT_ITS_TURN if unique_id in journal.late else BY_DBT
+        batch = getattr(runner, "batch_idx", None)
+        of_batch = batch is not None and hasattr(runner, "describe_batch")
+        _say(
+            f"{word} {runner.describe_batch() if of_batch else runner.describe_node()}",
+            status,
+            index=batch + 1 if of_batch else runner.node_index,
+            total=len(runner.batches) if of_batch else runner.num_nodes,
+            seconds=result.execution_time,
+        )
+
+    return planned_line
+
+
+def _say(what: str, status: str, *, index: Any, total: Any, seconds: float) -> None:
     from dbt_common.events.base_types import EventLevel
     from dbt_common.events.format import format_fancy_output_line
     from dbt_common.events.functions import fire_event
     from dbt_common.events.types import Note
 
-    need(TestRunner, "print_result_line", "describe_node_name")
-    print_result_line = TestRunner.print_result_line
-
-    @functools.wraps(print_result_line)
-    def planned_line(runner: Any, result: Any) -> None:
-        if str(result.status) != "pass":
-            print_result_line(runner, result)
-            return
-        line = format_fancy_output_line(
-            msg=f"OK test {runner.describe_node_name()}",
-            status=result.message,
-            index=runner.node_index,
-            total=runner.num_nodes,
-            execution_time=result.execution_time,
-        )
-        fire_event(Note(msg=line), level=EventLevel.INFO)
-
-    TestRunner.print_result_line = planned_line
+    line = format_fancy_output_line(msg=what, status=status, index=index, total=total, execution_time=seconds)
+    fire_event(Note(msg=line), level=EventLevel.INFO)
 
 
 def freshness_says_planned() -> None:
     """Have dbt not say how old a source is that nobody has asked about yet."""
     from dbt.task.freshness import FreshnessRunner
-    from dbt_common.events.base_types import EventLevel
-    from dbt_common.events.format import format_fancy_output_line
-    from dbt_common.events.functions import fire_event
-    from dbt_common.events.types import Note
 
     need(FreshnessRunner, "after_execute")
     after_execute = FreshnessRunner.after_execute
@@ -52,13 +100,12 @@ def freshness_says_planned() -> None:
         if str(result.status) == "runtime error":
             after_execute(runner, result)
             return
-        line = format_fancy_output_line(
-            msg=f"OK freshness of {runner.node.source_name}.{runner.node.name}",
-            status=result.message or "planned",
+        _say(
+            f"PLANNED freshness of {runner.node.source_name}.{runner.node.name}",
+            result.message or "planned",
             index=runner.node_index,
             total=runner.num_nodes,
-            execution_time=result.execution_time,
+            seconds=result.execution_time,
         )
-        fire_event(Note(msg=line), level=EventLevel.INFO)
 
     FreshnessRunner.after_execute = planned_line

@@ -11,6 +11,8 @@ import sys
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
+from .versions import refusal, warning
+
 FORMAT = 1
 REFUSED = 3  # the exit code for a dbt or an adapter that we do not know
 FAILED = 2  # dbt's own: it could not run; its message has been printed
@@ -35,6 +37,7 @@ def main(arguments: list[str]) -> NoReturn:
         of = part.Part.read(options["--part"])
         of.narrow(inside)
     else:
+        _warn(versions)  # once a run
         # What dbt calls the beginning is several moments; those who run a part of this run later know one.
         inside.pin_invocation(None, datetime.now(timezone.utc).isoformat())
     recording, flags = _install(os.path.join(os.path.dirname(out), "uploads"), late=of is not None)
@@ -61,14 +64,16 @@ def _versions() -> dict[str, str]:
     except PackageNotFoundError as error:
         _refuse(f"{error.name} is not installed for {sys.executable}. Install dbt-bigquery there.")
     print("[cosmos-async] planning with " + ", ".join(f"{name} {found[name]}" for name in found), flush=True)
-    for package in ("dbt-core", "dbt-bigquery"):
-        major, minor = (int(part) for part in found[package].split(".")[:2])
-        if major != 1 or minor < 9:
-            _refuse(
-                f"{package} {found[package]} is not known to this version of cosmos-async. Install "
-                "dbt-core 1.9 to 1.11 and dbt-bigquery 1.9 to 1.12, or update cosmos-async."
-            )
+    refused = refusal(found)
+    if refused is not None:
+        _refuse(refused)
     return found
+
+
+def _warn(found: dict[str, str]) -> None:
+    warned = warning(found)
+    if warned is not None:
+        print(f"[cosmos-async] {warned}", flush=True)
 
 
 def _refuse(message: str) -> NoReturn:

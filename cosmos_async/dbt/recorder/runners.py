@@ -8,7 +8,7 @@ from typing import Any
 from .batches import BatchPatches
 from .describe import describe
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
-from .lines import tests_say_planned
+from .lines import run_says_planned, runners_say_planned
 from .session import NEEDS_DBT, LeftToDbt, Recording
 
 
@@ -86,7 +86,8 @@ class RunnerPatches:
 
         BaseRunner.compile_and_execute = planning
         BaseRunner.safe_run = recording
-        tests_say_planned()
+        runners_say_planned(self.journal)
+        run_says_planned()
 
     def _batch(self, plan: Any, runner: Any, batch: int) -> Any:
         """Plan one batch; where its model is left to real dbt, it counts as planned."""

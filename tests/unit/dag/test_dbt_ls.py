@@ -85,6 +85,21 @@ def test_selections_are_dbts_own(load: Load) -> None:
 
 
 @pytest.mark.dbt
+def test_the_projects_own_flags_hold_for_the_dag(load: Load, shop: Path, tmp_path: Path) -> None:
+    """Tests of parents that are not selected stay out where ``flags`` in ``dbt_project.yml`` say so."""
+    copy = tmp_path / "shop"
+    shutil.copytree(shop, copy)
+    with (copy / "dbt_project.yml").open("a") as file:
+        file.write("\nflags: {indirect_selection: cautious}\n")
+
+    asked = RenderConfig(select=["orders"])
+
+    assert names(load(asked, project=ProjectConfig(copy))) == {"orders"}
+    eager = load(asked, project=ProjectConfig(copy), test_indirect_selection=TestIndirectSelection.EAGER)
+    assert names(eager) > {"orders"}, "what the author says in the DAG wins"
+
+
+@pytest.mark.dbt
 def test_a_manifest_with_a_selection_is_selected_from_by_dbt(
     load: Load, shop: Path, manifest_path: Path
 ) -> None:
@@ -226,6 +241,24 @@ def test_variables_of_a_profiles_file_are_part_of_the_question(
     for project in ("one", "one", "two", "two"):
         monkeypatch.setenv("SHOP_PROJECT", project)
         load_graph(ProjectConfig(shop), profile, execution, RenderConfig())
+
+    assert len(answered) == 2
+
+
+def test_folders_outside_of_the_project_are_part_of_the_question(
+    shop: Path, profile: ProfileConfig, answered: list[Any], tmp_path: Path
+) -> None:
+    """A model that several projects share may change without any of them."""
+    copy, shared = tmp_path / "shop", tmp_path / "shared" / "model.sql"
+    shutil.copytree(shop, copy)
+    shared.parent.mkdir()
+    with (copy / "dbt_project.yml").open("a") as file:
+        file.write("\nmacro-paths: [macros, ../shared]\n")
+    execution = ExecutionConfig(dbt_executable_path=sys.executable)
+
+    for text in ("select 1", "select 1", "select 2 as two"):
+        shared.write_text(text)
+        load_graph(ProjectConfig(copy), profile, execution, RenderConfig())
 
     assert len(answered) == 2
 

@@ -273,3 +273,17 @@ def test_the_triggerer_learns_whose_quota_and_which_scopes_the_profile_wants() -
     )
 
     assert mapping.identity() == {"conn_id": "gcp", "quota_project": "payer", "scopes": ["s1", "s2"]}
+
+
+def test_flags_of_a_profiles_file_come_along(tmp_path: Path) -> None:
+    """dbt reads the file's ``config`` where the project sets no ``flags``, as projects did before dbt 1.8."""
+    path = tmp_path / "profiles.yml"
+    output = {"type": "bigquery", "project": "acme", "dataset": "shop"}
+    config = {"indirect_selection": "cautious"}
+    path.write_text(
+        yaml.safe_dump({"config": config, "shop": {"target": "prod", "outputs": {"prod": output}}})
+    )
+
+    rendered = ProfileConfig("shop", "prod", path).render()
+
+    assert yaml.safe_load(rendered.text)["config"] == config

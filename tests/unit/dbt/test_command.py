@@ -29,7 +29,6 @@ def invocation(
     )
 
 
-ALWAYS = ["--indirect-selection", "eager"]
 PROFILE = ["--profile", "shop", "--target", "prod"]
 
 
@@ -37,7 +36,7 @@ def test_nothing_asked_for_is_the_plain_command():
     """
     dbt's own defaults stay dbt's.
     """
-    assert dbt_arguments(invocation()) == ["build", *ALWAYS, *PROFILE]
+    assert dbt_arguments(invocation()) == ["build", *PROFILE]
 
 
 def test_every_option_becomes_its_flag():
@@ -127,7 +126,7 @@ def test_event_times_are_told_in_utc(start: str, told: str):
     arguments = dbt_arguments(invocation(event_time_start=start, event_time_end="2024-02-01"))
 
     window = ["--event-time-start", told, "--event-time-end", "2024-02-01T00:00:00"]
-    assert arguments == ["build", *ALWAYS, *window, *PROFILE]
+    assert arguments == ["build", *window, *PROFILE]
 
 
 def test_a_run_without_a_data_interval_has_no_event_time():
@@ -172,7 +171,6 @@ def test_the_worker_keeps_its_own_affairs_from_dbt():
         "AIRFLOW_HOME": "/opt/airflow",
         "AIRFLOW_VAR_SHOP": "7",
         "AIRFLOW_CTX_DAG_ID": "shop",
-        "DBT_USE_COLORS": "False",
     }
 
 
@@ -185,19 +183,16 @@ def test_without_append_env_dbt_sees_little_of_the_worker():
         {"PATH": "/bin", "HOME": "/root", "OTHER": "x"},
     )
 
-    assert env == {"PATH": "/bin", "HOME": "/root", "A": "1", "B": "2", "DBT_USE_COLORS": "False"}
+    assert env == {"PATH": "/bin", "HOME": "/root", "A": "1", "B": "2"}
 
 
 def test_what_the_author_gives_wins():
     """
     Even over what is kept from dbt otherwise.
     """
-    env = dbt_environment(
-        invocation(env={"PYTHONPATH": "/opt/macros", "DBT_USE_COLORS": "True"}), {"PYTHONPATH": "/x"}
-    )
+    env = dbt_environment(invocation(env={"PYTHONPATH": "/opt/macros"}), {"PYTHONPATH": "/x"})
 
     assert env["PYTHONPATH"] == "/opt/macros"
-    assert env["DBT_USE_COLORS"] == "True"
 
 
 def test_a_variable_that_is_no_string_is_named():

@@ -45,7 +45,7 @@ def dbt(
 ) -> Dbt:
     """Return a dbt whose scripts are run by this Python."""
     workspace = Workspace(
-        tmp_path, tmp_path, tmp_path, tmp_path, tmp_path, tmp_path / "dbt_packages", env or {}
+        tmp_path, tmp_path, tmp_path, tmp_path, tmp_path, tmp_path / "dbt_packages", tmp_path, env or {}
     )
     return Dbt(
         Path(sys.executable), workspace, Processes(lines.append), invocation(dbt_project_path="/x"), endpoint

@@ -5,6 +5,7 @@ dbt works in a copy; the user's folder stays as it is, and nothing is left behin
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.workspace import Workspace, declared_packages, open_workspace
+from cosmos_async.dbt.project import Project, declared_packages
+from cosmos_async.dbt.workspace import Workspace, open_workspace, refuse_lost_paths
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.profiles.base import RenderedProfile
 
@@ -45,23 +47,30 @@ def write(path: Path, text: str) -> None:
 
 
 def content(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+    found = (Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names)
+    return {str(path.relative_to(root)): path.read_text() for path in found}
 
 
 def opened(project: Path, **options: Any):
     return open_workspace(project, PROFILE, {"PATH": "/bin"}, **options)
 
 
-def test_the_copy_has_the_project_but_not_what_dbt_wrote(project: Path):
+def test_the_copy_has_the_project_as_it_is(project: Path):
     """
-    Old targets, logs, environments and the history are not dbt's input.
+    A path list may name any folder, and a plugin may read any file.
     """
     with opened(project) as workspace:
-        assert content(workspace.project_dir) == {
-            "dbt_project.yml": "name: shop\ntarget-path: build\n",
-            "models/staging/stg.sql": "select 1",
-            "package-lock.yml": "packages: []",
-        }
+        assert content(workspace.project_dir) == content(project)
+
+
+def test_what_is_large_and_not_dbts_input_is_linked(project: Path):
+    """
+    Old targets, logs, environments and the history cost one link each, however much is in them.
+    """
+    with opened(project) as workspace:
+        links = {path.name for path in workspace.project_dir.iterdir() if path.is_symlink() and path.is_dir()}
+
+        assert links == {"build", "target", "logs", ".git", ".venv"}
 
 
 def test_whatever_dbt_writes_leaves_the_project_untouched(project: Path):
@@ -136,7 +145,29 @@ def test_dbt_is_told_where_to_work(project: Path):
             "DBT_TARGET_PATH": str(workspace.target_path),
             "DBT_LOG_PATH": str(workspace.log_path),
             "DBT_WRITE_JSON": "True",
+            "DBT_USE_COLORS": "False",
         }
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "env"),
+    [
+        ("flags: {use_colors: true}", {}, {}),
+        ("", {"use_colors": True}, {}),
+        ("", {}, {"DBT_USE_COLORS": "True"}),
+        ("", {}, {"DBT_ENGINE_USE_COLORS": "True"}),
+    ],
+    ids=["project", "profiles.yml", "variable", "newer variable"],
+)
+def test_who_wants_colours_gets_them(project: Path, flags: str, config: dict[str, Any], env: dict[str, str]):
+    """
+    They are left out only where nobody has said anything, wherever that may be.
+    """
+    write(project / "dbt_project.yml", f"name: shop\n{flags}\n")
+    profile = RenderedProfile("shop", "prod", {"type": "bigquery"}, flags=config)
+
+    with open_workspace(project, profile, env) as workspace:
+        assert workspace.env.get("DBT_USE_COLORS") == env.get("DBT_USE_COLORS")
 
 
 def test_installed_packages_come_along_wherever_they_are_configured(project: Path):
@@ -159,6 +190,131 @@ def test_a_package_beside_the_project_is_found(project: Path):
 
     with opened(project) as workspace:
         assert (workspace.project_dir / ".." / "common" / "dbt_project.yml").read_text() == "name: common"
+
+
+@pytest.mark.parametrize(
+    "entry", ["../shared/models", "../../dags/shared/models", "vendor/../../shared/models"]
+)
+def test_what_looks_upwards_finds_what_is_there(project: Path, entry: str):
+    """
+    `model-paths: [models, ../shared/models]`, and whatever only a plugin knows of.
+    """
+    write(project.parent / "shared" / "models" / "common.sql", "select 1")
+    write(project / "vendor" / "keep", "")
+
+    with opened(project) as workspace:
+        assert (workspace.project_dir / entry / "common.sql").read_text() == "select 1"
+        assert (workspace.project_dir / ".." / "shared").resolve() == project.parent / "shared"
+
+
+def test_every_folder_up_to_the_root_has_its_neighbours(project: Path, tmp_path: Path):
+    """
+    A plugin's file may be named from as far up as somebody likes.
+    """
+    write(tmp_path.parent / f"{tmp_path.name}-other" / "manifest.json", "{}")
+
+    with opened(project) as workspace:
+        found = workspace.project_dir / ".." / ".." / ".." / f"{tmp_path.name}-other" / "manifest.json"
+        assert found.read_text() == "{}"
+
+
+def test_a_project_reached_by_a_link_looks_upwards_from_where_it_is(project: Path, tmp_path: Path):
+    """
+    As git-sync deploys it: dbt, like every program, finds `..` in the folder that the link leads to.
+    """
+    write(project.parent / "shared" / "model.sql", "select 1")
+    link = tmp_path / "current"
+    link.symlink_to(project)
+
+    with opened(link) as workspace:
+        assert (workspace.project_dir / ".." / "shared" / "model.sql").read_text() == "select 1"
+        assert workspace.original(f"{workspace.project_dir}/models") == f"{link}/models"
+
+
+def test_what_dbt_says_of_files_beside_the_copy_is_said_of_the_users(project: Path):
+    """
+    An error that names a file must name one that the author can find.
+    """
+    with opened(project) as workspace:
+        beside = workspace.project_dir.parent / "up" / "manifest.json"
+        assert (
+            workspace.original(f"{beside} does not exist")
+            == f"{project.parent}/up/manifest.json does not exist"
+        )
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["../dbt_packages", "../vendor/deep/packages", "{{ env_var('PACKAGES', '../dbt_packages') }}", "linked"],
+)
+def test_dbt_deps_cannot_reach_the_users_packages(project: Path, setting: str):
+    """
+    It deletes the folder of installed packages and makes it anew, wherever the project has it; links included.
+    """
+    write(project / "dbt_project.yml", f'name: shop\npackages-install-path: "{setting}"\n')
+    for folder in ("dbt_packages", "vendor/deep/packages"):
+        write(project.parent / folder / "utils" / "dbt_project.yml", "name: utils")
+    (project / "linked").symlink_to("../dbt_packages")
+    before = content(project.parent)
+
+    with opened(project) as workspace:
+        packages = workspace.packages_dir
+        assert (packages / "utils" / "dbt_project.yml").read_text() == "name: utils"
+        shutil.rmtree(packages)  # refused, were it a link
+        write(packages / "utils" / "dbt_project.yml", "new")
+
+    assert content(project.parent) == before
+
+
+def test_packages_that_are_not_there_yet_are_installed_into_the_copy(project: Path):
+    """
+    `packages-install-path: ../dbt_packages` before its first `dbt deps`.
+    """
+    write(project / "dbt_project.yml", "name: shop\npackages-install-path: ../dbt_packages\n")
+
+    with opened(project) as workspace:
+        write(workspace.project_dir / ".." / "dbt_packages" / "utils" / "dbt_project.yml", "new")
+
+    assert not (project.parent / "dbt_packages").exists()
+
+
+def test_what_dbt_writes_for_a_file_above_the_project_stays_in_its_folder(project: Path):
+    """
+    dbt puts `../../shared/x.sql` below `target/compiled/shop/../../shared`, which may be above its target folder.
+    """
+    up = os.path.join(*[".."] * len(project.parts))
+
+    with opened(project) as workspace:
+        written = Path(os.path.normpath(workspace.target_path / "compiled" / "shop" / up / "x.sql"))
+        assert written.is_relative_to(workspace.log_path.parent)
+
+
+def test_a_temporary_folder_within_the_project_is_no_part_of_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    Else the copy would hold itself.
+    """
+    (project / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(project / "tmp"))
+
+    with opened(project) as workspace:
+        assert list((workspace.project_dir / "tmp").iterdir()) == []
+
+
+def test_a_folder_that_dbt_would_pass_over_in_silence_is_refused(project: Path, tmp_path: Path):
+    """
+    dbt says nothing of a model path that is not there: a node would be missing without a word.
+    """
+    write(project.parent / "shared" / "model.sql", "select 1")
+    write(project / "dbt_project.yml", "name: shop\nmodel-paths: [models, ../shared, ../nowhere]\n")
+    copy = tmp_path / "elsewhere" / "shop"
+    shutil.copytree(project, copy)
+
+    with pytest.raises(
+        ProjectError, match=r"'\.\./shared' of model-paths in .*dbt_project\.yml is there, but cannot"
+    ):
+        refuse_lost_paths(Project.read(project, {}), copy)
 
 
 def test_links_in_the_project_lead_where_they_led(project: Path, tmp_path: Path):
