@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.parse
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -48,8 +47,7 @@ def state_of(warehouse: Warehouse, names: Names) -> dict[str, Json]:
 
 
 def _relation(warehouse: Warehouse, dataset: str, name: str, names: Names) -> Json:
-    path = f"projects/{warehouse.project}/datasets/{dataset}/tables/{urllib.parse.quote(name)}"
-    table = warehouse.call("GET", path)
+    table = warehouse.table(dataset, name)
     if "expirationTime" in table:
         # Counted from the build: to the minute is near enough to tell hours from days.
         left = int(table["expirationTime"]) - int(table["creationTime"])

@@ -9,6 +9,7 @@ What it changes about local-bigquery, and why:
   need a 78 MB extension more and are left out.
 - Its gRPC server for the Storage API is not started.
 - The number of a table's rows leaves out deleted ones; as shipped it is DuckDB's estimate, which counts them.
+- What it takes and BigQuery refuses, or does otherwise, is put right by the modules in `inside`.
 
 Prints one line of JSON, {"port": …}, when it answers, and ends with the process that started it.
 """
@@ -113,12 +114,14 @@ def load_application(data_dir: Path, project: str, extensions: Path) -> Any:
     duckdb.connect = offline
     sys.meta_path.insert(0, Finder())
 
+    from inside import mend
     from local_bigquery.engine import database
     from local_bigquery.settings import settings
 
     settings.data_dir = data_dir
     settings.default_project_id = project
     database.objects = counted(database)
+    mend()
     database.FUNCTIONS = [path for path in database.FUNCTIONS if path.name not in WITHOUT]
     database.connection()
 

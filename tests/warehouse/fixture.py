@@ -78,14 +78,14 @@ class Warehouse:
 
     def table(self, dataset: str, name: str) -> Json:
         """Return a table's resource."""
-        return self.call("GET", f"projects/{self.project}/datasets/{dataset}/tables/{name}")
+        return self.call("GET", self._path(dataset, name))
 
     def rows(self, dataset: str, name: str, table: Json) -> list[Json]:
         """Return the rows of a relation, whose resource *table* is."""
         if table["type"] != "TABLE":
             return self.query(f"select * from `{self.project}`.`{dataset}`.`{name}`")
-        path = f"projects/{self.project}/datasets/{dataset}/tables/{name}/data"
-        answer = self.call("GET", f"{path}?maxResults=50000&formatOptions.useInt64Timestamp=true")
+        path = self._path(dataset, name)
+        answer = self.call("GET", f"{path}/data?maxResults=50000&formatOptions.useInt64Timestamp=true")
         return [_row(table["schema"]["fields"], row) for row in answer.get("rows", ())]
 
     def dump(self, dataset: str, *, without: Sequence[str] = ()) -> dict[str, Json]:
@@ -165,6 +165,10 @@ class Warehouse:
                 self._token = json.loads(response.read())["access_token"]
             self._renew_at = time.monotonic() + TOKEN_LASTS / 2
         return self._token
+
+    def _path(self, dataset: str, name: str) -> str:
+        # A table's name may have spaces and letters of any alphabet.
+        return f"projects/{self.project}/datasets/{dataset}/tables/{urllib.parse.quote(name, safe='')}"
 
     def _relation(self, dataset: str, name: str, without: Sequence[str]) -> Json:
         table = self.table(dataset, name)

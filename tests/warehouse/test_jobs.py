@@ -283,6 +283,67 @@ def test_partitions_are_copied_by_their_decorator(warehouse: Warehouse, dataset:
     assert found == [{"day": "2024-01-01", "x": "1"}, {"day": "2024-01-02", "x": "20"}]
 
 
+def copied(warehouse: Warehouse, dataset: str, partition: str) -> Json:
+    """Copy a partition of source into target, replacing it, and return the job."""
+    reference = {"projectId": warehouse.project, "datasetId": dataset}
+    copy = {
+        "sourceTables": [{**reference, "tableId": f"source${partition}"}],
+        "destinationTable": {**reference, "tableId": f"target${partition}"},
+        "writeDisposition": "WRITE_TRUNCATE",
+    }
+    _, job = send(warehouse, "POST", "jobs", {"configuration": {"copy": copy}})
+    deadline = time.monotonic() + SECONDS
+    while job["status"]["state"] != "DONE" and time.monotonic() < deadline:
+        _, job = send(warehouse, "GET", f"jobs/{job['jobReference']['jobId']}")
+    return job
+
+
+def test_ranges_are_partitions(warehouse: Warehouse, dataset: str) -> None:
+    """They are listed, called by where they begin, copied alone, and asked for where a filter is required."""
+    by_tens = (
+        "partition by range_bucket(id, generate_array(0, 30, 10)) options(require_partition_filter=true)"
+    )
+    rows = "select 5 as id, {0} as x union all select 10, {0} union all select 99, {0} union all select null, {0}"
+    for name, value in (("source", 2), ("target", 1)):
+        warehouse.query(f"create table {dataset}.{name} {by_tens} as {rows.format(value)}")
+
+    for partition in ("0", "__UNPARTITIONED__", "__NULL__"):
+        assert "errorResult" not in copied(warehouse, dataset, partition)["status"]
+    unaligned = copied(warehouse, dataset, "5")
+
+    assert unaligned["status"]["errorResult"]["reason"] == "invalid"
+    sql = f"select id, x from {dataset}.target where id > 0 or id is null order by id"
+    assert [(row["id"], row["x"]) for row in warehouse.query(sql)] == [
+        (None, "2"), ("5", "2"), ("10", "1"), ("99", "2"),
+    ]  # fmt: skip
+    listed = warehouse.query(
+        f"select partition_id from {dataset}.INFORMATION_SCHEMA.PARTITIONS where table_name = 'target' order by 1"
+    )
+    assert [row["partition_id"] for row in listed] == ["0", "10", "__NULL__", "__UNPARTITIONED__"]
+    with pytest.raises(AssertionError, match="without a filter over column\\(s\\) 'id'"):
+        warehouse.query(f"select * from {dataset}.target")
+
+
+def test_a_partition_by_arrival_is_copied_into_the_one_that_is_named(
+    warehouse: Warehouse, dataset: str
+) -> None:
+    """Its rows have arrived when the target's decorator says."""
+    for name, x in (("source", 2), ("target", 1)):
+        warehouse.query(f"create table {dataset}.{name} (x int64) partition by _PARTITIONDATE")
+        for day in ("2024-01-01", "2024-01-02"):
+            warehouse.query(
+                f"insert into {dataset}.{name} (_PARTITIONTIME, x) values (timestamp '{day} 00:00:00', {x})"
+            )
+
+    assert "errorResult" not in copied(warehouse, dataset, "20240102")["status"]
+
+    sql = f"select cast(date(_PARTITIONTIME) as string) as day, x from {dataset}.target order by day"
+    assert [(row["day"], row["x"]) for row in warehouse.query(sql)] == [
+        ("2024-01-01", "1"),
+        ("2024-01-02", "2"),
+    ]
+
+
 def test_a_table_is_copied_whole(warehouse: Warehouse, dataset: str) -> None:
     """Rows and layout."""
     warehouse.query(f"create table {dataset}.source cluster by x as select 7 as x")
