@@ -13,6 +13,7 @@ The tree, with one root to catch::
     │   ├── PlanDamaged          it is not what its setup wrote
     │   └── PlanVersionMismatch  another version wrote it
     ├── StoreError               the place for plans and outcomes cannot be used
+    ├── JobTaken                 a job's computed id belongs to another job
     ├── GuardDiffered            the warehouse is not what the plan was made for
     └── ApiError                 Google answered with an error
         ├── JobFailed            a BigQuery job ended with an error
@@ -67,6 +68,10 @@ class PlanVersionMismatch(PlanError):
 
 class StoreError(CosmosAsyncError):
     """The place for plans and outcomes is missing, forbidden or not shared."""
+
+
+class JobTaken(CosmosAsyncError):
+    """BigQuery has another job under the id that ours would have; it is neither adopted nor ended."""
 
 
 class GuardDiffered(CosmosAsyncError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # BigQuery: letters, digits, underscores and dashes, at most 1,024 characters.
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/JobReference
@@ -29,10 +29,13 @@ class TaskKey:
     map_index: int  #: -1 for a task that is not mapped
     try_number: int  #: counts from 1
     late: str = ""  #: the digest of the plan that a worker made anew in this try; empty for setup's
+    #: Tells the planned run from all others of the same names, see :class:`cosmos_async.plan.RunInfo`; empty while the
+    #: plan is not known, when no job can have an id.
+    nonce: str = ""
 
     def with_try(self, try_number: int) -> TaskKey:
         """Return the same task at another try, which begins with setup's plan."""
-        return TaskKey(self.dag_id, self.run_id, self.task_id, self.map_index, try_number)
+        return replace(self, try_number=try_number, late="")
 
 
 def digest(*parts: object) -> str:
@@ -56,6 +59,8 @@ def job_id(key: TaskKey, unique_id: str, operation: int) -> str:
     """
     readable = _ILLEGAL_IN_JOB_ID.sub("_", unique_id.split(".", 2)[-1])[:60]
     unique = digest(
+        # Without it a run that was deleted and made again, or that of another Airflow, would have the same ids.
+        key.nonce,
         key.dag_id,
         key.run_id,
         key.task_id,

@@ -16,7 +16,7 @@ from typing import Any, Union
 
 from cosmos_async.exceptions import PlanDamaged, PlanVersionMismatch
 
-FORMAT = 4  # raise it when an older reader would misunderstand; say so in the changelog
+FORMAT = 5  # raise it when an older reader would misunderstand; say so in the changelog
 
 Json = dict[str, Any]
 
@@ -206,6 +206,11 @@ class RunInfo:
     parsed: str | None = None  #: SHA-256 of the parsed project in the store, if setup kept it
     projects: tuple[str, ...] = ()  #: in which its jobs run
     fail_fast: bool = False  #: the first node that fails ends the others
+    #: Random, and part of every job's id: an id says which planned run it is of, and not just what that is called. All
+    #: plans that setup makes while one DAG run is under way have the same.
+    nonce: str = ""
+    #: The nonce under which this DAG run was planned before it ended and was cleared; its outcomes go on counting.
+    follows: str | None = None
 
 
 @dataclass(frozen=True)

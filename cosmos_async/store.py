@@ -4,26 +4,34 @@ Where a run's plan and outcomes lie, and in what order they are written.
 Pure: addresses only. Reading and writing is :mod:`cosmos_async.triggers.storage`. The order is the invariant: first
 the objects (whose names carry their digest), then the index, then the address in the setup task's XCom. What has no
 address yet is never read, and a plan made anew never changes one that somebody still reads.
+
+A run's folder belongs to one life of one DAG run: from the moment when Airflow lets it run until it has ended. A run
+that is deleted and made again, and one of the same names in another Airflow, have folders of their own.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from cosmos_async.exceptions import PlanDamaged, StoreError
 from cosmos_async.names import TaskKey, digest, object_name
 
 ADDRESS_KEY = "dbt_plan"  # of the setup task's XCom
-#: Holds the digest of the run's newest index; written before its address. It only tells that an older one is outdated.
-NEWEST_OBJECT = "plan/newest"
+#: Beside the run's folder, where all lives of the run can see it: the digest of the newest index, written before its
+#: address. It only tells that an older one is outdated.
+NEWEST_OBJECT = "newest"
+#: What tells the planned run from all others, see :class:`cosmos_async.plan.RunInfo`.
+NONCE_OBJECT = "nonce"
 
 
 @dataclass(frozen=True)
 class PlanAddress:
     """What the setup task's XCom says: small, and free of secrets."""
 
-    folder: str  #: the run's folder: ``gs://bucket/prefix/dag/run`` or a local path
+    folder: str  #: the run's folder: ``gs://bucket/prefix/dag/group/run/life`` or a local path
     index: str  #: SHA-256 of the index' stored bytes
     host: str  #: the machine that wrote it; explains a local folder that another one cannot see
     conn_id: str | None = None  #: the Airflow connection for the store; None means the jobs' own identity
@@ -48,7 +56,28 @@ class PlanAddress:
             ) from error
 
 
-def run_folder(base: str, *, dag_id: str, group_id: str | None, run_id: str) -> str:
+def new_nonce() -> str:
+    """Return what no other planned run has."""
+    return secrets.token_hex(16)
+
+
+def life_of(began: datetime | None) -> str:
+    """
+    Return the name of one life of a DAG run.
+
+    Args:
+        began: When Airflow let the run begin. It stays while tasks of the running run are cleared; a run that has ended and
+            is cleared begins anew. None where Airflow does not tell: such a life is never met again.
+    """
+    if began is None:
+        return new_nonce()[:16]
+    aware = began if began.tzinfo else began.replace(tzinfo=timezone.utc)
+    return digest(aware.astimezone(timezone.utc).isoformat(timespec="microseconds"))[:16]
+
+
+def run_folder(
+    base: str, *, dag_id: str, group_id: str | None, run_id: str, life: str, map_index: int = -1
+) -> str:
     """
     Return the folder of one run of one DAG or task group below *base*.
 
@@ -57,6 +86,8 @@ def run_folder(base: str, *, dag_id: str, group_id: str | None, run_id: str) -> 
         dag_id: The DAG.
         group_id: The task group's id, where the DAG has one per dbt project.
         run_id: The DAG run.
+        life: See :func:`life_of`.
+        map_index: Which instance of a mapped task group; -1 for one that is not mapped.
 
     Raises:
         StoreError: *base* is of a kind that is not supported.
@@ -67,20 +98,26 @@ def run_folder(base: str, *, dag_id: str, group_id: str | None, run_id: str) -> 
             base.rstrip("/"),
             object_name(dag_id),
             object_name(group_id or "dag"),
-            object_name(run_id),
+            # No object name has a tilde, so no run can be called like an instance of another one.
+            object_name(run_id) + (f"~{map_index}" if map_index >= 0 else ""),
+            life,
         ]
     )
 
 
+def above(folder: str) -> str:
+    """Return what all lives of a run share, see :func:`run_folder`."""
+    return folder.rpartition("/")[0]
+
+
 def artifacts_folder(folder: str) -> str:
     """
-    Return where dbt's artifacts of a run are kept: beside the run's folder, so that they survive its teardown.
+    Return where dbt's artifacts of a run are kept: outside of the run's folder, so that they survive its teardown.
 
     Args:
         folder: The run's folder, see :func:`run_folder`.
     """
-    project, _, run = folder.rpartition("/")
-    # No object name has a tilde, so no run can be called like this.
+    project, run, _ = folder.rsplit("/", 2)
     return f"{project}/~artifacts/{run}"
 
 

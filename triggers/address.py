@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.names import TaskKey
-from cosmos_async.store import ADDRESS_KEY, NEWEST_OBJECT, PlanAddress
+from cosmos_async.store import ADDRESS_KEY, PlanAddress
 from cosmos_async.triggers.credentials import Identity
 from cosmos_async.triggers.crowd import Crowd
-from cosmos_async.triggers.storage import ObjectMissing, folder_at
+from cosmos_async.triggers.storage import ObjectMissing, newest_index
 from cosmos_async.triggers.task import Airflow
 
 #: A setup task in one of these states will leave nothing more.
@@ -36,7 +36,7 @@ _known = WeakKeyDictionary()
 
 
 async def plan_address(
-    airflow: Airflow, key: TaskKey, setup_task_id: str, *, identity: Identity
+    airflow: Airflow, key: TaskKey, setup_task_id: str, *, identity: Identity, mapped: bool = False
 ) -> PlanAddress:
     """
     Return where the setup task of this run has put the plan.
@@ -49,6 +49,7 @@ async def plan_address(
         key: The task that asks.
         setup_task_id: The setup task's full id.
         identity: Who reads the store, unless the address names a connection of its own.
+        mapped: Whether the setup task is mapped with the task that asks, as in a mapped task group with one run each.
 
     Raises:
         PlanNotFound: It has not said so.
@@ -56,7 +57,7 @@ async def plan_address(
         ApiError: The store cannot be read now.
         StoreError: It cannot be read at all.
     """
-    setup = TaskKey(key.dag_id, key.run_id, setup_task_id, -1, 1)
+    setup = TaskKey(key.dag_id, key.run_id, setup_task_id, key.map_index if mapped else -1, 1)
     known = _known.setdefault(asyncio.get_running_loop(), OrderedDict())
     address = known.get(setup)
     if address is not None and await _is_newest(address, identity):
@@ -69,15 +70,13 @@ async def plan_address(
 
 
 async def _is_newest(address: PlanAddress, identity: Identity) -> bool:
-    async def read() -> bytes:
-        async with folder_at(address, identity=identity) as folder:
-            return await folder.read(NEWEST_OBJECT)
-
     try:
-        newest = await _CROWD.ask(("newest", address), read, age=AGE)
+        newest = await _CROWD.ask(
+            ("newest", address), lambda: newest_index(address, identity=identity), age=AGE
+        )
     except ObjectMissing:  # the run's teardown was here
         return False
-    return newest == address.index.encode()
+    return newest == address.index
 
 
 async def _asked(airflow: Airflow, setup: TaskKey) -> PlanAddress:
@@ -85,7 +84,7 @@ async def _asked(airflow: Airflow, setup: TaskKey) -> PlanAddress:
     while True:
         value = await _CROWD.ask(
             (id(airflow), setup, ADDRESS_KEY),
-            lambda: airflow.xcom(setup, setup.task_id, ADDRESS_KEY),
+            lambda: airflow.xcom(setup, ADDRESS_KEY),
             age=0.0 if last else AGE,
         )
         if value is not None:

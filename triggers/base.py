@@ -11,6 +11,9 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from cosmos_async.compat import ENDS_IN_TRIGGERER
+from cosmos_async.names import TaskKey
+from cosmos_async.store import PlanAddress
+from cosmos_async.triggers.address import plan_address
 from cosmos_async.triggers.task import ALIVE, FAILS_WITH_RETRIES, XCOMS_BY_EVENT, Airflow, TaskFacts
 
 STATE_TIMEOUT = 5.0  # seconds; while a triggerer shuts down nobody answers at all
@@ -25,6 +28,7 @@ class EndingTrigger(BaseTrigger):
         identity: Names of the credentials; no secrets.
         succeeds_in_triggerer: Whether the trigger ends the task when all went well.
         fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
+        mapped_with_setup: Whether both are in one mapped task group, where each instance has a plan of its own.
     """
 
     #: The arguments, which are also the wire format: a field once written stays readable.
@@ -42,17 +46,34 @@ class EndingTrigger(BaseTrigger):
         identity: dict[str, Any],
         succeeds_in_triggerer: bool,
         fails_in_triggerer: bool,
+        mapped_with_setup: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.setup_task_id = setup_task_id
         self.identity = identity
         self.succeeds_in_triggerer = succeeds_in_triggerer
         self.fails_in_triggerer = fails_in_triggerer
+        self.mapped_with_setup = mapped_with_setup
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
         kind = type(self)
         return f"{kind.__module__}.{kind.__qualname__}", {name: getattr(self, name) for name in self.fields}
+
+    async def plan_address(self, key: TaskKey) -> PlanAddress:
+        """
+        Return where the plan is.
+
+        Args:
+            key: Of the trigger's task.
+
+        Raises:
+            CosmosAsyncError: There is none, or it cannot be found out now; see
+                :func:`cosmos_async.triggers.address.plan_address`.
+        """
+        return await plan_address(
+            self.airflow, key, self.setup_task_id, identity=self.identity, mapped=self.mapped_with_setup
+        )
 
     def end(self, payload: Any, *, xcoms: dict[str, Any] | None = None) -> Iterator[TriggerEvent]:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -14,7 +15,6 @@ from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.links import LINK_XCOM_KEY
 from cosmos_async.ownership import is_test
 from cosmos_async.store import PlanAddress
-from cosmos_async.triggers.address import plan_address
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_jobs
@@ -52,6 +52,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         resume: Where to go on after a worker's work, in the same try: ``position`` of a group of nodes, and ``plans``,
             the digests of those that the worker planned anew, by unique id, and ``done``, how far setup's plans of them had
             come. None begins with the first group.
+        mapped_with_setup: Whether both are in one mapped task group, where each instance has a plan of its own.
     """
 
     fields = (
@@ -63,6 +64,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         "fails_in_triggerer",
         "skips_in_triggerer",
         "resume",
+        "mapped_with_setup",
     )
 
     def __init__(
@@ -75,8 +77,11 @@ class BigQueryDbtTrigger(EndingTrigger):
         fails_in_triggerer: bool = True,
         skips_in_triggerer: bool = True,
         resume: dict[str, Any] | None = None,
+        mapped_with_setup: bool = False,
     ) -> None:
-        super().__init__(setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer)
+        super().__init__(
+            setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer, mapped_with_setup
+        )
         self.skips_in_triggerer = skips_in_triggerer
         self.work = work
         self.unique_id = unique_id
@@ -150,7 +155,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         return result
 
     async def _work(self, facts: TaskFacts, session: Session, deadline: float | None, result: Result) -> None:
-        address = await plan_address(self.airflow, facts.key, self.setup_task_id, identity=self.identity)
+        address = await self.plan_address(facts.key)
         async with shared_session(store_identity(address, self.identity), clock=session.clock) as store:
             folder = folder_of(store, address.folder, written_by=address.host)
             index = await store.once(("index", address), lambda: read_index(folder, address))
@@ -160,7 +165,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                 self.log.info(f"{self.unique_id or 'This run'} has no tests to execute here.")
                 return
             run = Run(
-                key=facts.key,
+                key=replace(facts.key, nonce=index.run.nonce),
                 index=address.index,
                 warehouse=warehouse_of(session, index.run.endpoint),
                 folder=folder,

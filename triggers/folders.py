@@ -53,6 +53,10 @@ class Folder(Protocol):
         """Return the names of all objects that begin with *prefix*, sorted."""
         ...
 
+    async def remove(self, name: str) -> None:
+        """Delete one object; one that is not there is as good."""
+        ...
+
     async def delete(self) -> int:
         """Delete everything; return how many objects there were."""
         ...
@@ -154,22 +158,20 @@ class GcsFolder:
         start = len(self._prefix) + 1 if self._prefix else 0
         return sorted(name[start:] for name in found)
 
+    async def remove(self, name: str) -> None:
+        client, key = self._client(), self._key(name)
+        try:
+            await self._call(
+                f"deleting gs://{self.bucket}/{key}",
+                lambda: client.delete(self.bucket, key, timeout=TIMEOUT),
+            )
+        except ApiError as error:
+            if error.status != 404:  # gone already, by an attempt whose answer was lost
+                raise self._explained(error) from error
+
     async def delete(self) -> int:
         names = await self.names()
-        client = self._client()
-
-        async def delete_one(name: str) -> None:
-            key = self._key(name)
-            try:
-                await self._call(
-                    f"deleting gs://{self.bucket}/{key}",
-                    lambda: client.delete(self.bucket, key, timeout=TIMEOUT),
-                )
-            except ApiError as error:
-                if error.status != 404:  # gone already, by an attempt whose answer was lost
-                    raise self._explained(error) from error
-
-        await gather_bounded(delete_one(name) for name in names)
+        await gather_bounded(self.remove(name) for name in names)
         return len(names)
 
     async def _call(self, what: str, send: Callable[[], Awaitable[T]]) -> T:
@@ -273,6 +275,17 @@ class LocalFolder:
             if path.is_file() and not path.name.startswith(".writing-")
         )
         return sorted(name for name in found if name.startswith(prefix))
+
+    async def remove(self, name: str) -> None:
+        await asyncio.to_thread(self._remove, name)
+
+    def _remove(self, name: str) -> None:
+        try:
+            (self._root / _inside(name)).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self._root / name} cannot be deleted: {error.strerror}.") from error
+        with suppress(OSError):  # of no use any more, unless there is something else in it
+            self._root.rmdir()
 
     async def delete(self) -> int:
         return await asyncio.to_thread(self._delete)

@@ -2,7 +2,7 @@
 Submit a job once, whatever happens to the answer.
 
 Ids are computed, so "already exists" means: this very job, from an earlier life of this task or from a reply that was
-lost. It is adopted.
+lost. It is adopted, once it has turned out to be what would have been submitted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from cosmos_async.exceptions import ApiError
 from cosmos_async.plan import JobOperation
 from cosmos_async.triggers.bigquery import BigQuery, JobRef, with_location
+from cosmos_async.triggers.same_job import require_same
 from cosmos_async.triggers.session import Before
 
 Json = dict[str, Any]
@@ -56,6 +57,7 @@ async def submit(
     operation: JobOperation,
     job_id: str,
     *,
+    unique_id: str,
     data: bytes | None = None,
     before: Before | None = None,
     deadline: float | None = None,
@@ -67,12 +69,14 @@ async def submit(
         bigquery: The API.
         operation: What to do.
         job_id: Its computed id.
+        unique_id: Whose operation it is, for messages.
         data: The bytes of a load job that brings its own.
         before: See :meth:`cosmos_async.triggers.session.Session.call`.
         deadline: When to give up, on the session's clock.
 
     Raises:
         ApiError: BigQuery refused the job.
+        JobTaken: There is another one under its id.
     """
     left = None if deadline is None else max(0.0, deadline - bigquery.session.clock.now())
     # What the run needs once does not end with the task that came first.
@@ -89,6 +93,7 @@ async def submit(
             raise
         known = with_location(JobRef(operation.project, job_id, operation.location), error)
         resource = await bigquery.get_job(known, deadline=deadline)
+        require_same(unique_id, operation, resource)
         return Submitted(JobRef.of(resource), resource, adopted=True)
     return Submitted(JobRef.of(resource), resource, adopted=False)
 
@@ -96,7 +101,7 @@ async def submit(
 async def find(
     bigquery: BigQuery, operation: JobOperation, job_id: str, *, deadline: float | None = None
 ) -> Submitted | None:
-    """Return the job under *job_id*, or None where it was never submitted."""
+    """Return the job under *job_id*, whatever it is, or None where there is none."""
     ref = JobRef(operation.project, job_id, operation.location)
     resource = await bigquery.find_job(ref, deadline=deadline)
     if resource is None and operation.location is None:

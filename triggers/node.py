@@ -20,6 +20,7 @@ from cosmos_async.triggers.continuation import lasting
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.node_jobs import NodeJobs, Submit
 from cosmos_async.triggers.run import Run
+from cosmos_async.triggers.same_job import require_same
 from cosmos_async.verdict import (
     Verdict,
     judge_build,
@@ -240,6 +241,9 @@ class Node:
         Return the position to go on at, where an earlier life of this task has already been past *position*.
 
         What differs from the plan then is what we wrote ourselves; and a call sent again could undo it.
+
+        Raises:
+            JobTaken: It was there with another plan, whose writes say nothing of this one's.
         """
         later = steps.own_job_after(self._plan.steps, position)
         if later is None:
@@ -247,7 +251,10 @@ class Node:
         operation = steps.as_job(self._plan.steps[later])
         job_id = steps.id_of(self._run.key, self._plan, later)
         found = await jobs.find(self._bigquery, operation, job_id, deadline=self._run.deadline)
-        return None if found is None else later
+        if found is None:
+            return None
+        require_same(self._plan.unique_id, operation, found.resource)
+        return later
 
     def _id_of(self, position: int) -> str:
         return self._ids.get(position) or steps.id_of(self._run.key, self._plan, position)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from cosmos_async.exceptions import ApiError, CosmosAsyncError, JobFailed, Unavailable
+from cosmos_async.exceptions import ApiError, CosmosAsyncError, JobFailed, JobTaken, Unavailable
 from cosmos_async.names import attempt_id
 from cosmos_async.outcome import JobRecord
 from cosmos_async.plan import JobOperation, NodePlan
@@ -85,13 +85,15 @@ class NodeJobs:
                     self._bigquery,
                     operation,
                     job_id,
+                    unique_id=self._plan.unique_id,
                     data=data,
                     before=self.unless_given_up,
                     deadline=run.deadline,
                 )
             except Unavailable:
                 raise  # nobody knows whether it is there
-            except ApiError:
+            except (ApiError, JobTaken):
+                # There is none of ours: nobody may cancel what is there.
                 del run.under_way[job_id]
                 raise
             run.under_way[job_id] = submitted.ref
@@ -128,7 +130,7 @@ class NodeJobs:
         attempt = 1
         while True:
             job_id = steps.id_of_shared(self._run.index, operation.shared or "", attempt)
-            submitted = await jobs.submit(self._bigquery, operation, job_id)
+            submitted = await jobs.submit(self._bigquery, operation, job_id, unique_id=self._plan.unique_id)
             self._run.log.info(
                 report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
             )

@@ -10,12 +10,21 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from cosmos_async.exceptions import PlanDamaged, PlanNotFound
 from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan import Index, NodePlan, load_index, load_node
-from cosmos_async.store import NEWEST_OBJECT, PlanAddress, index_object, node_object, outcome_object
+from cosmos_async.store import (
+    NEWEST_OBJECT,
+    NONCE_OBJECT,
+    PlanAddress,
+    above,
+    index_object,
+    new_nonce,
+    node_object,
+    outcome_object,
+)
 from cosmos_async.triggers.credentials import Identity
 from cosmos_async.triggers.folders import Folder, LocalFolder, ObjectMissing, ObjectThere, folder_of
 from cosmos_async.triggers.gather import gather_bounded
@@ -27,6 +36,8 @@ __all__ = [
     "delete_folder",
     "folder_at",
     "leave_outcome",
+    "newest_index",
+    "nonce_of",
     "open_folder",
     "read_index",
     "read_index_bytes",
@@ -106,8 +117,41 @@ async def upload_plan(
 
         await gather_bounded(write(name, data) for name, data in objects.items())
         await place.write(index_object(digest), index)
+    async with _all_lives(address, identity) as place:
         await place.write(NEWEST_OBJECT, digest.encode())
     return address
+
+
+@asynccontextmanager
+async def _all_lives(address: PlanAddress, identity: Identity) -> AsyncIterator[Folder]:
+    who = store_identity(address, identity)
+    async with open_folder(above(address.folder), identity=who, written_by=address.host) as place:
+        yield place
+
+
+async def newest_index(address: PlanAddress, *, identity: Identity) -> str:
+    """
+    Return the digest of the newest plan's index of the DAG run, whichever life of it that belongs to.
+
+    Raises:
+        ObjectMissing: There is no plan of it any more.
+    """
+    async with _all_lives(address, identity) as place:
+        return (await place.read(NEWEST_OBJECT)).decode(errors="replace")
+
+
+async def nonce_of(address: PlanAddress, *, identity: Identity) -> str:
+    """
+    Return the nonce of the planned run whose folder is at *address*; for setup, through ``asyncio.run``.
+
+    Whoever plans first in this life of the DAG run makes it, and all later tries of setup find it, so that they know the
+    jobs of the earlier ones for their own.
+    """
+    async with folder_at(address, identity=identity) as place:
+        with suppress(ObjectThere):
+            await place.write(NONCE_OBJECT, new_nonce().encode(), only_new=True)
+        # An attempt whose answer was lost has written another one than the last: what is there counts.
+        return (await place.read(NONCE_OBJECT)).decode()
 
 
 async def read_object(address: PlanAddress, name: str, *, identity: Identity) -> bytes:
@@ -155,7 +199,13 @@ async def leave_outcome(folder: Folder, outcome: Outcome) -> None:
 async def delete_folder(address: PlanAddress, *, identity: Identity) -> int:
     """Delete a run's folder and return how many objects there were; nothing is not an error."""
     async with folder_at(address, identity=identity) as place:
-        return await place.delete()
+        count = await place.delete()
+    async with _all_lives(address, identity) as place:
+        with suppress(ObjectMissing):
+            if await place.read(NEWEST_OBJECT) == address.index.encode():
+                await place.remove(NEWEST_OBJECT)
+                count += 1
+    return count
 
 
 async def read_index(folder: Folder, address: PlanAddress) -> Index:

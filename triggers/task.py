@@ -51,9 +51,9 @@ class TaskFacts:
 class Airflow:
     """What a trigger asks of Airflow while it runs; tests put another one in its place."""
 
-    async def xcom(self, key: TaskKey, task_id: str, name: str) -> Any:
-        """Return an XCom of another task of the same run, None where there is none."""
-        return await in_thread(_get_xcom, key, task_id, name)
+    async def xcom(self, key: TaskKey, name: str) -> Any:
+        """Return an XCom of the task *key*, None where there is none."""
+        return await in_thread(_get_xcom, key, name)
 
     async def leave_xcoms(self, key: TaskKey, values: dict[str, Any]) -> None:
         """Store XComs of this task; where the end event carries them (:data:`XCOMS_BY_EVENT`), leave it to that."""
@@ -69,18 +69,19 @@ class Airflow:
         return await in_thread(_state_by_api if AIRFLOW_VERSION >= (3, 0) else _state_by_orm, key)
 
 
-def _get_xcom(key: TaskKey, task_id: str, name: str) -> Any:
+def _get_xcom(key: TaskKey, name: str) -> Any:
     where: dict[str, Any] = {
         "key": name,
         "dag_id": key.dag_id,
-        "task_id": task_id,
+        "task_id": key.task_id,
         "run_id": key.run_id,
+        "map_index": key.map_index,
     }
     if AIRFLOW_VERSION >= (3, 0):
         # Not ti.xcom_pull: without map_indexes it asks for a sequence, which no triggerer can answer, and hangs.
         from airflow.sdk.execution_time.xcom import XCom
 
-        return XCom.get_one(map_index=-1, **where)
+        return XCom.get_one(**where)
     from airflow.models.xcom import XCom as ModelXCom  # removable when Airflow 2.11 is dropped
 
     return ModelXCom.get_one(**where)

@@ -10,7 +10,6 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
-from cosmos_async.triggers.address import plan_address
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.leftovers import end_leftovers
 from cosmos_async.triggers.storage import delete_folder
@@ -26,9 +25,16 @@ class TeardownTrigger(EndingTrigger):
         identity: Names of the credentials, unless the plan's address names a connection of its own.
         succeeds_in_triggerer: Whether the trigger ends the task when all went well.
         fails_in_triggerer: Likewise when something failed.
+        mapped_with_setup: Whether both are in one mapped task group, where each instance has a plan of its own.
     """
 
-    fields = ("setup_task_id", "identity", "succeeds_in_triggerer", "fails_in_triggerer")
+    fields = (
+        "setup_task_id",
+        "identity",
+        "succeeds_in_triggerer",
+        "fails_in_triggerer",
+        "mapped_with_setup",
+    )
 
     def __init__(
         self,
@@ -36,8 +42,11 @@ class TeardownTrigger(EndingTrigger):
         identity: dict[str, Any],
         succeeds_in_triggerer: bool = True,
         fails_in_triggerer: bool = True,
+        mapped_with_setup: bool = False,
     ) -> None:
-        super().__init__(setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer)
+        super().__init__(
+            setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer, mapped_with_setup
+        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Delete the folder; yield one event."""
@@ -47,9 +56,7 @@ class TeardownTrigger(EndingTrigger):
 
     async def _delete(self) -> dict[str, Any]:
         try:
-            address = await plan_address(
-                self.airflow, TaskFacts.of(self).key, self.setup_task_id, identity=self.identity
-            )
+            address = await self.plan_address(TaskFacts.of(self).key)
             await end_leftovers(address, identity=self.identity, log=self.log)
             count = await delete_folder(address, identity=self.identity)
         except PlanNotFound as error:

@@ -17,6 +17,7 @@ from cosmos_async.compat import (
     start_trigger_args,
 )
 from cosmos_async.exceptions import ConfigError
+from cosmos_async.mapping import is_mapped_with
 
 if TYPE_CHECKING:
     from cosmos_async.operators.setup import SetupAsyncOperator
@@ -72,6 +73,7 @@ class TriggererOperator(BaseOperator):
             "identity": self.identity,
             "succeeds_in_triggerer": self.succeeds_in_triggerer,
             "fails_in_triggerer": self.fails_in_triggerer,
+            "mapped_with_setup": is_mapped_with(self, self.setup_task_id),
         }
 
     def prepare_start(self) -> None:

@@ -40,7 +40,7 @@ def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) ->
             f"task {operator.task_id} needs real dbt and does not know how to run it: give it "
             "setup=<the SetupAsyncOperator>, or dbt=<a DbtInvocation>."
         )
-    plan = RunPlan(context, setup_task_id=operator.setup_task_id, identity=operator.identity)
+    plan = RunPlan(operator, context)
     index = plan.index()
     if not index.run.fail_fast:
         return _work(operator, context, event, plan, index)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cosmos_async.outcome import Outcome
 
 ARTIFACTS_KEY = "dbt_artifacts"  # of this task's XCom: the folder with run_results.json
+KEPT_KEY = "dbt_kept"  # likewise: the nonce of the planned run whose outcomes are kept there
 
 
 class ResultsAsyncOperator(BaseOperator):
@@ -73,16 +74,17 @@ class ResultsAsyncOperator(BaseOperator):
         from cosmos_async.dbt.results import sources_json, write_results
         from cosmos_async.dbt.session import open_dbt
 
-        plan = RunPlan(context, setup_task_id=self.setup_task_id, identity=self.identity)
+        plan = RunPlan(self, context)
         index = plan.index()
         hooks = {hook.unique_id: hook for hook in index.hooks}
         outcomes = {
             unique_id: found
-            for unique_id, found in plan.outcomes().items()
+            for unique_id, found in plan.outcomes(index.run).items()
             if unique_id in index.nodes or unique_id in hooks
         }
         # First of all: whatever dbt says below, what became of the nodes is not lost with the teardown.
-        folder = plan.keep_artifacts({}, outcomes.values())
+        folder = plan.keep_artifacts({}, outcomes.values(), run=index.run)
+        context["ti"].xcom_push(key=KEPT_KEY, value=index.run.nonce)
         self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])
         self.processes = Processes(lambda line: self.log.info("%s", line))
         with open_dbt(
@@ -99,7 +101,7 @@ class ResultsAsyncOperator(BaseOperator):
             sources = sources_json(outcomes.values(), files[artifacts.run_results.name])
             if sources is not None:
                 files["sources.json"] = sources
-            plan.keep_artifacts(files, outcomes.values())
+            plan.keep_artifacts(files, outcomes.values(), run=index.run)
         context["ti"].xcom_push(key=ARTIFACTS_KEY, value=folder)
         self.log.info("dbt's artifacts of this run: %s", folder)
         if artifacts.failure is not None:

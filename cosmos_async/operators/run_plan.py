@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.exceptions import PlanDamaged, PlanNotFound
+from cosmos_async.mapping import index_for
 from cosmos_async.names import TaskKey
 from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan import Index, NodePlan, RunInfo, dump_node, load_index
@@ -47,23 +48,26 @@ class RunPlan:
     The plan that a setup task left for this run.
 
     Args:
+        operator: The task; it names its setup task, and who reads and writes, unless the plan's address names a connection
+            of its own.
         context: The task instance's context.
-        setup_task_id: The setup task's full id.
-        identity: Who reads and writes, unless the plan's address names a connection of its own.
 
     Raises:
         PlanNotFound: The setup task left no plan for this run.
     """
 
-    def __init__(self, context: Any, *, setup_task_id: str, identity: Identity) -> None:
-        value = context["ti"].xcom_pull(task_ids=setup_task_id, key=ADDRESS_KEY)
+    def __init__(self, operator: Any, context: Any) -> None:
+        setup_task_id, instance = operator.setup_task_id, context["ti"]
+        value = instance.xcom_pull(
+            task_ids=setup_task_id, key=ADDRESS_KEY, map_indexes=index_for(operator, setup_task_id, instance)
+        )
         if value is None:
             raise PlanNotFound(
                 f"{setup_task_id} left no plan for run {context['ti'].run_id}: its XCom {ADDRESS_KEY!r} is missing. "
                 f"Clear {setup_task_id} together with this task."
             )
         self.address = PlanAddress.from_json(value)
-        self._identity = identity
+        self._identity: Identity = operator.identity
 
     def index(self) -> Index:
         """Return the plan's index, checked against its address."""
@@ -123,11 +127,15 @@ class RunPlan:
         asyncio.run(write_objects(self.address, pins, identity=self._identity))
         return digests
 
-    def outcomes(self) -> dict[str, Outcome]:
+    def outcomes(self, run: RunInfo) -> dict[str, Outcome]:
         """
         Return the newest outcome of each node in this run.
 
-        A task that is cleared after the run's teardown leaves its outcome beside those that the results task kept.
+        A task that is cleared after the run's teardown leaves its outcome beside those that the results task kept. Those of
+        a run that was deleted, or of another Airflow that writes to the same place, do not count.
+
+        Args:
+            run: What the index says of the run.
         """
         from cosmos_async.triggers.storage import ObjectMissing, read_object, read_outcomes
 
@@ -136,8 +144,12 @@ class RunPlan:
                 asyncio.run(read_object(self._artifacts, OUTCOMES_FILE, identity=self._identity))
             )
         except ObjectMissing:
-            kept = []
-        outcomes = {entry["unique_id"]: load_outcome(json.dumps(entry).encode()) for entry in kept}
+            kept = {}
+        ours = isinstance(kept, dict) and kept.get("nonce") in {run.nonce, run.follows} - {None}
+        outcomes = {
+            entry["unique_id"]: load_outcome(json.dumps(entry).encode())
+            for entry in (kept["outcomes"] if ours else ())
+        }
         return {**outcomes, **asyncio.run(read_outcomes(self.address, identity=self._identity))}
 
     def write_outcomes(self, outcomes: Iterable[Outcome]) -> None:
@@ -169,11 +181,15 @@ class RunPlan:
 
         asyncio.run(leave())
 
-    def keep_artifacts(self, files: Mapping[str, bytes], outcomes: Iterable[Outcome]) -> str:
+    def keep_artifacts(self, files: Mapping[str, bytes], outcomes: Iterable[Outcome], *, run: RunInfo) -> str:
         """Keep dbt's artifacts and the outcomes beyond the run's teardown; return their folder."""
         from cosmos_async.triggers.storage import write_objects
 
-        kept = json.dumps([json.loads(dump_outcome(outcome)) for outcome in outcomes], indent=1).encode()
+        document = {
+            "nonce": run.nonce,
+            "outcomes": [json.loads(dump_outcome(outcome)) for outcome in outcomes],
+        }
+        kept = json.dumps(document, indent=1).encode()
         asyncio.run(write_objects(self._artifacts, {**files, OUTCOMES_FILE: kept}, identity=self._identity))
         return self._artifacts.folder
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Union
 
 from cosmos_async import settings
@@ -18,11 +19,13 @@ from cosmos_async.compat import BaseOperator
 from cosmos_async.constants import TestBehavior
 from cosmos_async.health import require_triggerer
 from cosmos_async.invocation import DbtInvocation
+from cosmos_async.mapping import is_mapped_with
 from cosmos_async.plan import Level, dump_index, dump_node
 from cosmos_async.store import (
     ADDRESS_KEY,
     artifact_object,
     check_base,
+    life_of,
     node_object,
     parsed_object,
     run_folder,
@@ -157,7 +160,7 @@ class SetupAsyncOperator(BaseOperator):
 
         folder = self.run_folder(context)
         require_triggerer()
-        self._check_store(folder)
+        nonce = self.planned_run(folder)
         self.processes = Processes(self._show)
         with open_dbt(
             self.dbt.rendered(self, context), self.processes, context=airflow_context(context)
@@ -170,6 +173,8 @@ class SetupAsyncOperator(BaseOperator):
                 detach=self.detach_tests,
                 sources=self.sources,
             ).plan
+            run = replace(plan.run, nonce=nonce, follows=self._kept(context))
+            plan = replace(plan, run=run)
             address = self._upload(folder, dbt, plan)
         self._report(plan)
         context["ti"].xcom_push(key=ADDRESS_KEY, value=address.to_json())
@@ -196,19 +201,57 @@ class SetupAsyncOperator(BaseOperator):
             )
         check_base(base)
         instance = context["ti"]
-        # One dbt project per setup task: the group's id tells apart the projects of one DAG.
-        return run_folder(base, dag_id=instance.dag_id, group_id=self.task_id, run_id=instance.run_id)
+        return run_folder(
+            base,
+            dag_id=instance.dag_id,
+            # One dbt project per setup task: the group's id tells apart the projects of one DAG.
+            group_id=self.task_id,
+            run_id=instance.run_id,
+            life=life_of(getattr(context.get("dag_run"), "start_date", None)),
+            map_index=instance.map_index,
+        )
 
-    def _show(self, line: str) -> None:
-        self.log.info("%s", line)
+    def planned_run(self, folder: str) -> str:
+        """
+        Return the nonce of the run that is planned, see :class:`cosmos_async.plan.RunInfo`; the first try makes it.
 
-    def _check_store(self, folder: str) -> None:
-        """Write a first object, so that a missing bucket is known before dbt has run for minutes."""
+        It is the first that is written, so that a missing bucket is known before dbt has run for minutes.
+
+        Args:
+            folder: The run's folder.
+        """
         from cosmos_async.store import PlanAddress
-        from cosmos_async.triggers.storage import write_objects
+        from cosmos_async.triggers.storage import nonce_of, write_objects
 
         address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
         asyncio.run(write_objects(address, {"README.txt": _README}, identity=self.identity))
+        return asyncio.run(nonce_of(address, identity=self.identity))
+
+    def _kept(self, context: Any) -> str | None:
+        """
+        Return the nonce under which this DAG run was planned before it ended, if it was cleared since.
+
+        Airflow keeps the XCom of the results task until that begins once more, and has none of it in a new run.
+        """
+        from cosmos_async.operators.results import KEPT_KEY, ResultsAsyncOperator
+
+        instance = context["ti"]
+        if instance.try_number <= 1:
+            return None
+        for task in self.dag.tasks:
+            if isinstance(task, ResultsAsyncOperator) and task.setup_task_id == self.task_id:
+                mapped = is_mapped_with(task, self.task_id)
+                kept = instance.xcom_pull(
+                    task_ids=task.task_id,
+                    key=KEPT_KEY,
+                    map_indexes=instance.map_index if mapped else -1,
+                )
+                if kept is not None:
+                    return str(kept)
+        return None
+
+    def _show(self, line: str) -> None:
+        self.log.info("%s", line)
 
     def _upload(self, folder: str, dbt: Dbt, plan: Plan) -> PlanAddress:
         from cosmos_async.triggers.storage import upload_plan

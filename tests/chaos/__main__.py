@@ -33,7 +33,7 @@ def say(text: str) -> None:
 def play(world: World, seed: int, nodes: int, *, lost: float, errors: float) -> Verdict:
     """Run the project once while everything goes wrong, and check what came of it."""
     everything, run_id = project(nodes), f"seed-{seed}"
-    ids, verdict = Ids(run_id, everything), Verdict(seed, nodes)
+    ids, verdict = Ids(run_id, everything, lambda: world.nonce(DAG_ID, run_id)), Verdict(seed, nodes)
     seen = {job["id"] for job in world.report()["jobs"]}
     began = time.time()
     world.faults(lost=lost, errors=errors)
@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--lost", type=float, default=0.05, help="share of replies that are lost")
     parser.add_argument("--errors", type=float, default=0.05, help="share of requests answered with an error")
     parser.add_argument("--endings", choices=["yes", "no", "only"], default="yes")
+    parser.add_argument("--ending", action="append", default=[], help="play only the endings of this name")
     parser.add_argument("--report", type=Path, default=Path("chaos.json"))
     parser.add_argument("--folder", type=Path, default=None, help="keep everything here")
     options = parser.parse_args()
@@ -118,7 +119,7 @@ def main() -> None:
     endings: list[Ending] = []
     with start_world(folder, nodes=options.nodes, seed=options.first_seed, say=say) as world:
         if options.endings != "no":
-            endings = play_endings(world)
+            endings = play_endings(world, options.ending)
         if options.endings != "only":
             for seed in range(options.first_seed, options.first_seed + options.seeds):
                 say(f"chaos: seed {seed}, {options.nodes} nodes")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,10 +63,19 @@ class Verdict:
 
 
 class Ids:
-    """Which job belongs to which statement of which task's which try."""
+    """
+    Which job belongs to which statement of which task's which try.
 
-    def __init__(self, run_id: str, nodes: list[Node]) -> None:
+    Args:
+        run_id: The run.
+        nodes: The project.
+        nonce: Returns what tells the planned run from others, nothing before it is planned.
+    """
+
+    def __init__(self, run_id: str, nodes: list[Node], nonce: Callable[[], str] = lambda: "") -> None:
         self._run_id = run_id
+        self._nonce = nonce
+        self._known = ""
         self._plans = {node.name: plan_of(node) for node in nodes}
 
     def positions(self, name: str) -> list[int]:
@@ -78,7 +88,8 @@ class Ids:
 
     def of(self, name: str, try_number: int, position: int) -> list[str]:
         """Return the ids under which one statement may be submitted at one try."""
-        key = TaskKey(DAG_ID, self._run_id, name, -1, try_number)
+        self._known = self._known or self._nonce()
+        key = TaskKey(DAG_ID, self._run_id, name, -1, try_number, nonce=self._known)
         first = id_of(key, self._plans[name], position)
         return [attempt_id(first, attempt) for attempt in range(1, JOBS.attempts + 1)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from cosmos_async.names import TaskKey
 from cosmos_async.triggers.steps import id_of
 from tests.airflow.processes import TimedOut
 from tests.airflow.rest import RestError
+from tests.chaos.owners import has_a_twin, is_made_again
 from tests.chaos.plans import Node, many_slow_nodes, plan_of, slow_node
 from tests.chaos.story import WARM
 from tests.chaos.takeovers import starts_in, takeovers_of
@@ -39,9 +40,10 @@ class Ending:
     )
 
 
-def job_id(dag_id: str, run_id: str, node: Node, try_number: int = 1) -> str:
-    """Return the id of a node's own job."""
-    return id_of(TaskKey(dag_id, run_id, node.name, -1, try_number), plan_of(node), 2)
+def job_id(world: World, dag_id: str, run_id: str, node: Node, try_number: int = 1) -> str:
+    """Return the id of a node's own job, of a run that has been planned."""
+    nonce = world.nonce(dag_id, run_id)
+    return id_of(TaskKey(dag_id, run_id, node.name, -1, try_number, nonce=nonce), plan_of(node), 2)
 
 
 class Play:
@@ -49,8 +51,9 @@ class Play:
 
     def __init__(self, world: World, dag_id: str, run_id: str) -> None:
         self.world, self.dag_id, self.run_id = world, dag_id, run_id
-        self.slow, self.lasting = (job_id(dag_id, run_id, node) for node in (SLOW, LASTING))
         world.wait("the run is accepted", lambda: world.trigger(dag_id, run_id) or True, 60)
+        world.wait("the run is being planned", lambda: world.nonce(dag_id, run_id), 120)
+        self.slow, self.lasting = (job_id(world, dag_id, run_id, node) for node in (SLOW, LASTING))
         world.wait("both jobs run", lambda: {self.slow, self.lasting} <= set(world.running()), 120)
 
     def job(self, one: str) -> dict[str, Any]:
@@ -59,7 +62,7 @@ class Play:
 
     def submitted(self, node: Node) -> list[dict[str, Any]]:
         """Return all jobs of a node in this run, whatever its try."""
-        known = {job_id(self.dag_id, self.run_id, node, number) for number in range(1, 9)}
+        known = {job_id(self.world, self.dag_id, self.run_id, node, number) for number in range(1, 9)}
         return [job for job in self.world.report()["jobs"] if job["id"] in known]
 
     def state(self, node: Node) -> str | None:
@@ -127,8 +130,9 @@ def goes_on(world: World, name: str, act: Callable[[Play], None]) -> Ending:
 def is_taken_over(world: World, name: str) -> Ending:
     """End one of two triggerers while both have tasks: how soon do these go on, once Airflow starts them elsewhere?"""
     dag_id, run_id = "ending_takeover", name.replace(" ", "-")
-    jobs = {job_id(dag_id, run_id, node): node.name for node in many_slow_nodes()}
     world.wait("the run is accepted", lambda: world.trigger(dag_id, run_id) or True, 60)
+    world.wait("the run is being planned", lambda: world.nonce(dag_id, run_id), 120)
+    jobs = {job_id(world, dag_id, run_id, node): node.name for node in many_slow_nodes()}
     world.wait("all jobs run", lambda: set(jobs) <= set(world.running()), 180)
     time.sleep(WARM)
     victim = TRIGGERERS[0]
@@ -169,8 +173,14 @@ def is_taken_over(world: World, name: str) -> Ending:
     return Ending(name, well, text)
 
 
-def play_endings(world: World) -> list[Ending]:
-    """Play all of them."""
+def is_its_own(name: str, way: Callable[[str], str]) -> Ending:
+    """Play two runs of one name; see :mod:`tests.chaos.owners`."""
+    wrong = way(name.replace(" ", "-"))
+    return Ending(name, not wrong, wrong or "each run had jobs of its own, and ended no other's")
+
+
+def play_endings(world: World, names: Sequence[str] = ()) -> list[Ending]:
+    """Play all of them, or those of these names."""
 
     def both(number: int, *, tree: bool = False, down: float = 3.0) -> Callable[[Play], None]:
         def act(play: Play) -> None:
@@ -233,10 +243,14 @@ def play_endings(world: World) -> list[Ending]:
         ("a takeover by a busy triggerer", lambda name: is_taken_over(world, name)),
         ("a frozen triggerer and a takeover", lambda name: goes_on(world, name, freeze)),
         ("no database for 45 s", lambda name: goes_on(world, name, no_database)),
+        ("run made again", lambda name: is_its_own(name, lambda run_id: is_made_again(world, run_id))),
+        ("run in two Airflows", lambda name: is_its_own(name, lambda run_id: has_a_twin(world, run_id))),
         ("no api-server for 25 s", lambda name: goes_on(world, name, no_api_server)),
     ]
     found = []
     for name, way in ways:
+        if names and name not in names:
+            continue
         ending = _played(name, way)
         world.say(f"chaos: {'ok' if ending.well else 'BAD'}  {ending.name}: {ending.text}")
         found.append(ending)

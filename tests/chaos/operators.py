@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -47,8 +48,10 @@ class MadeUpSetup(SetupAsyncOperator):
             dbt_version="1.11.16",
             adapter_version="1.12.1",
             package_version="0",
+            nonce=self.planned_run(folder),
         )
-        plans = {node.unique_id: plan_of(node) for node in self.nodes}
+        mark = (context["dag_run"].conf or {}).get("mark", "")
+        plans = {node.unique_id: plan_of(replace(node, mark=mark)) for node in self.nodes}
         plan = Plan(run=run, nodes=plans, owners={}, prelude=prelude(), uploads={})
         objects, index = stored(plan)
         address = asyncio.run(

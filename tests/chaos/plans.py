@@ -31,6 +31,7 @@ class Node:
     kind: str  #: ``table``, ``steps`` (two statements), ``insert`` (DML), ``test``
     parents: tuple[str, ...]
     seconds: tuple[int, ...]  #: of each statement
+    mark: str = ""  #: what the run was started with, as a project's vars are
 
     @property
     def unique_id(self) -> str:
@@ -65,12 +66,13 @@ def plan_of(node: Node) -> NodePlan:
         "insert": [f"insert into `{PROJECT}`.`{DATASET}`.`{JOURNAL}` (node) values ('{node.name}')"],
         "test": ["select 0 as failures, false as should_warn, false as should_error"],
     }[node.kind]
+    mark = f"/* mark:{node.mark} */ " if node.mark else ""
     create = _job(CREATE_SCHEMA, shared=f"create_schema:{PROJECT}.{DATASET}", purpose="create schema")
     where = {"project": PROJECT, "dataset": DATASET}
     dataset = Guard(GuardKind.DATASET, f"{PROJECT}.{DATASET}", where, {"location": "US"})
     jobs = [
         _job(
-            f"/* node:{node.name} step:{number} */ /* seconds:{node.seconds[number]} */ {sql}",
+            f"/* node:{node.name} step:{number} */ /* seconds:{node.seconds[number]} */ {mark}{sql}",
             main=node.kind != "test" and number == len(statements) - 1,
             rows=node.kind == "test",
         )
@@ -100,6 +102,11 @@ def slow_node(name: str = "slow") -> Node:
 def many_slow_nodes() -> list[Node]:
     """Return enough such nodes for two triggerers to share."""
     return [slow_node(f"slow{number}") for number in range(45)]
+
+
+def quick_and_slow() -> tuple[Node, Node]:
+    """Return a node that ends at once, and one that does not."""
+    return Node("quick", "table", (), (1,)), slow_node()
 
 
 def prelude() -> tuple[Step, ...]:

@@ -44,6 +44,7 @@ class Control:
         app.router.add_get("/running", self.running)
         app.router.add_get("/report", self.report)
         app.router.add_get("/outcomes", self.outcomes)
+        app.router.add_get("/nonces", self.nonces)
         return app
 
     async def faults(self, request: web.Request) -> web.Response:
@@ -97,6 +98,16 @@ class Control:
             name: json.loads(data)
             for name, data in self._google.stored(BUCKET).items()
             if name.startswith(prefix) and "/outcomes/" in name
+        }
+        return web.json_response(found)
+
+    async def nonces(self, request: web.Request) -> web.Response:
+        """Answer the nonces of the planned runs in the store below a prefix, by object name."""
+        prefix = request.query.get("prefix", "")
+        found = {
+            name: data.decode()
+            for name, data in self._google.stored(BUCKET).items()
+            if name.startswith(prefix) and name.endswith("/nonce")
         }
         return web.json_response(found)
 

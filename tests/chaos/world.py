@@ -107,9 +107,9 @@ class World:
         rows = self.rows("select state from dag_run where dag_id = %s and run_id = %s", dag_id, run_id)
         return rows[0]["state"] if rows else None
 
-    def trigger(self, dag_id: str, run_id: str) -> None:
-        """Start a run."""
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": {}}
+    def trigger(self, dag_id: str, run_id: str, *, mark: str = "") -> None:
+        """Start a run; *mark* is written into all of its SQL."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": {"mark": mark} if mark else {}}
         self.rest.post(f"dags/{segment(dag_id)}/dagRuns", body)
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
@@ -176,6 +176,11 @@ class World:
         """Return the outcomes in the store."""
         found: dict[str, Any] = self._control("GET", f"/outcomes?prefix={prefix}")
         return found
+
+    def nonce(self, dag_id: str, run_id: str, setup: str = "plan") -> str:
+        """Return what tells the planned run from others, which is part of its jobs' ids; nothing before it is planned."""
+        found: dict[str, str] = self._control("GET", f"/nonces?prefix=dbt/{dag_id}/{setup}/{run_id}/")
+        return next(iter(found.values()), "")
 
     def _control(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -256,6 +261,6 @@ def start_world(folder: Path, *, nodes: int, seed: int, say: Callable[[str], Non
             180,
         )
         world.wait(
-            "the DAGs are parsed", lambda: len(world.rows("select dag_id from serialized_dag")) >= 5, 180
+            "the DAGs are parsed", lambda: len(world.rows("select dag_id from serialized_dag")) >= 6, 180
         )
         yield world

@@ -69,7 +69,7 @@ class Instance:
         """Keep it."""
         self.xcoms[self.task_id, key] = value
 
-    def xcom_pull(self, task_ids: str, key: str) -> Any:
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
         """Return it."""
         return self.xcoms.get((task_ids, key))
 

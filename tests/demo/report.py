@@ -28,7 +28,8 @@ def read_outcomes(stage: Stage, dag_id: str, run_id: str) -> list[Outcome]:
     ]
     found: list[Outcome] = []
     for name in names:
-        found.extend(load_outcome(json.dumps(each).encode()) for each in json.loads(stage.stored(name)))
+        kept = json.loads(stage.stored(name))["outcomes"]
+        found.extend(load_outcome(json.dumps(each).encode()) for each in kept)
     return sorted(found, key=lambda outcome: outcome.started_at)
 
 

@@ -76,9 +76,9 @@ class Memory:
     xcoms: dict[tuple[str, str], Any]
     failed: set[str]  #: ids of tasks
 
-    async def xcom(self, key: Any, task_id: str, name: str) -> Any:
+    async def xcom(self, key: Any, name: str) -> Any:
         """Return what another task has left."""
-        return self.xcoms.get((task_id, name))
+        return self.xcoms.get((key.task_id, name))
 
     async def leave_xcoms(self, key: Any, values: Json) -> None:
         """Keep what the trigger leaves."""

@@ -15,7 +15,7 @@ from cosmos_async import ProfileConfig, ProjectConfig
 from cosmos_async.operators import DbtRunAsyncOperator, DbtTestAsyncOperator
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 from tests.chaos.operators import MadeUpSetup
-from tests.chaos.plans import Node, many_slow_nodes, project, slow_node
+from tests.chaos.plans import Node, many_slow_nodes, project, quick_and_slow, slow_node
 
 ENDINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ending": ({}, {}),
@@ -63,6 +63,10 @@ with DAG("chaos", max_active_runs=1, **COMMON):
 with DAG("ending_takeover", **COMMON):
     shared = setup_of(many_slow_nodes())
     shared.as_setup() >> [task_of(node, shared) for node in many_slow_nodes()]
+
+with DAG("owned", max_active_runs=4, **COMMON):
+    owned = setup_of(list(quick_and_slow()))
+    owned.as_setup() >> [task_of(node, owned) for node in quick_and_slow()]
 
 for dag_id, (of_dag, of_task) in ENDINGS.items():
     with DAG(dag_id, max_active_runs=16, **of_dag, **COMMON) as dag:

@@ -46,6 +46,7 @@ def test_a_plain_node_begins_and_ends_in_the_triggerer() -> None:
         "succeeds_in_triggerer": compat.ENDS_IN_TRIGGERER,
         "fails_in_triggerer": compat.ENDS_IN_TRIGGERER,
         "skips_in_triggerer": compat.ENDS_IN_TRIGGERER,
+        "mapped_with_setup": False,
     }
 
 

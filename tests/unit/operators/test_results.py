@@ -42,10 +42,10 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             index=lambda: SimpleNamespace(
                 nodes={"model.shop.orders": None, SOURCE: None},
                 hooks=(HOOK,),
-                run=SimpleNamespace(fail_fast=run.fail_fast),  # type: ignore[attr-defined]
+                run=SimpleNamespace(fail_fast=run.fail_fast, nonce="n"),  # type: ignore[attr-defined]
             ),
-            outcomes=lambda: {each.unique_id: each for each in outcomes},
-            keep_artifacts=lambda files, kept: run.files.update(files) or "gs://kept",  # type: ignore[attr-defined]
+            outcomes=lambda info: {each.unique_id: each for each in outcomes},
+            keep_artifacts=lambda files, kept, **info: run.files.update(files) or "gs://kept",  # type: ignore[attr-defined]
             artifact=lambda name: b"{}",
             failed_task=lambda key: run.failed_task,  # type: ignore[attr-defined]
         )
@@ -95,7 +95,7 @@ def test_dbt_is_told_of_hooks_and_nodes(task: Any) -> None:
     )
 
     assert told == [HOOK.unique_id, "model.shop.orders"]
-    assert xcoms == {"dbt_artifacts": "gs://kept"}
+    assert xcoms == {"dbt_kept": "n", "dbt_artifacts": "gs://kept"}
 
 
 def test_a_failed_start_hook_fails_the_run_in_the_end(task: Any) -> None:
@@ -104,7 +104,7 @@ def test_a_failed_start_hook_fails_the_run_in_the_end(task: Any) -> None:
         task(outcome(HOOK.unique_id, Status.ERROR, "shop.on-run-start.0 failed, error:\n no such table"))
 
     assert task.told == [HOOK.unique_id]
-    assert task.xcoms == {"dbt_artifacts": "gs://kept"}
+    assert task.xcoms == {"dbt_kept": "n", "dbt_artifacts": "gs://kept"}
 
 
 @pytest.mark.parametrize("fail_fast", [True, False])
@@ -120,7 +120,7 @@ def test_a_run_that_was_stopped_has_failed(task: Any, fail_fast: bool) -> None:
     with ends:
         task(outcome("model.shop.orders", Status.ERROR, "wrong"))
 
-    assert task.xcoms == {"dbt_artifacts": "gs://kept"}
+    assert task.xcoms == {"dbt_kept": "n", "dbt_artifacts": "gs://kept"}
 
 
 def test_the_freshness_of_sources_is_an_artifact_of_its_own(task: Any) -> None:

@@ -29,6 +29,7 @@ class Instance:
     """A task instance, as much as setup asks of it."""
 
     dag_id, run_id, task_id, try_number = "shop", "manual__1", "dbt_setup_async", 1
+    map_index = -1
 
     def __init__(self) -> None:
         self.xcoms: dict[str, Any] = {}

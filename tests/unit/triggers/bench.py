@@ -43,7 +43,10 @@ from cosmos_async.triggers.session import shared_session
 from cosmos_async.triggers.storage import upload_plan
 from cosmos_async.triggers.warehouse import warehouse_of
 
-FOLDER = "gs://plans/shop/dag/run1"
+RUN = "shop/dag/run1"  #: all lives of the run
+PLACE = f"{RUN}/life"  #: the run's folder within the bucket
+FOLDER = f"gs://plans/{PLACE}"
+NONCE = "0123456789abcdef"
 SETUP = "shop.dbt_setup_async"
 
 
@@ -79,8 +82,8 @@ class FakeAirflow:
     )  #: the setup task's, one after the other; then success
     silent: bool = False  #: as while a triggerer shuts down
 
-    async def xcom(self, key: TaskKey, task_id: str, name: str) -> Any:
-        return self.xcoms.get((task_id, name))
+    async def xcom(self, key: TaskKey, name: str) -> Any:
+        return self.xcoms.get((key.task_id, name))
 
     async def leave_xcoms(self, key: TaskKey, values: dict[str, Any]) -> None:
         self.left.update(values)
@@ -196,9 +199,10 @@ class Bench:
         owners: dict[str, str] | None = None,
         prelude: tuple[Step, ...] = (),
         hooks: tuple[Hook, ...] = (),
+        folder: str = FOLDER,
         **run: Any,
     ) -> PlanAddress:
-        """Write a plan of *nodes* as setup does."""
+        """Write a plan of *nodes* as setup does; *run* is what else the index says of the run."""
         objects: dict[str, bytes] = {}
         entries: dict[str, IndexEntry] = {}
         for node in nodes:
@@ -220,10 +224,11 @@ class Bench:
             "dbt_version": "1.11.16",
             "adapter_version": "1.12.1",
             "package_version": "0.1.0",
+            "nonce": NONCE,
         }
         index = Index(RunInfo(**{**info, **run}), entries, prelude, hooks)
         self.address = await upload_plan(
-            FOLDER, objects=objects, index=dump_index(index), identity=self.identity
+            folder, objects=objects, index=dump_index(index), identity=self.identity
         )
         self.airflow.xcoms[SETUP, "dbt_plan"] = self.address.to_json()
         self.google.requests.clear()
@@ -265,7 +270,7 @@ class Bench:
 
     def outcome(self, unique_id: str = "model.shop.orders") -> Outcome:
         """Return the outcome that was left for a node."""
-        return load_outcome(self.google.stored("plans")[f"shop/dag/run1/outcomes/{unique_id}.json"])
+        return load_outcome(self.google.stored("plans")[f"{PLACE}/outcomes/{unique_id}.json"])
 
 
 def profile(google: FakeGoogle, folder: Path) -> dict[str, Any]:

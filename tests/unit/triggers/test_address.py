@@ -9,7 +9,7 @@ import pytest
 from airflow.triggers.base import TaskSuccessEvent
 
 from cosmos_async.store import NEWEST_OBJECT
-from tests.unit.triggers.bench import Bench, job, model
+from tests.unit.triggers.bench import RUN, Bench, job, model
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def asked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Whatever Airflow is asked for."""
     xcom, names = bench.airflow.xcom, []
 
-    async def told(key: Any, task_id: str, name: str) -> Any:
+    async def told(key: Any, name: str) -> Any:
         names.append(name)
-        return await xcom(key, task_id, name)
+        return await xcom(key, name)
 
     monkeypatch.setattr(bench.airflow, "xcom", told)
     return names
@@ -55,7 +55,7 @@ async def test_where_the_store_knows_of_no_plan_airflow_is_asked(bench: Bench, a
     """A teardown has deleted it, or an earlier release has written it."""
     await bench.plan(model("orders", job("select 1")))
     await bench.run()
-    del bench.google.objects.find("plans").objects[f"shop/dag/run1/{NEWEST_OBJECT}"]
+    del bench.google.objects.find("plans").objects[f"{RUN}/{NEWEST_OBJECT}"]
 
     event = await bench.run(try_number=2)
 
@@ -68,7 +68,7 @@ async def test_what_somebody_else_writes_there_leads_nowhere(bench: Bench, asked
     await bench.plan(model("orders", job("select 1")))
     await bench.run()
     bucket = bench.google.objects.find("plans")
-    bench.google.objects.write(bucket, f"shop/dag/run1/{NEWEST_OBJECT}", b"f" * 64, {}, {})
+    bench.google.objects.write(bucket, f"{RUN}/{NEWEST_OBJECT}", b"f" * 64, {}, {})
 
     event = await bench.run(try_number=2)
 

@@ -395,7 +395,7 @@ async def test_a_seed_is_loaded_with_its_bytes(bench: Bench) -> None:
     )
     address = await bench.plan(seed)
     bench.google.objects.write(
-        bench.google.objects.find("plans"), f"shop/dag/run1/{upload_object(digest)}", data, {}, {}
+        bench.google.objects.find("plans"), f"shop/dag/run1/life/{upload_object(digest)}", data, {}, {}
     )
 
     event = await bench.run("seed.shop.raw_orders")
@@ -635,10 +635,10 @@ async def test_a_plan_of_another_version_names_both(bench: Bench) -> None:
 
     address = await bench.plan(model("orders"))
     bucket = bench.google.objects.find("plans")
-    old = bucket.objects[f"shop/dag/run1/{index_object(address.index)}"]
+    old = bucket.objects[f"shop/dag/run1/life/{index_object(address.index)}"]
     data = old.content.replace(f'"format":{FORMAT}'.encode(), b'"format":7')
     digest = hashlib.sha256(data).hexdigest()
-    bucket.objects[f"shop/dag/run1/{index_object(digest)}"] = replace(old, content=data)
+    bucket.objects[f"shop/dag/run1/life/{index_object(digest)}"] = replace(old, content=data)
     bench.airflow.xcoms[SETUP, "dbt_plan"] = {**address.to_json(), "index": digest}
 
     event = await bench.run(fails_in_triggerer=False)
@@ -649,7 +649,7 @@ async def test_a_plan_of_another_version_names_both(bench: Bench) -> None:
 async def test_a_missing_bucket_is_named(bench: Bench) -> None:
     """With the account that looked for it and the setting that names it."""
     address = await bench.plan(model("orders"))
-    bench.airflow.xcoms[SETUP, "dbt_plan"] = {**address.to_json(), "folder": "gs://plnas/shop/dag/run1"}
+    bench.airflow.xcoms[SETUP, "dbt_plan"] = {**address.to_json(), "folder": "gs://plnas/shop/dag/run1/life"}
 
     event = await bench.run(fails_in_triggerer=False)
 
@@ -662,7 +662,7 @@ async def test_a_forbidden_bucket_says_who_may_not(bench: Bench) -> None:
     """The way out is a role or another connection."""
     address = await bench.plan(model("orders"))
     bench.google.add_bucket("secret", forbidden=True)
-    bench.airflow.xcoms[SETUP, "dbt_plan"] = {**address.to_json(), "folder": "gs://secret/shop/dag/run1"}
+    bench.airflow.xcoms[SETUP, "dbt_plan"] = {**address.to_json(), "folder": "gs://secret/shop/dag/run1/life"}
 
     event = await bench.run(fails_in_triggerer=False)
 
@@ -780,7 +780,7 @@ async def _plan_large_seed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> byt
     )
     await bench.plan(seed)
     bench.google.objects.write(
-        bench.google.objects.find("plans"), f"shop/dag/run1/{upload_object(digest)}", data, {}, {}
+        bench.google.objects.find("plans"), f"shop/dag/run1/life/{upload_object(digest)}", data, {}, {}
     )
     return data
 
@@ -825,7 +825,7 @@ async def test_teardown_deletes_the_runs_folder_and_nothing_else(bench: Bench) -
 
     assert all(isinstance(event, TaskSuccessEvent) for event in events)
     assert list(bucket.objects) == ["shop/dag/run11/plan/index.json"]
-    assert "Deleted 4 objects below gs://plans/shop/dag/run1." in bench.log.text
+    assert "Deleted 4 objects below gs://plans/shop/dag/run1/life." in bench.log.text
     assert "Deleted 0 objects" in bench.log.text
 
 

@@ -337,7 +337,7 @@ async def test_an_upload_is_read_again_when_it_arrives_damaged(bench: Bench, clo
     step = job("", purpose="load", configuration=load, upload=name, upload_digest=digest)
     await bench.plan(model("raw", step, unique_id="seed.shop.raw", resource_type="seed"))
     bucket = bench.google.objects.find("plans")
-    bench.google.objects.write(bucket, f"shop/dag/run1/{name}", data, {}, {})
+    bench.google.objects.write(bucket, f"shop/dag/run1/life/{name}", data, {}, {})
     bench.google.harm("objects.get", Harm.GARBLED, times=1, when=lambda request: "uploads" in request.path)
 
     event = await bench.run("seed.shop.raw")

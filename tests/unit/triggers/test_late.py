@@ -16,6 +16,7 @@ from cosmos_async.plan import Level, NodePlan, dump_node
 from cosmos_async.store import late_objects, node_object, outcome_object
 from cosmos_async.triggers.storage import write_objects
 from tests.unit.triggers.bench import (
+    NONCE,
     Bench,
     cancelled,
     data_test,
@@ -27,7 +28,7 @@ from tests.unit.triggers.bench import (
 )
 
 ORDERS = "model.shop.orders"
-KEY = TaskKey("shop_dag", "run1", "shop.orders.run", -1, 1)
+KEY = TaskKey("shop_dag", "run1", "shop.orders.run", -1, 1, nonce=NONCE)
 
 
 async def plan_late(bench: Bench, plan: NodePlan, *, try_number: int = 1) -> str:

@@ -23,6 +23,7 @@ from cosmos_async.exceptions import PlanDamaged, StoreError
 from cosmos_async.operators import DbtRunAsyncOperator
 from cosmos_async.plan import NodePlan, dump_node
 from cosmos_async.store import (
+    above,
     artifact_object,
     artifacts_folder,
     index_object,
@@ -85,7 +86,7 @@ async def test_a_plan_that_somebody_else_wrote_is_not_executed(bench: Bench, swa
     assert event.payload["status"] == "failed"
     message = event.payload["message"]
     assert "is not what the setup task wrote: its SHA-256 is" in message
-    assert "gs://plans/shop/dag/run1/plan/" in message
+    assert "gs://plans/shop/dag/run1/life/plan/" in message
     assert "Clear the setup task to write the plan anew." in message
     assert bench.google.inserted_jobs == []
 
@@ -100,12 +101,15 @@ async def test_data_that_somebody_else_wrote_is_not_loaded(bench: Bench, data: b
     step = job("", purpose="load", configuration=load, upload=upload_object(digest), upload_digest=digest)
     await bench.plan(model("raw", step, unique_id="seed.shop.raw", resource_type="seed"))
     bucket = bench.google.objects.find("plans")
-    bench.google.objects.write(bucket, f"shop/dag/run1/{upload_object(digest)}", data, {}, {})
+    bench.google.objects.write(bucket, f"shop/dag/run1/life/{upload_object(digest)}", data, {}, {})
 
     event = await bench.run("seed.shop.raw", fails_in_triggerer=False)
 
     assert event.payload["status"] == "failed"
-    assert f"the data to load (gs://plans/shop/dag/run1/plan/uploads/{digest}) is not what" in bench.log.text
+    assert (
+        f"the data to load (gs://plans/shop/dag/run1/life/plan/uploads/{digest}) is not what"
+        in bench.log.text
+    )
     assert bench.google.inserted_jobs == []
 
 
@@ -152,7 +156,7 @@ def folder_names(unique_id: str, dag_id: str, group_id: str, run_id: str) -> tup
         outcome_object(unique_id),
         artifact_object(unique_id),
     ]
-    return run_folder("/base", dag_id=dag_id, group_id=group_id, run_id=run_id), names
+    return run_folder("/base", dag_id=dag_id, group_id=group_id, run_id=run_id, life="life"), names
 
 
 @given(unique_id=nasty, dag_id=nasty, group_id=nasty, run_id=nasty)
@@ -163,7 +167,7 @@ def test_no_name_leads_out_of_the_run_s_folder(
     folder, names = folder_names(unique_id, dag_id, group_id, run_id)
     artifacts = artifacts_folder(folder)
 
-    assert folder.count("/") == 4
+    assert folder.count("/") == 5
     assert artifacts.count("/") == 5
     for name in names:
         path = Path(folder, name)
@@ -174,24 +178,33 @@ def test_no_name_leads_out_of_the_run_s_folder(
         assert all(len(part.encode()) <= 255 for part in path.parts)
 
 
-@given(one=st.tuples(nasty, nasty, nasty), two=st.tuples(nasty, nasty, nasty))
-def test_no_run_reaches_into_another_s_folder(one: tuple[str, str, str], two: tuple[str, str, str]) -> None:
+runs = st.tuples(nasty, nasty, nasty, st.integers(-1, 12), st.sampled_from(["a1", "b2"]))
+
+
+@given(one=runs, two=runs)
+def test_no_run_reaches_into_another_s_folder(one: Any, two: Any) -> None:
     """Neither as the same folder nor as one within the other; its teardown would delete it."""
     first, second = (
-        run_folder("/base", dag_id=dag, group_id=group or "dag", run_id=run) for dag, group, run in (one, two)
+        run_folder("/base", dag_id=dag, group_id=group or "dag", run_id=run, map_index=index, life=life)
+        for dag, group, run, index, life in (one, two)
     )
-    normal = [(dag, group or "dag", run) for dag, group, run in (one, two)]
+    normal = [(dag, group or "dag", *rest) for dag, group, *rest in (one, two)]
 
     assert (first == second) == (normal[0] == normal[1])
     assert not first.startswith(second + "/")
     assert not artifacts_folder(first).startswith(second + "/")
+    # All lives of one instance of a run share this, and nobody else does.
+    assert (above(first) == above(second)) == (normal[0][:4] == normal[1][:4])
+    assert (artifacts_folder(first) == artifacts_folder(second)) == (normal[0][:4] == normal[1][:4])
 
 
 def test_nobody_can_choose_the_name_that_was_computed_for_another() -> None:
     """The folder of DAG "a/b" is not to be had by a DAG that is called like it."""
-    computed = run_folder("/base", dag_id="a/b", group_id="g", run_id="r").split("/")[2]
+    computed = run_folder("/base", dag_id="a/b", group_id="g", run_id="r", life="life").split("/")[2]
 
-    assert run_folder("/base", dag_id=computed, group_id="g", run_id="r").split("/")[2] != computed
+    assert (
+        run_folder("/base", dag_id=computed, group_id="g", run_id="r", life="life").split("/")[2] != computed
+    )
 
 
 @given(name=nasty)

@@ -154,7 +154,7 @@ async def test_lists_longer_than_a_page_are_read_to_their_end(bench: Bench) -> N
     """Cloud Storage answers a thousand names at a time."""
     bucket = bench.google.objects.find("plans")
     for number in range(1003):
-        bench.google.objects.write(bucket, f"shop/dag/run1/plan/{number}", b"", {}, {})
+        bench.google.objects.write(bucket, f"shop/dag/run1/life/plan/{number}", b"", {}, {})
     address = PlanAddress(FOLDER, "", "")
 
     assert await delete_folder(address, identity=bench.identity) == 1003
