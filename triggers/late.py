@@ -11,7 +11,7 @@ from typing import Any
 
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.outcome import Outcome, load_outcome
-from cosmos_async.store import late_objects, outcome_object
+from cosmos_async.store import PlanAddress, late_objects, outcome_object
 from cosmos_async.triggers.cancel import cancel_jobs_of, earlier_tries
 from cosmos_async.triggers.folders import Folder, ObjectMissing
 from cosmos_async.triggers.gather import gather_bounded
@@ -27,13 +27,20 @@ class Resume:
     plans: dict[str, str] = field(default_factory=dict)  #: of that group, what is left: digests by unique id
     #: How far setup's plans had been carried out before: positions by unique id, of those that have written something.
     done: dict[str, int] = field(default_factory=dict)
+    address: PlanAddress | None = None  #: where the worker has put a plan for this task alone
 
     @classmethod
     def of(cls, value: dict[str, Any] | None) -> Resume | None:
         """Read the trigger's argument; None where the task begins."""
         if value is None:
             return None
-        return cls(value["position"], dict(value["plans"]), dict(value.get("done") or {}))
+        address = value.get("address")
+        return cls(
+            value["position"],
+            dict(value["plans"]),
+            dict(value.get("done") or {}),
+            None if address is None else PlanAddress.from_json(address),
+        )
 
     def left_of(self, position: int, group: Sequence[str]) -> list[str]:
         """Return the nodes of a group that have not ended."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,18 +18,16 @@ from typing import TYPE_CHECKING, Any, Union
 from cosmos_async import settings
 from cosmos_async.compat import BaseOperator
 from cosmos_async.constants import TestBehavior
-from cosmos_async.health import require_triggerer
+from cosmos_async.health import executor_of_many_machines, require_triggerer
 from cosmos_async.invocation import DbtInvocation
 from cosmos_async.mapping import is_mapped_with
+from cosmos_async.operators.run_plan import base_folder, folder_of_run
 from cosmos_async.plan import Level, dump_index, dump_node
 from cosmos_async.store import (
     ADDRESS_KEY,
     artifact_object,
-    check_base,
-    life_of,
     node_object,
     parsed_object,
-    run_folder,
     upload_object,
 )
 
@@ -191,25 +190,20 @@ class SetupAsyncOperator(BaseOperator):
         Raises:
             StoreError: ``remote_target_path`` is of a kind that is not supported.
         """
-        base = settings.remote_target_path()
-        if base is None:
-            base = str(settings.cache_dir() / "runs")
-            self.log.info(
-                "remote_target_path is not set, so the plan is kept in %s. This serves an Airflow on one machine; set "
-                "AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH to gs://bucket/prefix for any other.",
+        base = base_folder()
+        if settings.remote_target_path() is None:
+            executor = executor_of_many_machines()
+            tell = self.log.info if executor is None else self.log.warning
+            tell(
+                "remote_target_path is not set, so the plan is kept in %s on %s. This serves an Airflow on one machine%s; "
+                "set AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH to gs://bucket/prefix for any other.",
                 base,
+                socket.gethostname(),
+                ""
+                if executor is None
+                else f", and with {executor} every node will fail whose triggerer does not see this folder",
             )
-        check_base(base)
-        instance = context["ti"]
-        return run_folder(
-            base,
-            dag_id=instance.dag_id,
-            # One dbt project per setup task: the group's id tells apart the projects of one DAG.
-            group_id=self.task_id,
-            run_id=instance.run_id,
-            life=life_of(getattr(context.get("dag_run"), "start_date", None)),
-            map_index=instance.map_index,
-        )
+        return folder_of_run(context, self.task_id, context["ti"].map_index)
 
     def planned_run(self, folder: str) -> str:
         """
