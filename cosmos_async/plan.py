@@ -206,6 +206,7 @@ class RunInfo:
     parsed: str | None = None  #: SHA-256 of the parsed project in the store, if setup kept it
     projects: tuple[str, ...] = ()  #: in which its jobs run
     fail_fast: bool = False  #: the first node that fails ends the others
+    threads: int = 0  #: dbt's: how many batches of its microbatch models run at once; 0 means no bound
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ class Index:
 
     run: RunInfo
     nodes: dict[str, IndexEntry]
-    prelude: tuple[Step, ...] = ()  #: on-run-start hooks: shared operations before any node
+    prelude: tuple[Step, ...] = ()  #: datasets, on-run-start hooks: shared operations before any node
     hooks: tuple[Hook, ...] = ()  #: which of these steps are whose
     format: int = field(default=FORMAT)
 
