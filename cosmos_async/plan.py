@@ -211,6 +211,7 @@ class RunInfo:
     nonce: str = ""
     #: The nonce under which this DAG run was planned before it ended and was cleared; its outcomes go on counting.
     follows: str | None = None
+    threads: int = 0  #: dbt's: how many batches of its microbatch models run at once; 0 means no bound
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ class Index:
 
     run: RunInfo
     nodes: dict[str, IndexEntry]
-    prelude: tuple[Step, ...] = ()  #: on-run-start hooks: shared operations before any node
+    prelude: tuple[Step, ...] = ()  #: datasets, on-run-start hooks: shared operations before any node
     hooks: tuple[Hook, ...] = ()  #: which of these steps are whose
     format: int = field(default=FORMAT)
 

@@ -42,12 +42,13 @@ class TestRow:
 
 def read_test_row(answer: Json) -> TestRow:
     """
-    Return a data test's row from the answer of ``getQueryResults``.
+    Return a data test's row from the answer of ``getQueryResults``, converted as dbt does (``dbt.task.test``).
 
     Raises:
-        ValueError: It is not one row of dbt's three columns.
+        ValueError: It is not one row of dbt's three columns, or dbt refuses a value; in its own words.
     """
-    names = [column["name"].lower() for column in (answer.get("schema") or {}).get("fields") or []]
+    columns = (answer.get("schema") or {}).get("fields") or []
+    names = [column["name"].lower() for column in columns]
     rows = answer.get("rows") or []
     if len(rows) != 1:
         raise ValueError(f"the test's query returned {len(rows)} rows, but expected 1 row")
@@ -56,13 +57,34 @@ def read_test_row(answer: Json) -> TestRow:
             f"the test's query returned the columns {', '.join(names)}, "
             "but expected failures, should_warn and should_error"
         )
-    values = dict(zip(names, (cell.get("v") for cell in rows[0]["f"])))
-    if values["failures"] is None:
-        raise ValueError("the test's query returned NULL failures; its fail_calc must give a number")
-    return TestRow(
-        failures=int(float(values["failures"])),
-        should_warn=_truth(values["should_warn"]),
-        should_error=_truth(values["should_error"]),
+    values = {
+        name: _python_value(column["type"].upper(), cell.get("v"))
+        for name, column, cell in zip(names, columns, rows[0]["f"])
+    }
+    should_warn, should_error = _truth(values["should_warn"]), _truth(values["should_error"])
+    return TestRow(_whole(values["failures"]), should_warn, should_error)
+
+
+def _python_value(kind: str, value: Any) -> Any:
+    """Return a cell's value as dbt has it: numbers that are no integers as floats, be they exact or not."""
+    if value is None:
+        return None
+    if kind in ("INTEGER", "INT64"):
+        return int(value)
+    if kind in ("FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"):
+        return float(value)
+    if kind in ("BOOLEAN", "BOOL"):
+        return str(value).lower() == "true"
+    return value
+
+
+def _whole(value: Any) -> int:
+    """Return the number of failures; dbt takes 2.0, but neither 1.5 nor true, nor nothing at all."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value % 1 == 0:
+        return int(value)
+    raise ValueError(
+        f"{value!r} is not of type 'integer'\n\nFailed validating 'type' in schema['properties']['failures']:\n"
+        f"    {{'type': 'integer'}}\n\nOn instance['failures']:\n    {value!r}"
     )
 
 
@@ -73,7 +95,9 @@ def _truth(value: Any) -> bool:
         return True
     if value.lower() in _FALSE:
         return False
-    raise ValueError(f"the test's query returned {value!r} where true or false was expected")
+    raise ValueError(
+        f"Macro 'get_test_sql' returns {value!r}.  It is not type 'bool' and cannot not be converted reliably to a bool."
+    )
 
 
 def judge_test(rule: TestRule, row: TestRow) -> Verdict:

@@ -2,7 +2,7 @@
 A microbatch model: its batches in dbt's order, and what they amount to.
 
 dbt runs the first batch alone and goes no further if it fails; then those in between, side by side where they do not
-depend on one another; then the last one alone. A batch that fails holds up no other.
+depend on one another; then the last one alone. A batch that fails holds up no other. All models of a run share dbt's threads.
 """
 
 from __future__ import annotations
@@ -113,6 +113,10 @@ class Batches:
         await gather_bounded((self._one(position) for position in positions), most=most)
 
     async def _one(self, position: int) -> None:
+        async with self._run.warehouse.batches_of(self._run.index, self._run.threads):
+            await self._perform(position)
+
+    async def _perform(self, position: int) -> None:
         plan = plan_of(self._plan, self._plan.batches[position])
         place = f"Batch {position + 1} of {len(self._plan.batches)}"
         self._run.log.info(f"{place} START {plan.unique_id}")

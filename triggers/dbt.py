@@ -180,6 +180,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                 folder=folder,
                 log=self.log,
                 deadline=deadline,
+                threads=index.run.threads,
             )
             self._runs.append(run)
             self._endpoint = index.run.endpoint

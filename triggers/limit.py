@@ -1,5 +1,5 @@
 """
-Our own limit of jobs that run at once.
+Our own limits of what runs at once.
 
 Tasks that Airflow starts in the triggerer pass no pool and no ``max_active_tasks``; this is what is left to hold them.
 """
@@ -10,9 +10,9 @@ import asyncio
 from types import TracebackType
 
 
-class JobLimit:
+class Limit:
     """
-    A bound on concurrent jobs, per process and identity; ``async with`` takes one place.
+    A bound on what is under way at once, per process and identity; ``async with`` takes one place.
 
     Args:
         most: How many; 0 means no bound.

@@ -123,7 +123,10 @@ class Node:
         try:
             verdict = judge_test(plan.test, read_test_row(answer))
         except ValueError as error:
-            raise CosmosAsyncError(f"{plan.unique_id}: {error}.") from error
+            self._run.log.error(
+                f"{plan.unique_id}: dbt takes one row with a whole number of failures, which the test's fail_calc gives"
+            )
+            raise CosmosAsyncError(str(error)) from error
         rows = int(answer.get("totalRows") or len(answer["rows"]))
         response = judge_build(plan, job, table_rows=rows).adapter_response if plan.message is None else {}
         return Verdict(verdict.status, verdict.message, verdict.failures, response)

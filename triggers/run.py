@@ -33,6 +33,7 @@ class Run:
     folder: Folder
     log: Log
     deadline: float | None = None  #: when to give up, on the session's clock
+    threads: int = 0  #: how many batches of the run's models may be under way here at once; 0 means no bound
     under_way: dict[str, JobRef] = field(
         default_factory=dict
     )  #: our own jobs that may be running; for a kill

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cosmos_async import settings
 from cosmos_async.triggers.bigquery import BigQuery
-from cosmos_async.triggers.limit import JobLimit
+from cosmos_async.triggers.limit import Limit
 from cosmos_async.triggers.session import Session
 from cosmos_async.triggers.waiter import Waiter
 
@@ -19,7 +19,18 @@ class Warehouse:
 
     bigquery: BigQuery
     waiter: Waiter
-    limit: JobLimit
+    limit: Limit  #: of jobs
+
+    def batches_of(self, index: str, most: int) -> Limit:
+        """
+        Return the limit that all microbatch models of a run share, as dbt's threads are shared by the whole run.
+
+        Args:
+            index: The digest of the run's index.
+            most: dbt's ``threads``; 0 means no bound.
+        """
+        found: Limit = self.bigquery.session.shared.setdefault(("batches", index), Limit(most))
+        return found
 
 
 def warehouse_of(session: Session, endpoint: str | None = None) -> Warehouse:
@@ -35,7 +46,7 @@ def warehouse_of(session: Session, endpoint: str | None = None) -> Warehouse:
     found: Warehouse | None = session.shared.get(key)
     if found is None:
         bigquery = BigQuery(session, endpoint)
-        found = Warehouse(bigquery, Waiter(bigquery), JobLimit(settings.max_concurrent_jobs()))
+        found = Warehouse(bigquery, Waiter(bigquery), Limit(settings.max_concurrent_jobs()))
         session.shared[key] = found
         session.on_close(found.waiter.aclose)
     return found

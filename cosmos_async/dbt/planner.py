@@ -124,6 +124,7 @@ def make_plan(
         package_version=__version__,
         endpoint=recording.get("endpoint"),
         fail_fast=recording["fail_fast"],
+        threads=recording.get("threads", 0),
     )
     schemas = _schemas(recording)
     prelude, hooks = _prelude(recording, schemas)
@@ -206,9 +207,8 @@ def _schemas(recording: Json) -> dict[str, tuple[Step, ...]]:
 def _prelude(
     recording: Json, schemas: Mapping[str, tuple[Step, ...]]
 ) -> tuple[tuple[Step, ...], tuple[Hook, ...]]:
-    if not recording["run"]["on_run_start"]:
-        return (), ()
-    # Hooks come after the datasets, in which they may write.
+    # As in dbt, all datasets are made before anything else: also that of a node which is skipped then, such as the audit
+    # dataset of tests below a model that fails. Hooks come after them, as they may write there.
     steps: list[Step] = [step for created in schemas.values() for step in created]
     hooks: list[Hook] = []
     needed = bool(recording.get("hooks_needed"))

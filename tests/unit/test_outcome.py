@@ -190,10 +190,15 @@ def test_a_test_is_judged_as_dbt_judges_it(
     assert (verdict.status, verdict.message, verdict.failures) == (status, message, failures)
 
 
-def answer(*rows: list[Any], names: tuple[str, ...] = ("failures", "should_warn", "should_error")) -> Any:
+def answer(
+    *rows: list[Any],
+    names: tuple[str, ...] = ("failures", "should_warn", "should_error"),
+    types: tuple[str, ...] = (),
+) -> Any:
     """Return ``getQueryResults``' answer."""
+    usual = ("INTEGER" if name == "failures" else "BOOLEAN" for name in names)
     return {
-        "schema": {"fields": [{"name": name} for name in names]},
+        "schema": {"fields": [{"name": name, "type": kind} for name, kind in zip(names, types or usual)]},
         "rows": [{"f": [{"v": value} for value in row]} for row in rows],
     }
 
@@ -203,13 +208,72 @@ def answer(*rows: list[Any], names: tuple[str, ...] = ("failures", "should_warn"
     [
         (["2", "true", "false"], TestRow(2, True, False)),
         (["0", "FALSE", "f"], TestRow(0, False, False)),
-        (["3.0", "1", "0"], TestRow(3, True, False)),  # a fail_calc may give a NUMERIC
         (["1", True, None], TestRow(1, True, False)),
     ],
 )
 def test_a_tests_row_is_read_as_dbt_reads_it(values: list[Any], row: TestRow) -> None:
     """Booleans arrive as text over REST."""
     assert read_test_row(answer(values)) == row
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "failures"),
+    [
+        ("NUMERIC", "3", 3),
+        ("BIGNUMERIC", "3.0", 3),
+        ("FLOAT", "1e3", 1000),
+        ("FLOAT", "-2.0", -2),
+        ("INTEGER", "100000000000000000001", 100000000000000000001),
+        ("NUMERIC", "100000000000000000001", 100000000000000000000),  # dbt makes a float of it
+    ],
+)
+def test_a_whole_number_of_failures_may_be_of_any_type(kind: str, value: str, failures: int) -> None:
+    """A fail_calc such as sum(x) gives a FLOAT or a NUMERIC."""
+    given = answer([value, "true", "false"], types=(kind, "BOOLEAN", "BOOLEAN"))
+
+    assert read_test_row(given) == TestRow(failures, True, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "called"),
+    [
+        ("FLOAT", "1.5", "1.5"),
+        ("NUMERIC", "0.25", "0.25"),
+        ("FLOAT", "NaN", "nan"),
+        ("FLOAT", "Infinity", "inf"),
+        ("INTEGER", None, "None"),
+        ("BOOLEAN", "true", "True"),
+        ("STRING", "3", "'3'"),
+    ],
+)
+def test_what_is_no_whole_number_of_failures_is_refused_in_dbts_words(
+    kind: str, value: Any, called: str
+) -> None:
+    """Cut off, one and a half would be one, and a half nothing: a green test that dbt has fail."""
+    given = answer([value, "true", "true"], types=(kind, "BOOLEAN", "BOOLEAN"))
+
+    with pytest.raises(ValueError, match="Failed validating 'type'") as refused:
+        read_test_row(given)
+    assert str(refused.value).splitlines()[0] == f"{called} is not of type 'integer'"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "truth"),
+    [
+        ("INTEGER", "2", True),
+        ("INTEGER", "0", False),
+        ("FLOAT", "0.5", True),
+        ("FLOAT", "0.0", False),
+        ("STRING", "Yes", True),
+        ("STRING", "off", False),
+        ("BOOLEAN", None, False),
+    ],
+)
+def test_whether_a_test_warns_is_read_as_python_reads_it(kind: str, value: Any, truth: bool) -> None:
+    """Only a text has to be one of the words for yes and no."""
+    given = answer(["1", value, "true"], types=("INTEGER", kind, "BOOLEAN"))
+
+    assert read_test_row(given) == TestRow(1, truth, True)
 
 
 def test_the_order_of_a_tests_columns_does_not_matter() -> None:
@@ -225,8 +289,10 @@ def test_the_order_of_a_tests_columns_does_not_matter() -> None:
         (answer(), "returned 0 rows, but expected 1 row"),
         (answer(["1", "true", "true"], ["1", "true", "true"]), "returned 2 rows"),
         (answer(["1"], names=("failures",)), "returned the columns failures, but expected"),
-        (answer(["1", "maybe", "true"]), "returned 'maybe' where true or false was expected"),
-        (answer([None, "true", "true"]), "NULL failures"),
+        (
+            answer(["1", "maybe", "true"], types=("INTEGER", "STRING", "BOOLEAN")),
+            "'get_test_sql' returns 'maybe'",
+        ),
     ],
 )
 def test_what_is_no_tests_row_is_refused(given: Any, said: str) -> None:

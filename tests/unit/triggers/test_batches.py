@@ -5,6 +5,7 @@ Microbatch models: dbt's order of the batches, and what their ends amount to.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,6 +157,40 @@ async def test_a_batch_is_submitted_once(filled: Bench, five: NodePlan) -> None:
 
     assert isinstance(again, TaskSuccessEvent), filled.log.text
     assert sorted(days(filled)) == DAYS
+
+
+async def test_the_models_of_a_run_share_dbts_threads(filled: Bench) -> None:
+    """However many of them there are: three models of four batches each, and never more than two batches at once."""
+    held = filled.google.on_query("insert into", held=True, statement_type="INSERT", affected_rows=1)
+    names = ("events", "clicks", "views")
+    plans = [
+        model(
+            name,
+            batches=tuple(
+                replace(
+                    batch(day, at_once=2),
+                    steps=(job(f"insert into `p`.`shop`.`events` select '{name} {day}'"),),
+                )
+                for day in DAYS[:4]
+            ),
+            steps=(),
+        )
+        for name in names
+    ]
+    await filled.plan(*plans, threads=2)
+    tasks = [
+        asyncio.create_task(filled.run(f"model.shop.{name}", task_id=f"shop.{name}.run")) for name in names
+    ]
+    await held.started(2)
+    await filled.google.requests.arrived("jobs.getQueryResults", count=2)
+
+    under_way = len(held.jobs)
+    held.release()
+    events = await asyncio.gather(*tasks)
+
+    assert under_way == 2
+    assert all(isinstance(event, TaskSuccessEvent) for event in events), filled.log.text
+    assert len(filled.google.inserted_jobs) == 12
 
 
 def test_batches_survive_the_store(five: NodePlan) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cosmos_async.exceptions import Unavailable
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.bigquery import BigQuery
-from cosmos_async.triggers.limit import JobLimit
+from cosmos_async.triggers.limit import Limit
 from cosmos_async.triggers.session import shared_session
 from cosmos_async.triggers.waiter import Waiter
 from tests.unit.triggers.bench import FakeClock, cancelled
@@ -182,7 +182,7 @@ async def test_who_is_cancelled_frees_its_place(
 
 async def test_the_limit_holds_back_what_is_too_much() -> None:
     """Tasks that start in the triggerer pass no pool."""
-    limit, inside, most = JobLimit(3), 0, 0
+    limit, inside, most = Limit(3), 0, 0
 
     async def work() -> None:
         nonlocal inside, most
@@ -200,7 +200,7 @@ async def test_the_limit_holds_back_what_is_too_much() -> None:
 
 async def test_no_limit_holds_nobody() -> None:
     """0 leaves it to BigQuery's own queue."""
-    limit = JobLimit(0)
+    limit = Limit(0)
 
     async with limit, limit, limit:
         assert not limit.full
