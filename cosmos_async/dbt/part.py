@@ -154,12 +154,12 @@ def _restore(adapter: Any, kept: dict[str, Any]) -> None:
     with adapter.cache.lock:
         found = [cached.inner for cached in adapter.cache.relations.values()]
     now = {(one.database, one.schema, one.identifier): one for one in found}
+    unforetold = {tuple(path) for path in kept["open"]}
     for path, relation in now.items():
         # Neither was it there, nor has a node told dbt of it.
         listed = tuple(part.lower() for part in path[:2]) in schemas
-        if listed and path not in start and path not in end:
+        if listed and path not in unforetold and path not in start and path not in end:
             adapter.cache_dropped(relation)
-    unforetold = {tuple(path) for path in kept["open"]}
     for path, kind in start.items():
         database, schema, identifier = path
         # What no node has told dbt of a change is to dbt as it was.

@@ -98,7 +98,7 @@ class TaskPatches:
         if str(hook_type.value) == "on-run-end":
             # They want the results of a run, and there are none yet.
             self.journal.run["on_run_end"] = len(found)
-            self.journal.relations["end"] = relations_of(adapter)
+            self._ends(adapter)
             return RunStatus.Success
         already = len(task.node_results)
         # What this run builds later, they find as it was.
@@ -123,6 +123,13 @@ class TaskPatches:
                 }
             )
         return RunStatus.Success
+
+    def _ends(self, adapter: Any) -> None:
+        """Keep what dbt's cache knows in the end; of nodes that could not be planned it does not know everything."""
+        relations = self.journal.relations
+        relations["end"] = relations_of(adapter)
+        known = {tuple(one[:3]) for one in relations["end"]}
+        relations["open"] += [list(path) for path in self.overlay.built if path not in known]
 
     def _progress(self, node: Any, total: int) -> None:
         if getattr(node, "is_ephemeral_model", False):
