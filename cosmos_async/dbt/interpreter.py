@@ -175,7 +175,7 @@ def python_of(dbt_executable: str | Path, *, option: str = DBT_OPTION) -> Path:
         head = file.read(_SCRIPT_HEAD)
     if head.startswith(_BINARIES):
         raise ConfigError(
-            f"{option} {script} is a compiled program, as dbt 2 (Fusion) is, and has no Python that dbt's plans could be "
+            f"{option} {script} is a compiled program, as dbt Fusion is, and has no Python that dbt's plans could be "
             "recorded in. Use dbt Core 1: install 'dbt-core<2' and dbt-bigquery into an environment and name its bin/dbt"
             f"{', or' if in_dag else ''}{otherwise}."
         )

@@ -108,7 +108,7 @@ def start_part(
         if finished.exit_code != UNUSABLE:
             return finished
     dbt.install_packages()
-    return start(_options(folder, unique_ids, run, None))
+    return start(_options(folder, unique_ids, run, parsed, anew=True))
 
 
 @dataclass(frozen=True)
@@ -165,14 +165,21 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat()
 
 
-def _options(folder: Path, unique_ids: Sequence[str], run: RunInfo | None, parsed: bytes | None) -> list[str]:
+def _options(
+    folder: Path,
+    unique_ids: Sequence[str],
+    run: RunInfo | None,
+    parsed: bytes | None,
+    *,
+    anew: bool = False,
+) -> list[str]:
     document: dict[str, Any] = {"unique_ids": list(unique_ids)}
     if run is not None:
         document.update(
             invocation_id=run.invocation_id, started_at=run.created_at, dbt_version=run.dbt_version
         )
         if parsed is not None:
-            document["parsed"] = str(folder / "cosmos_async_parsed")
+            document.update(parsed=str(folder / "cosmos_async_parsed"), anew=anew)
             Path(document["parsed"]).write_bytes(parsed)
     part = folder / "cosmos_async_part.json"
     part.write_text(json.dumps(document), encoding="utf-8")

@@ -36,6 +36,7 @@ class Part:
         started_at: The run's ``run_started_at``: UTC, ISO 8601; None leaves dbt's own.
         dbt_version: The dbt that parsed the project.
         parsed: The file that :func:`keep` wrote; None means that dbt parses the project.
+        anew: Whether dbt parses the project all the same, and takes only what it knew of the warehouse from the file.
     """
 
     unique_ids: tuple[str, ...]
@@ -43,6 +44,7 @@ class Part:
     started_at: str | None = None
     dbt_version: str | None = None
     parsed: str | None = None
+    anew: bool = False
 
     @classmethod
     def read(cls, path: str) -> Part:
@@ -55,6 +57,8 @@ class Part:
         """Make dbt part of the invocation, and its graph tasks run these nodes alone, without the run's hooks."""
         inside.pin_invocation(self.invocation_id, self.started_at)
         _narrow(inside, frozenset(self.unique_ids))
+        if self.parsed is not None:
+            _remember_relations(inside, _kept(self.parsed)["relations"])
 
     def manifest(self) -> Any:
         """
@@ -65,7 +69,7 @@ class Part:
         """
         from dbt.version import __version__
 
-        if self.parsed is None:
+        if self.parsed is None or self.anew:
             return None
         if self.dbt_version != __version__:
             _give_up(
@@ -77,7 +81,7 @@ class Part:
             _give_up(f"{type(error).__name__}: {error}")
 
 
-def keep(config: Any, flags: Any, path: str) -> None:
+def keep(config: Any, flags: Any, path: str, relations: Any) -> None:
     """
     Keep the project as dbt has just parsed it; where that is not possible, it will be parsed again.
 
@@ -85,6 +89,8 @@ def keep(config: Any, flags: Any, path: str) -> None:
         config: dbt's RuntimeConfig.
         flags: dbt's flags.
         path: The file to write.
+        relations: What dbt's cache knew at the run's beginning (``start``) and at its end (``end``), each as
+            :func:`relations_of` returns it, and the relations of which only the run itself can tell (``open``).
     """
     import msgpack
 
@@ -103,6 +109,7 @@ def keep(config: Any, flags: Any, path: str) -> None:
     packages = os.path.join(config.project_root, config.packages_install_path)
     kept = {
         "manifest": msgpack.packb(document),
+        "relations": relations,
         "packages": {
             os.path.relpath(os.path.join(folder, _PROJECT), config.project_root): _text(folder)
             for folder in (os.path.join(packages, name) for name in _names(packages))
@@ -115,13 +122,76 @@ def keep(config: Any, flags: Any, path: str) -> None:
     os.replace(temporary, path)
 
 
-def _load(path: str) -> Any:
+def relations_of(adapter: Any) -> list[list[Any]]:
+    """Return what dbt's cache knows: project, dataset, name and type of each relation."""
+    with adapter.cache.lock:
+        known = [cached.inner for cached in adapter.cache.relations.values()]
+    return [[one.database, one.schema, one.identifier, one.type and str(one.type.value)] for one in known]
+
+
+def _remember_relations(inside: Any, kept: dict[str, Any]) -> None:
+    """
+    Let dbt know of the warehouse what it knew in the run's own process, instead of what is there by now.
+
+    dbt lists a dataset when the run begins. Of what comes and goes later it knows only what its nodes tell it: what a
+    hook's SQL makes is not there for ``get_relation`` until the next run.
+    """
+    from dbt.task.runnable import GraphRunnableTask
+
+    inside.need(GraphRunnableTask, "populate_adapter_cache")
+    populate = GraphRunnableTask.populate_adapter_cache
+
+    def populating(task: Any, adapter: Any, *args: Any, **kwargs: Any) -> None:
+        populate(task, adapter, *args, **kwargs)
+        _restore(adapter, kept)
+
+    GraphRunnableTask.populate_adapter_cache = populating
+
+
+def _restore(adapter: Any, kept: dict[str, Any]) -> None:
+    start, end = ({tuple(one[:3]): one[3] for one in kept[name]} for name in ("start", "end"))
+    schemas = {tuple(schema) for schema in kept["schemas"]}
+    with adapter.cache.lock:
+        found = [cached.inner for cached in adapter.cache.relations.values()]
+    now = {(one.database, one.schema, one.identifier): one for one in found}
+    unforetold = {tuple(path) for path in kept["open"]}
+    for path, relation in now.items():
+        # Neither was it there, nor has a node told dbt of it.
+        listed = tuple(part.lower() for part in path[:2]) in schemas
+        if listed and path not in unforetold and path not in start and path not in end:
+            adapter.cache_dropped(relation)
+    for path, kind in start.items():
+        database, schema, identifier = path
+        # What no node has told dbt of a change is to dbt as it was.
+        if path in unforetold or end.get(path, "") != kind or (database, schema) not in adapter.cache:
+            continue
+        if path in now and (now[path].type and str(now[path].type.value)) == kind:
+            continue
+        if path in now:
+            adapter.cache_dropped(now[path])
+        adapter.cache_added(
+            adapter.Relation.create(
+                database=database,
+                schema=schema,
+                identifier=identifier,
+                quote_policy={"schema": True, "identifier": True},
+                type=kind,
+            )
+        )
+
+
+def _kept(path: str) -> Any:
     import msgpack
+
+    with open(path, "rb") as file:
+        return msgpack.unpackb(zlib.decompress(file.read()))
+
+
+def _load(path: str) -> Any:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
-    with open(path, "rb") as file:
-        kept = msgpack.unpackb(zlib.decompress(file.read()))
+    kept = _kept(path)
     manifest = Manifest.from_msgpack(kept["manifest"], decoder=extended_mashumuro_decoder)
     manifest.build_flat_graph()
     # Packages give their variables while a node is compiled; all the rest of them is in the manifest.

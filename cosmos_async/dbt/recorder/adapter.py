@@ -165,13 +165,16 @@ class AdapterPatches:
         change = self.overlay.change(path)
         if unique_id == RUN or (change is not None and change.by == unique_id):
             return
-        if found is None:
+        listing = self.journal.listings.get(".".join(path[:2]))
+        # What BigQuery has, which is not always what dbt knows: its cache hears nothing of a hook's SQL.
+        if change is not None:
+            state = change.kind if change.exists else "absent"
+        elif self.overlay.late and listing is not None:
+            state = listing.get(path[2] if found is None else found.identifier, "absent")
+        elif found is None:
             state = "absent"
-        elif change is not None:
-            state = change.kind
         else:
-            listing = self.journal.listings.get(".".join(path[:2]), {})
-            state = listing.get(path[2]) or _bigquery_type(found.type)
+            state = (listing or {}).get(path[2]) or _bigquery_type(found.type)
         self.journal.add(unique_id, "relation", path=list(path), state=state, predicted=change is not None)
 
     def _macros(self) -> None:

@@ -21,6 +21,8 @@ class Journal:
         self.listings: dict[str, dict[str, str]] = {}  #: table types by name, by ``project.dataset``
         self.batches: dict[str, list[dict[str, Any]]] = {}  #: of microbatch models, in dbt's order, by node
         self.run: dict[str, Any] = {"on_run_start": [], "on_run_end": 0}
+        #: what dbt's cache knew when the run began and when it ended; what only the run itself can tell
+        self.relations: dict[str, list[Any]] = {"schemas": [], "start": [], "end": [], "open": []}
         self._lock = threading.Lock()
         self._here = threading.local()
 

@@ -37,10 +37,13 @@ def _runners() -> list[Any]:
 
 
 def run_says_planned() -> None:
-    """Have dbt not say that a run has completed; what went wrong while it was planned is told."""
+    """Have dbt not say that a hook or a run has completed; what went wrong while it was planned is told."""
+    from dbt.task import run
     from dbt.task.run import RunTask
 
     need(RunTask, "task_end_messages", "print_results_line")
+    need(run, "LogHookEndLine")
+    run.LogHookEndLine = _planned_hook(run.LogHookEndLine)
     task_end_messages = RunTask.task_end_messages
 
     @functools.wraps(task_end_messages)
@@ -49,6 +52,22 @@ def run_says_planned() -> None:
 
     RunTask.task_end_messages = only_errors
     RunTask.print_results_line = lambda *_: None
+
+
+def _planned_hook(end_line: Any) -> Any:
+    def line(**values: Any) -> Any:
+        if str(values["status"]) != "success":
+            return end_line(**values)
+        word, status = PLANNED
+        return _note(
+            f"{word} hook: {values['statement']}",
+            status,
+            index=values["index"],
+            total=values["total"],
+            seconds=values["execution_time"],
+        )
+
+    return line
 
 
 def _is_planned(result: Any) -> bool:
@@ -65,27 +84,28 @@ def _planned_line(print_result_line: Any, journal: Journal) -> Any:
         word, status = PLANNED
         if unique_id in journal.flags:
             word, status = AT_ITS_TURN if unique_id in journal.late else BY_DBT
-        batch = getattr(runner, "batch_idx", None)
-        of_batch = batch is not None and hasattr(runner, "describe_batch")
-        _say(
-            f"{word} {runner.describe_batch() if of_batch else runner.describe_node()}",
-            status,
-            index=batch + 1 if of_batch else runner.node_index,
-            total=len(runner.batches) if of_batch else runner.num_nodes,
-            seconds=result.execution_time,
-        )
+        described, index, total = runner.describe_node, runner.node_index, runner.num_nodes
+        if hasattr(runner, "describe_batch"):
+            described, index, total = runner.describe_batch, runner.batch_idx + 1, len(runner.batches)
+        _say(f"{word} {described()}", status, index=index, total=total, seconds=result.execution_time)
 
     return planned_line
 
 
 def _say(what: str, status: str, *, index: Any, total: Any, seconds: float) -> None:
     from dbt_common.events.base_types import EventLevel
-    from dbt_common.events.format import format_fancy_output_line
     from dbt_common.events.functions import fire_event
+
+    fire_event(_note(what, status, index=index, total=total, seconds=seconds), level=EventLevel.INFO)
+
+
+def _note(what: str, status: str, *, index: Any, total: Any, seconds: float) -> Any:
+    """Return a line in dbt's own form."""
+    from dbt_common.events.format import format_fancy_output_line
     from dbt_common.events.types import Note
 
     line = format_fancy_output_line(msg=what, status=status, index=index, total=total, execution_time=seconds)
-    fire_event(Note(msg=line), level=EventLevel.INFO)
+    return Note(msg=line)
 
 
 def freshness_says_planned() -> None:

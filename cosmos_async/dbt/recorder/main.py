@@ -51,7 +51,8 @@ def main(arguments: list[str]) -> NoReturn:
     _run(dbt_arguments, of and of.manifest())
     _write(out, _document(recording, versions, dbt_arguments, flags()))
     if of is None:
-        part.keep(recording.config, flags(), os.path.join(os.path.dirname(out), PARSED))
+        path = os.path.join(os.path.dirname(out), PARSED)
+        part.keep(recording.config, flags(), path, recording.journal.relations)
     raise SystemExit(0)
 
 

@@ -127,6 +127,7 @@ class RunnerPatches:
         if str(node.resource_type.value) == "source":
             return  # nobody builds it
         path = (node.database, node.schema, getattr(node, "alias", None) or node.name)
+        self.journal.relations["open"].append(list(path))
         kind = "view" if node.get_materialization() == "view" else "table"
         change = self.overlay.change(path)
         if change is None or not change.exists:

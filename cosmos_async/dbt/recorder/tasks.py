@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
+from .part import relations_of  # type: ignore[import-not-found]  # loaded by __main__
 from .session import LeftToDbt, Recording
 
 
@@ -34,6 +35,7 @@ class TaskPatches:
             need(task, "MARK_DEPENDENT_ERRORS_STATUSES")
             task.MARK_DEPENDENT_ERRORS_STATUSES = []  # the children are planned all the same
         need(GraphRunnableTask, "call_runner")
+        need(GraphRunnableTask, "populate_adapter_cache")
         need(RunTask, "before_run", "safe_run_hooks", "get_hooks_by_type")
         call_runner, before_run, run_hooks = (
             GraphRunnableTask.call_runner,
@@ -57,6 +59,15 @@ class TaskPatches:
         def hooks(task: Any, adapter: Any, hook_type: Any, extra_context: Any) -> Any:
             return self._hooks(run_hooks, task, adapter, hook_type, extra_context)
 
+        populate = GraphRunnableTask.populate_adapter_cache
+
+        @functools.wraps(populate)
+        def populating(task: Any, adapter: Any, *args: Any, **kwargs: Any) -> None:
+            populate(task, adapter, *args, **kwargs)
+            self.journal.relations["schemas"] = sorted(adapter.cache.schemas)
+            self.journal.relations["start"] = relations_of(adapter)
+
+        GraphRunnableTask.populate_adapter_cache = populating
         GraphRunnableTask.call_runner = calling
         RunTask.before_run = beginning
         RunTask.safe_run_hooks = hooks
@@ -87,6 +98,7 @@ class TaskPatches:
         if str(hook_type.value) == "on-run-end":
             # They want the results of a run, and there are none yet.
             self.journal.run["on_run_end"] = len(found)
+            self._ends(adapter)
             return RunStatus.Success
         already = len(task.node_results)
         # What this run builds later, they find as it was.
@@ -111,6 +123,13 @@ class TaskPatches:
                 }
             )
         return RunStatus.Success
+
+    def _ends(self, adapter: Any) -> None:
+        """Keep what dbt's cache knows in the end; of nodes that could not be planned it does not know everything."""
+        relations = self.journal.relations
+        relations["end"] = relations_of(adapter)
+        known = {tuple(one[:3]) for one in relations["end"]}
+        relations["open"] += [list(path) for path in self.overlay.built if path not in known]
 
     def _progress(self, node: Any, total: int) -> None:
         if getattr(node, "is_ephemeral_model", False):

@@ -83,6 +83,54 @@ def test_a_folder_without_a_project_fails_in_words(
     assert printed.err.startswith("Error: There is no dbt_project.yml")
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "is not an executable on this machine"),
+        (b"\x7fELF\x02\x01\x01", "is a compiled program, as dbt Fusion is"),
+        (b"#!/bin/sh\n", "leads to no Python with dbt-core and dbt-bigquery"),
+    ],
+    ids=["missing", "compiled", "wrapper"],
+)
+def test_a_dbt_that_cannot_be_used_is_refused_by_its_option(
+    project: Path,
+    tmp_path: Path,
+    content: bytes | None,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """At a terminal there is no ``dbt_executable_path`` and no ``async_py_requirements``."""
+    monkeypatch.chdir(project)
+    dbt = tmp_path / "dbt"
+    if content is not None:
+        dbt.write_bytes(content)
+        dbt.chmod(0o755)
+
+    assert main(["plan", "--dbt", str(dbt)]) == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith("Error: --dbt ")
+    assert why in said
+    assert "dbt_executable_path" not in said
+    assert "async_py_requirements" not in said
+
+
+def test_no_dbt_at_all_names_the_option(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else one would look for a DAG's ExecutionConfig."""
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+
+    assert main(["plan"]) == 1
+
+    said = capsys.readouterr().err
+    assert "There is no dbt: neither beside cosmos-async" in said
+    assert "--dbt /opt/dbt/bin/dbt" in said
+    assert "ExecutionConfig" not in said
+
+
 def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """dbt's further options come after --, and the help says so."""
     with pytest.raises(SystemExit) as refused:
