@@ -1,7 +1,7 @@
 """
 Our own projects, built by real dbt and by us: `python -m tests.fidelity.own [--only NAME ...] [--json FILE]`.
 
-`cases` has a node for each way in which dbt writes, `kitchen` the common ones together with their tests, `wrong` the
+`cases` has a node for each way in which dbt writes, `shapes` tables that change their columns, `kitchen` the common ones together with their tests, `wrong` the
 mistakes people make. Then come projects that dbt refuses altogether.
 """
 
@@ -27,6 +27,12 @@ FIVE_STATES = (
     Options("full refresh", vars={"day": 2, "model": 2}, full_refresh=True),
 )
 TWO_DAYS = (Options("empty"), Options("changed data", vars={"day": 2}))
+CHANGING = (
+    Options("empty"),
+    Options("changed model", vars={"day": 2, "model": 2}),
+    Options("changed data", vars={"day": 3, "model": 2}),
+    Options("full refresh", vars={"day": 3, "model": 2}, full_refresh=True),
+)
 ONCE = (Options("refused"),)
 
 
@@ -61,6 +67,7 @@ _OF_EACH_KIND = "numbers plain_table plain_view stamped by_check appended overwr
 
 CASES = (
     Case("cases", "cases", FIVE_STATES),
+    Case("shapes", "shapes", CHANGING, errors=("retyped", "untyped")),
     Case("kitchen", "kitchen", TWO_DAYS),
     Case("kitchen, dbt 1.9", "kitchen", TWO_DAYS, version="1.9"),
     Case("wrong", "wrong", TWO_DAYS, errors=WRONG),

@@ -68,7 +68,7 @@ def checked(shipped: Any) -> Any:
 
     def run(cur: Any, tree: exp.Expression, context: Any, *rest: Any) -> Any:
         for each in _queries(tree):
-            typed = _typed(each, context)
+            typed = _typed(each, context) if each.find(exp.SetOperation) else None
             if typed is not None:
                 _check_set_operations(typed)
         if isinstance(tree, exp.Insert):

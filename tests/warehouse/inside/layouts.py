@@ -61,7 +61,7 @@ def _check_create(cur: Any, tree: exp.Create, context: Any) -> None:
     nodes = properties.expressions if properties else []
     partitioned = next((each.this for each in nodes if isinstance(each, exp.PartitionedByProperty)), None)
     clustered = [e for each in nodes if isinstance(each, exp.ClusterProperty) for e in each.expressions]
-    columns = _columns(cur, tree, context)
+    columns = _columns(cur, tree, context) if partitioned is not None or clustered else None
     if columns is not None:
         _check_layout(columns, partitioned, clustered)
     if tree.args.get("replace") and not tree.find(exp.TemporaryProperty):

@@ -1,0 +1,2 @@
+{{ config(alias='two words é', unique_key='id') }}
+select id, name from {{ ref('numbers') }}

@@ -1,0 +1,2 @@
+{{ config(materialized='table', alias='Über-Tabelle 2') }}
+select id, name from {{ ref('spoken') }}
