@@ -99,8 +99,9 @@ class Steps:
         if not body:
             return Made((), Level.STATIC, "")
         writes = any(not isinstance(step, Guard) for step in body)
-        if self._node["resource_type"] in ("test", "unit_test") and not any(
-            isinstance(s, JobOperation) and s.rows for s in body
+        if (
+            self._node["resource_type"] in ("test", "unit_test")
+            and sum(isinstance(step, JobOperation) and step.rows for step in body) != 1
         ):
             raise NotStatic("Its result does not come from one query, as dbt's own tests' do.")
         target = self._target() if writes and self._begins else None

@@ -78,7 +78,13 @@ def arguments(folder: Path, *more: str, project: Path = PROJECT) -> list[str]:
 
 
 async def record(
-    google: FakeGoogle, version: str, folder: Path, *more: str, project: Path = PROJECT, **variables: str
+    google: FakeGoogle,
+    version: str,
+    folder: Path,
+    *more: str,
+    project: Path = PROJECT,
+    recorder: Path = RECORDER,
+    **variables: str,
 ) -> Recorded:
     """Record `dbt build`; *variables* are those of the project's profile."""
     key_file = folder / "key.json"
@@ -93,7 +99,7 @@ async def record(
     out.parent.mkdir()
     before, seen = google.catalog.tables(), len(google.requests)
     ended = await run(
-        [dbt_python(version), RECORDER, "--out", out, "--", *arguments(folder, *more, project=project)],
+        [dbt_python(version), recorder, "--out", out, "--", *arguments(folder, *more, project=project)],
         env=env,
         cwd=folder,
     )

@@ -18,13 +18,18 @@ def _load(name: str, path: str, folder: "str | None" = None) -> None:
     spec.loader.exec_module(module)
 
 
-if __name__ == "__main__":
+def load() -> None:
+    """Load the recorder under a name of its own, with what it shares with others that run inside dbt."""
     # A module of the user's must not meet ours under its name.
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != FOLDER]
     _load(NAME, os.path.join(FOLDER, "__init__.py"), FOLDER)
     for shared in ("inside", "part"):
         _load(f"{NAME}.{shared}", os.path.join(os.path.dirname(FOLDER), shared + ".py"))
         setattr(sys.modules[NAME], shared, sys.modules[f"{NAME}.{shared}"])
+
+
+if __name__ == "__main__":
+    load()
 
     from cosmos_async_recorder.main import main  # type: ignore[import-not-found]
 

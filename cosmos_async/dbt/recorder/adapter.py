@@ -10,6 +10,7 @@ from .columns import ColumnChanges
 from .grants import Grants
 from .inside import need  # type: ignore[import-not-found]  # loaded by __main__
 from .journal import RUN
+from .made_up import MadeUpResults
 from .partitions import Partitions
 from .session import Recording
 
@@ -28,6 +29,7 @@ TELLING = frozenset(
 )
 
 
+_DBTS_OWN = frozenset(("dbt", "dbt_bigquery"))
 _FIND_PARTITIONS = ("dbt_bigquery", "bq_dynamic_copy_partitions_insert_overwrite_sql")
 
 
@@ -41,11 +43,13 @@ class AdapterPatches:
         self.recording = recording
         self.grants = Grants(recording)
         self.partitions = Partitions(recording)
+        self.results = MadeUpResults(recording)
 
     def install(self) -> None:
         """Put everything in place."""
         self._adapter()
         self._macros()
+        self.results.install()
 
     def _adapter(self) -> None:
         from dbt.adapters.bigquery import BigQueryAdapter
@@ -60,6 +64,7 @@ class AdapterPatches:
         self._describe_columns(BigQueryAdapter)
         record_access(BigQueryAdapter, self.recording)
         self._during(BigQueryAdapter, "describe_relation", settings=True)
+        self._during(BigQueryAdapter, "is_replaceable", layout=True)
         self._left(
             BigQueryAdapter,
             "get_bq_table",
@@ -77,7 +82,8 @@ class AdapterPatches:
             manager: Any, sql: str, auto_begin: bool = False, fetch: Any = None, limit: Any = None
         ) -> Any:
             with journal.while_doing(fetch=bool(fetch)):
-                return execute(manager, sql, auto_begin=auto_begin, fetch=fetch, limit=limit)
+                response, table = execute(manager, sql, auto_begin=auto_begin, fetch=fetch, limit=limit)
+            return self.results.of(response, table, fetch=bool(fetch))
 
         BigQueryConnectionManager.execute = executing
 
@@ -152,11 +158,11 @@ class AdapterPatches:
 
     def _persisting_docs(self, call: Any) -> Any:
         """Let dbt's own macro describe columns without knowing which ones the table will have."""
-        checking = {"asked": False, "checked": False}
-        with self.journal.while_doing(describing=checking):
+        checking, packages = {"asked": False, "checked": False}, set[str]()
+        with self.journal.while_doing(describing=checking, packages=packages):
             returned = call()
-        if checking["asked"] and not checking["checked"]:
-            # It did something else with the columns than having them checked.
+        if checking["asked"] and (not checking["checked"] or packages - _DBTS_OWN):
+            # It did something else with the columns than having them checked, or a macro of the project may have.
             self.asker.leave_to_dbt("persist_docs describes its columns in a way that is not known here.")
         return returned
 
@@ -185,6 +191,12 @@ class AdapterPatches:
         call_macro, journal = CallableMacroGenerator.call_macro, self.journal
 
         @functools.wraps(call_macro)
+        def rendering(generator: Any, *args: Any, **kwargs: Any) -> Any:
+            if journal.doing("rendering"):
+                return calling(generator, *args, **kwargs)
+            with journal.while_doing(rendering=True):
+                return calling(generator, *args, **kwargs)
+
         def calling(generator: Any, *args: Any, **kwargs: Any) -> Any:
             name, package = generator.macro.name, generator.macro.package_name
             packages = journal.doing("packages")
@@ -207,7 +219,7 @@ class AdapterPatches:
             with journal.while_doing(macros=(*(journal.doing("macros") or ()), name)):
                 return call_macro(generator, *args, **kwargs)
 
-        CallableMacroGenerator.call_macro = calling
+        CallableMacroGenerator.call_macro = rendering
 
 
 def _warnings_fail() -> bool:

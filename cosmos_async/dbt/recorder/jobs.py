@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,16 @@ from .asker import Asker
 from .calls import Call
 from .journal import RUN
 from .overlay import DryRun
+
+
+class Result(enum.Enum):
+    """What is known of the rows that dbt gets for a job."""
+
+    READ = "read"  #: BigQuery has sent them
+    FORETOLD = "foretold"  #: there are none, and their columns have a guard
+    NO_ROWS = "no rows"  #: there are none, as the job only changes something
+    PARTITIONS = "partitions"  #: they are found when the node runs
+    MADE_UP = "made up"  #: nobody knows
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,7 @@ class Jobs:
         self._overlay = asker.overlay
         self._dry_run = dry_run
         self._jobs: dict[str, dict[str, Any]] = {}  # the jobs that were never sent
+        self._known: dict[str, Result] = {}  # what is known of their rows
         self._results: dict[str, tuple[Any, Any]] = {}  # their fields and rows, where they have any
         self._reads: dict[str, dict[str, Any]] = {}  # events of the queries that were sent
         self._nowhere: dict[sql.Path, Any] = {}  # the fields of result tables that do not exist
@@ -95,6 +107,10 @@ class Jobs:
             return self._keep(kept, job)
         query, reads = job.query, job.query is not None and sql.is_read(job.query["query"])
         columns_only = self._journal.doing("columns_only")
+        if columns_only and not reads:
+            self._asker.leave_to_dbt(
+                "It needs the columns of a script, which BigQuery tells of queries only."
+            )
         finding = self._journal.doing("finding")
         if finding is not None and reads and not columns_only:
             return self._keep(finding, job)
@@ -148,10 +164,16 @@ class Jobs:
         with self._journal.while_doing(keeping=(jobs, fields, rows)):
             yield jobs
 
+    def result_of(self, job_id: str) -> Result:
+        """Return what is known of the rows of a job that is done."""
+        return self._known.get(job_id, Result.MADE_UP if job_id in self._jobs else Result.READ)
+
     def _keep(self, kept: Any, job: Submission) -> Any:
         jobs, fields, rows = kept
         jobs.append(json.loads(json.dumps(job.request)))
         resource = self._begin(job, "SELECT")
+        if kept is self._journal.doing("finding"):
+            self._known[job.job_id] = Result.PARTITIONS
         self._results[job.job_id] = (fields, rows)
         if "query" in resource["configuration"]:
             self._nowhere[_result_of(resource)] = fields
@@ -193,16 +215,9 @@ class Jobs:
                 self._results[job.job_id] = answers.TEST_RESULTS[self._journal.doing("test")]
             else:
                 self._overlay.apply(query["query"], by=unique_id, dry_run=self._dry_run, exists=self._listed)
+                if sql.gives_no_rows(query["query"]):
+                    self._known[job.job_id] = Result.NO_ROWS
             self._nowhere[_result_of(resource)] = []
-            last = sql.statements(query["query"])[-1:]
-            if (
-                not rows
-                and self._journal.doing("fetch")
-                and kind in ("SCRIPT", "CALL")
-                and last
-                and (kind == "CALL" or sql.effect(last[0]).verb == "read")
-            ):
-                self._asker.leave_to_dbt("It uses the result of a script that may also change something.")
         elif "copy" in configuration:
             path = _path(configuration["copy"]["destinationTable"])
             table, _, partition = path[2].partition("$")
@@ -250,6 +265,7 @@ class Jobs:
             self._asker.node(), "schema", request=job.request, answer=fields, predicted=predicted
         )
         resource = self._begin(job, "SELECT")
+        self._known[job.job_id] = Result.FORETOLD
         self._results[job.job_id] = (fields, [])
         self._nowhere[_result_of(resource)] = fields
         return answers.reply(resource, url=job.url)

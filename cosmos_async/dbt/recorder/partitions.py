@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .made_up import MadeUp
 from .session import Recording
 
-#: What dbt gets for the partitions that its query would find.
-_ANY = "<cosmos_async partitions>"
 _FIELDS = [{"name": "partition", "type": "STRING", "mode": "NULLABLE"}]
 
 
@@ -39,8 +38,8 @@ class Partitions:
         self._overlay = recording.overlay
 
     def find(self, call: Callable[[], Any]) -> Any:
-        """Let *call*, dbt's macro for partitions that its new data has, go on with a partition that stands for all."""
-        with self._journal.while_doing(finding=([], _FIELDS, [[_ANY]])):
+        """Let *call*, dbt's macro for partitions that its new data has, go on with something that stands for all."""
+        with self._journal.while_doing(finding=([], _FIELDS, [])):
             return call()
 
     def copy(
@@ -62,7 +61,7 @@ class Partitions:
             partition_by: How the table is partitioned.
         """
         found: list[Any] = (self._journal.doing("finding") or ([],))[0]
-        if list(partitions) != [_ANY]:
+        if type(partitions) is not MadeUp:
             return call(tmp_relation, target_relation, partitions, partition_by)
         partition = _Partition()
         with self._jobs.keeping() as copies:

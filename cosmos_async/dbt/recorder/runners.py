@@ -39,7 +39,7 @@ class RunnerPatches:
 
         @functools.wraps(compile_node)
         def compiling(*args: Any, **kwargs: Any) -> Any:
-            with self.journal.while_doing(phase="compile"):
+            with self.journal.while_doing(phase="compile", rendering=True):
                 return compile_node(*args, **kwargs)
 
         Compiler.compile_node = compiling

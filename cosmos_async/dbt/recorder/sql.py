@@ -92,13 +92,64 @@ def statements(sql: str) -> list[Statement]:
     return found
 
 
+#: The operators of pipe syntax; one that is not among them may write what comes to it.
+_PIPES = frozenset(
+    (
+        *(
+            "select",
+            "extend",
+            "set",
+            "drop",
+            "rename",
+            "as",
+            "where",
+            "limit",
+            "aggregate",
+            "distinct",
+            "order",
+        ),
+        *(
+            "union",
+            "intersect",
+            "except",
+            "join",
+            "inner",
+            "left",
+            "right",
+            "full",
+            "cross",
+            "call",
+            "window",
+        ),
+        *("tablesample", "pivot", "unpivot", "match_recognize", "assert", "with"),
+    )
+)
+
+
 def is_read(sql: str) -> bool:
     """Tell whether *sql* is one query that changes nothing."""
     found = statements(sql)
     if len(found) != 1:
         return False
-    first = next((word for word in found[0].words if word != "("), "")
-    return first in ("select", "with", "from")
+    words = found[0].words
+    pipes = {after for one, two, after in zip(words, words[1:], words[2:]) if (one, two) == ("|", ">")}
+    first = next((word for word in words if word != "("), "")
+    return first in ("select", "with", "from") and pipes <= _PIPES
+
+
+#: What begins a statement that only changes something, and so has no rows.
+_CHANGES = frozenset(
+    (
+        *("create", "drop", "alter", "grant", "revoke"),
+        *("insert", "update", "delete", "merge", "truncate"),
+    )
+)
+
+
+def gives_no_rows(sql: str) -> bool:
+    """Tell whether *sql* consists of nothing but statements of definition and manipulation: they have no rows."""
+    found = statements(sql)
+    return bool(found) and all(statement.words[0] in _CHANGES for statement in found)
 
 
 _OBJECTS = {
@@ -116,6 +167,8 @@ _OBJECTS = {
 
 
 _OPENS_BLOCK = frozenset(("begin", "then", "else", "do", "loop", "repeat"))
+#: What may stand before the first statement of a block.
+_BEFORE_BLOCK = frozenset((*_OPENS_BLOCK, "if", "elseif", "while", "for", "case", "when", "exception"))
 
 
 @dataclass(frozen=True)
@@ -136,8 +189,7 @@ class Effect:
 
 def effect(statement: Statement) -> Effect:
     """Return what *statement* does."""
-    if statement.words[0] in _OPENS_BLOCK and len(statement.tokens) > 1:
-        statement = Statement(statement.sql, statement.tokens[1:])
+    statement = _in_block(statement)
     verb = statement.words[0]
     if verb in ("create", "drop", "alter"):
         return _definition(statement, verb)
@@ -145,7 +197,35 @@ def effect(statement: Statement) -> Effect:
         for token in statement.tokens[1:]:
             if token.kind == "path" and token.word not in ("into", "from", "table"):
                 return Effect("write", path=token.path)
+    if statement.words[:2] == ["load", "data"]:
+        return _loaded(statement)
     return Effect("read" if verb in ("select", "with", "from", "(") else "other")
+
+
+def _in_block(statement: Statement) -> Statement:
+    """Return the first statement of a block, where one begins: ``if x then insert …``, ``label: begin insert …``."""
+    words = statement.words
+    begin = 2 if words[1:2] == [":"] else 0  # behind a label
+    if words[begin : begin + 1] and words[begin] not in _BEFORE_BLOCK:
+        return statement
+    for at in range(begin + 1, len(words)):
+        opener, depth = words[at - 1], statement.tokens[at - 1].depth
+        if opener in _OPENS_BLOCK and depth == 0 and words[at] in (*_CHANGES, "load", "select", "with"):
+            return Statement(statement.sql, statement.tokens[at:])
+    return statement
+
+
+def _loaded(statement: Statement) -> Effect:
+    """Return what ``load data`` does: it adds rows, or makes the table anew."""
+    words = statement.words
+    temporary = words[3:4] in (["temp"], ["temporary"])
+    at = 5 if temporary else 3
+    if at >= len(words) or statement.tokens[at].kind != "path":
+        return Effect("other")
+    path = statement.tokens[at].path
+    if words[2] == "overwrite" or temporary:
+        return Effect("create", "TABLE", path, temporary=temporary)
+    return Effect("write", path=path)
 
 
 def _definition(statement: Statement, verb: str) -> Effect:

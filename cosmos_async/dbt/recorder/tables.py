@@ -53,6 +53,9 @@ class Tables:
         if not change.exists:
             self._saw_table(unique_id, path, None, predicted=True)
             return answers.not_found(f"Table {path[0]}:{path[1]}.{path[2]}", url)
+        if self._journal.doing("layout"):
+            leave = self._asker.leave_to_dbt if change.by == unique_id else self._asker.leave_for_later
+            leave(f"It asks how {'.'.join(path)} is partitioned, which this run builds first ({change.by}).")
         fields = change.columns()
         if fields is None:
             if change.by == unique_id:

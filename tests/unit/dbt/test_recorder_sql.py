@@ -29,11 +29,81 @@ ID = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
         ("call a.b()", False),
         ("grant `roles/x` on table a.b to 'user:a'", False),
         ("", False),
+        ("from a.b |> where x > 1 |> aggregate count(*) |> order by 1", True),
+        ("from a.b |> insert into a.c", False),
+        ("select 1 |> create table a.c", False),
+        ("execute immediate 'select 1'", False),
+        ("begin select 1; end", False),
+        ("here: begin select 1; end here", False),
+        ("if true then select 1; end if", False),
+        ("loop select 1; break; end loop", False),
+        ("export data options(uri='gs://x/*') as select 1", False),
+        ("assert (select true) as 'x'", False),
+        ("load data into a.b from files (format='CSV')", False),
+        ("set @@query_label = 'a:b'", False),
+        ("# one\nselect 1 -- two;\n;", True),
+        ("""select r'\\;', \"\"\"a;'b\"\"\" """, True),
     ],
 )
 def test_only_one_query_is_a_read(text: str, reads: bool) -> None:
     """Everything else counts as a write, which is not sent."""
     assert sql.is_read(text) is reads
+
+
+@pytest.mark.parametrize(
+    ("text", "none"),
+    [
+        ("create or replace table a.b as select 1;", True),
+        ("/* dbt */ insert into a.b select 1", True),
+        ("create temp function f() as (1); create or replace view a.b as select f()", True),
+        ("merge into a.b using c on false when matched then delete;", True),
+        ("truncate table a.b", True),
+        ("grant `roles/x` on table a.b to 'user:a'", True),
+        ("insert into a.b select 1; select 1", False),
+        ("begin insert into a.b select 1; end", False),
+        ("begin transaction; insert into a.b select 1; commit transaction", False),
+        ("if true then insert into a.b select 1; end if", False),
+        ("here: begin insert into a.b select 1; end", False),
+        ("execute immediate 'insert into a.b select 1'", False),
+        ("call a.b()", False),
+        ("assert true", False),
+        ("show tables", False),
+        ("(select 1)", False),
+        ("with a as (select 1) insert into a.b select 1", False),
+        ("", False),
+        ("-- nothing", False),
+    ],
+)
+def test_only_what_defines_and_changes_has_no_rows_for_certain(text: str, none: bool) -> None:
+    """Of anything else nobody knows, so templates that look at its rows are left to real dbt."""
+    assert sql.gives_no_rows(text) is none
+
+
+@pytest.mark.parametrize(
+    ("text", "verb", "path"),
+    [
+        ("begin insert into a.b select 1; end", "write", ("a", "b")),
+        ("here: begin insert into a.b select 1; end", "write", ("a", "b")),
+        ("if (select count(*) from a.c) > 0 then insert into a.b select 1; end if", "write", ("a", "b")),
+        ("if case when x then 1 else 2 end = 1 then drop table a.b; end if", "drop", ("a", "b")),
+        ("while x < 3 do delete from a.b where true; end while", "write", ("a", "b")),
+        ("for row in (select 1 from a.c) do update a.b set x = 1 where true; end for", "write", ("a", "b")),
+        ("begin begin create table a.b (x int64); end; end", "create", ("a", "b")),
+        ("load data into a.b from files (uris=['x'])", "write", ("a", "b")),
+        ("load data overwrite a.b from files (uris=['x'])", "create", ("a", "b")),
+        ("load data overwrite temp table b from files (uris=['x'])", "create", ("b",)),
+        ("load data", "other", ()),
+        ("begin", "other", ()),
+        ("begin transaction", "other", ()),
+        ("select case when x then 1 else 2 end", "read", ()),
+        ("call a.b()", "other", ()),
+    ],
+)
+def test_the_first_statement_of_a_block_is_seen(text: str, verb: str, path: tuple[str, ...]) -> None:
+    """What a block does counts as what its node does, whatever stands before it."""
+    found = sql.effect(sql.statements(text)[0])
+
+    assert (found.verb, found.path) == (verb, path)
 
 
 @pytest.mark.parametrize(
