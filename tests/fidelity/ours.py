@@ -283,8 +283,8 @@ class Run:
             log.add(error)
         self._take(unique_id)
         self.lines += log.lines
-        plan = RunPlan(context, setup_task_id=SETUP, identity=setup.identity)
-        outcome = (await asyncio.to_thread(plan.outcomes)).get(unique_id)
+        plan = RunPlan(operator, context)
+        outcome = (await asyncio.to_thread(lambda: plan.outcomes(plan.index().run))).get(unique_id)
         if outcome is None:
             self.complaints.append(f"{unique_id} ended without an outcome: " + " / ".join(log.lines[-5:]))
         else:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from cosmos_async.operators.node import DbtNodeAsyncOperator
 from cosmos_async.operators.run_plan import INDEX_FILE, RunPlan
 from cosmos_async.outcome import Outcome, Status, load_outcome
 from cosmos_async.plan import Index, IndexEntry, Level, NodePlan, RunInfo, dump_index, load_index
-from cosmos_async.store import PlanAddress, outcome_object
+from cosmos_async.store import PlanAddress, life_of, outcome_object
 from cosmos_async.triggers.storage import delete_folder, read_index_bytes, read_object, upload_plan
 
 try:
@@ -35,6 +36,7 @@ SETUP = "dbt_setup_async"
 RUN = RunInfo(
     "d", "r", "2026-01-01T00:00:00+00:00", "h", "shop", "dev", "i", "1.11", "1.11", "0.1", parsed="p" * 64
 )
+BEGAN = datetime(2026, 1, 1, tzinfo=timezone.utc)  # the DAG run's first task
 
 
 def entry(resource_type: str, level: Level = Level.STATIC, owner: str | None = None) -> IndexEntry:
@@ -67,12 +69,12 @@ class Ended:
     def context(self) -> dict[str, Any]:
         """A cleared task's."""
         ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=2)
-        ti.xcom_pull = lambda task_ids, key: self.xcom if task_ids == SETUP else None
-        return {"ti": ti}
+        ti.xcom_pull = lambda task_ids, key, map_indexes: self.xcom if task_ids == SETUP else None
+        return {"ti": ti, "dag_run": SimpleNamespace(start_date=BEGAN)}
 
     def plan(self) -> RunPlan:
         """Return the run's plan as a worker sees it."""
-        return RunPlan(self.context, setup_task_id=SETUP, identity={})
+        return RunPlan(SimpleNamespace(setup_task_id=SETUP, identity={}), self.context)
 
     def clear(self, unique_id: str, work: str = "node") -> Any:
         """Let the cleared task come to a worker; return the trigger's next resume, None where the task has ended."""
@@ -110,10 +112,10 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ended:
     """Its teardown has deleted its plan, and its results are kept."""
     monkeypatch.setenv("AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH", str(tmp_path))
     index = dump_index(INDEX)
-    folder = str(tmp_path / "d" / SETUP / "r")
+    folder = str(tmp_path / "d" / SETUP / "r" / life_of(BEGAN))
     address = asyncio.run(upload_plan(folder, objects={}, index=index, identity={}))
     run = Ended(address, address.to_json())
-    run.plan().keep_artifacts({INDEX_FILE: index, "compiled.json": b"{}"}, [])
+    run.plan().keep_artifacts({INDEX_FILE: index, "compiled.json": b"{}"}, [], run=RUN)
     asyncio.run(delete_folder(address, identity={}))
 
     @contextmanager
@@ -194,7 +196,7 @@ def test_the_address_may_be_gone_as_well(ended: Ended) -> None:
 def test_what_nobody_has_vouched_for_sends_no_credentials_anywhere(ended: Ended) -> None:
     """Without the setup task's word, who can write to the bucket could name the endpoint."""
     other = dump_index(replace(INDEX, run=replace(RUN, endpoint="http://elsewhere")))
-    ended.plan().keep_artifacts({INDEX_FILE: other}, [])
+    ended.plan().keep_artifacts({INDEX_FILE: other}, [], run=RUN)
 
     with pytest.raises(PlanNotFound, match="is not what the setup task wrote"):
         ended.clear(ORDERS)

@@ -88,7 +88,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
         yield None
 
     class Plan:
-        def __init__(self, operator: Any, context: Any) -> None:
+        def __init__(self, operator: Any, context: Any, *, address: Any = None) -> None:
             pass
 
         def index(self) -> Any:
