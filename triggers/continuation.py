@@ -76,6 +76,19 @@ def go_on(begun: Begun, plan: NodePlan) -> Continued | None:
         CosmosAsyncError: It begins with something else, or for other reasons: what it read by then is not what dbt would
             have read before the writes.
     """
+    try:
+        return _behind(begun, plan)
+    except _Otherwise as why:
+        if lasting(begun.plan.steps[: begun.position]):
+            raise CosmosAsyncError(f"The plan that was made since cannot go on from there: {why}.") from None
+        return None
+
+
+class _Otherwise(Exception):
+    """The new plan does not begin with what is done; the message is a clause for a person."""
+
+
+def _behind(begun: Begun, plan: NodePlan) -> Continued:
     names: dict[str, str] = {}  # of temporary tables: in the new plan, and as they were made
     done: dict[int, int] = {}
     position = 0
@@ -87,21 +100,14 @@ def go_on(begun: Begun, plan: NodePlan) -> Continued | None:
         while position < len(plan.steps) and not _is_own(plan.steps[position]):
             step = plan.steps[position]
             if isinstance(step, Guard) and not step.early and _renamed(_told(step), names) not in known:
-                return _not_at_all(
-                    begun, f"it reads {step.subject}, which may not be what it was before that"
-                )
+                raise _Otherwise(f"it reads {step.subject}, which may not be what it was before that")
             position += 1
         if position == len(plan.steps) or not _is_same(plan.steps[position], old, names):
-            return _not_at_all(begun, f"what it does {_nth(len(done))} is not what has been done")
+            raise _Otherwise(f"what it does {_nth(len(done))} is not what has been done")
         done[position] = at
         position += 1
     renamed = load_node(_renamed(dump_node(plan).decode(), names).encode())
     return Continued(renamed, position, done)
-
-
-def _not_at_all(begun: Begun, why: str) -> None:
-    if lasting(begun.plan.steps[: begun.position]):
-        raise CosmosAsyncError(f"The plan that was made since cannot go on from there: {why}.")
 
 
 def _nth(count: int) -> str:

@@ -77,7 +77,8 @@ def _guard(guard: Guard) -> Described:
         text = f"dataset {what} is in {expected.get('location')}"
     else:
         text = f"rows of {what}: {_cut(json.dumps(expected, ensure_ascii=False))}"
-    return Described("guard", text + (" (foretold)" if guard.predicted else ""))
+    when = " (foretold)" if guard.predicted else " (and again in its place)" if guard.early else ""
+    return Described("guard", text + when)
 
 
 def _job(job: JobOperation) -> Described:

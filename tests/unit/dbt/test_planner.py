@@ -4,6 +4,7 @@ From a recording to a plan: what is a guard, what an operation, what comes first
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +415,47 @@ def test_on_run_start_comes_once_before_all_nodes_and_after_the_datasets() -> No
     shared = [step.shared for step in plan(recorded).prelude if isinstance(step, JobOperation)]
 
     assert shared == ["create_schema:p.shop", "on_run_start:0.0"]
+
+
+def table(name: str = "events", **values: Any) -> dict[str, Any]:
+    """The columns of a table that dbt has read."""
+    return read("table", path=["p", "raw", name], answer=columns("id"), **values)
+
+
+def test_what_is_asked_behind_a_write_is_asked_before_it_as_well() -> None:
+    """So a difference that setup could not know is met while it costs nothing; in its place it is asked nevertheless."""
+    hook = job("hook", "insert into p.shop.audit select 1", kind="INSERT")
+    events = {ORDERS: [relation("TABLE"), hook, table(), job("second", kind="INSERT"), table(), job()]}
+
+    steps = plan(recording(node(), events=events)).nodes[ORDERS].steps
+
+    assert [(type(step), getattr(step, "early", None)) for step in steps] == [
+        (Guard, False),
+        (Guard, True),
+        (JobOperation, None),
+        (Guard, False),
+        (JobOperation, None),
+        (Guard, False),
+        (JobOperation, None),
+    ]
+    assert steps[1] == replace(steps[3], early=True)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [table(predicted=True), job()],  # its answer comes with the writes
+        [job()],
+    ],
+)
+def test_what_comes_of_the_writes_is_asked_in_its_place_alone(events: list[Any]) -> None:
+    """And so is what was asked before the first write."""
+    hook = job("hook", "insert into p.shop.audit select 1", kind="INSERT")
+    recorded = recording(node(), events={ORDERS: [relation("TABLE"), table("sources"), hook, *events]})
+
+    steps = plan(recorded).nodes[ORDERS].steps
+
+    assert [step for step in steps if isinstance(step, Guard) and step.early] == []
 
 
 DROP = {

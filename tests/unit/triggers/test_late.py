@@ -12,7 +12,7 @@ from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.names import TaskKey, job_id
 from cosmos_async.outcome import Outcome, Status, dump_outcome
-from cosmos_async.plan import Level, NodePlan, dump_node
+from cosmos_async.plan import Guard, GuardKind, Level, NodePlan, dump_node
 from cosmos_async.store import late_objects, node_object, outcome_object
 from cosmos_async.triggers.storage import write_objects
 from tests.unit.triggers.bench import (
@@ -115,6 +115,39 @@ async def test_a_new_plan_that_differs_already_goes_to_real_dbt(bench: Bench) ->
     assert "planned 'absent', found 'TABLE'" in bench.log.text
     assert "Real dbt runs the node on a worker." in bench.log.text
     assert bench.google.inserted_jobs == []
+
+
+def coloured(*colours: str) -> Guard:
+    """A query whose rows come in the order of something that is not among its columns."""
+    sql = "select colour from `p`.`shop`.`raw` group by colour order by count(*) desc"
+    request = {"project": "p", "location": "US", "configuration": {"query": {"query": sql}}, "ordered": True}
+    return Guard(GuardKind.ROWS, sql, request, [[colour] for colour in colours])
+
+
+@pytest.mark.parametrize(("found", "executed"), [(("red", "blue"), True), (("red", "green"), False)])
+async def test_rows_that_tie_may_come_otherwise_to_a_plan_made_now(
+    bench: Bench, found: tuple[str, ...], executed: bool
+) -> None:
+    """dbt asks once, at the node's turn, and goes on with the order that it got; other rows are a difference."""
+    bench.google.on_query("select colour", rows=[{"colour": colour} for colour in found])
+    await bench.plan(model("orders", level=Level.LATE, reason="r"))
+    plan = model("orders", coloured("blue", "red"), job("create table `p`.`shop`.`orders` as select 1"))
+
+    event = await bench.run(resume={"position": 0, "plans": {ORDERS: await plan_late(bench, plan)}})
+
+    assert isinstance(event, TaskSuccessEvent) is executed, bench.log.text
+
+
+async def test_rows_in_another_order_than_before_the_run_are_asked_for_by_dbt(bench: Bench) -> None:
+    """They may come of other data, whose order dbt would see."""
+    bench.google.on_query("select colour", rows=[{"colour": "red"}, {"colour": "blue"}])
+    await bench.plan(
+        model("orders", coloured("blue", "red"), job("create table `p`.`shop`.`orders` as select 1"))
+    )
+
+    event = await bench.run()
+
+    assert event.payload["dbt"][0]["way"] == "late"
 
 
 async def test_what_ended_before_is_part_of_the_end(bench: Bench) -> None:
