@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 NOT_KEPT = ("files", "env_vars")
 #: The exit code where the parsed project cannot be used here, so that dbt has to parse it; nothing has been done.
 UNUSABLE = 75
+_DAMAGED = (zlib.error, ValueError, TypeError, LookupError)
 _PROJECT = "dbt_project.yml"
 _CATALOGS = "catalogs.yml"
 
@@ -57,8 +58,13 @@ class Part:
         """Make dbt part of the invocation, and its graph tasks run these nodes alone, without the run's hooks."""
         inside.pin_invocation(self.invocation_id, self.started_at)
         _narrow(inside, frozenset(self.unique_ids))
-        if self.parsed is not None:
-            _remember_relations(inside, _kept(self.parsed)["relations"])
+        if self.parsed is None:
+            return
+        try:
+            relations = _kept(self.parsed)["relations"]
+        except _DAMAGED:
+            return  # what is wrong with the file, who asks for the project says
+        _remember_relations(inside, relations)
 
     def manifest(self) -> Any:
         """
@@ -77,7 +83,7 @@ class Part:
             )
         try:
             return _load(self.parsed)
-        except (zlib.error, ValueError, TypeError, LookupError) as error:
+        except _DAMAGED as error:
             _give_up(f"{type(error).__name__}: {error}")
 
 

@@ -45,6 +45,7 @@ FILES = {
         """,
     # Its rows make it late.
     "models/late.sql": """
+        -- depends_on: {{ ref('first') }}
         {{ config(materialized="table") }}
         {% set rows = run_query("select id from " ~ ref("first")).rows | length if execute else 0 %}
         select {{ knows() }} {{ rows }} as n
