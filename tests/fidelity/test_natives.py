@@ -17,14 +17,15 @@ __all__ = ["warehouse"]
 pytestmark = [pytest.mark.dbt, pytest.mark.warehouse]
 
 PROJECT = ROOT / "tests" / "projects" / "natives"
-#: What dbt-bigquery 1.9 cannot: copy partitions that are named in the project.
-EXCLUDED = {"1.11": "", "1.9": "copied_static"}
+#: What dbt-bigquery 1.9 cannot: copy partitions that are named in the project; and it names a range by any number in it,
+#: of which BigQuery's documentation knows nothing and which the stand-in refuses.
+EXCLUDED = {"1.11": "", "1.9": "copied_static copied_by_number"}
 NATIVE = {
     "granted_table", "granted_view", "granted_no_more", "accessing", "nested", "reshaped", "widened", "history", "by_arrival",
     "copied_by_hour", "copied_by_day", "copied_by_number",
 }  # fmt: skip
 #: dbt-bigquery 1.9 changes the columns of incremental models by statements.
-BY_STATEMENTS: dict[str, set[str]] = {"1.11": set(), "1.9": {"nested", "widened"}}
+BY_STATEMENTS: dict[str, set[str]] = {"1.11": set(), "1.9": {"nested", "reshaped", "widened"}}
 
 
 @pytest.mark.slow

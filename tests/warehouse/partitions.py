@@ -102,6 +102,6 @@ class Partition:
             return f"({field} < {start} or {field} >= {end})"
         number = int(self._name)
         if not start <= number < end or (number - start) % width:
-            # A partition is called by where it begins; BigQuery has no other.
+            # A partition is called by where it begins; no other name is documented.
             raise ApiError(400, "invalid", f"{self.table} has no partition that begins at {number}")
         return f"{field} >= {number} and {field} < {min(number + width, end)}"

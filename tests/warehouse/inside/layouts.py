@@ -129,7 +129,8 @@ def _spec(partitioned: Any, clustered: list[Any]) -> str:
 
 def _check_replaceable(tree: exp.Create, context: Any, new: str) -> None:
     reference = names.reference(tree.find(exp.Table), context.project_id, context.dataset_id)
-    if not any(kind == "TABLE" for _, kind, _ in database.objects(*reference)):
+    found = tables._lookup(*reference)  # forgets it if it has expired
+    if found is None or found[0] != "TABLE":
         return
     existing = _told(metadata.load(Table, *reference) or Table())
     if existing.casefold() != new.casefold():
