@@ -23,6 +23,7 @@ ADDRESS_KEY = "dbt_plan"  # of the setup task's XCom
 #: Beside the run's folder, where all lives of the run can see it: the digest of the newest index, written before its
 #: address. It only tells that an older one is outdated.
 NEWEST_OBJECT = "newest"
+INDEXES = "plan/index-"  # how their names begin
 #: What tells the planned run from all others, see :class:`cosmos_async.plan.RunInfo`.
 NONCE_OBJECT = "nonce"
 
@@ -142,12 +143,17 @@ def check_base(base: str) -> None:
 
 def index_object(digest: str) -> str:
     """Return the index' name below the run's folder."""
-    return f"plan/index-{digest[:16]}.json"
+    return f"{INDEXES}{digest[:16]}.json"
+
+
+def node_objects(unique_id: str) -> str:
+    """Return how the names of a node's plans begin: the run may have been planned more than once."""
+    return f"plan/nodes/{object_name(unique_id)}-"
 
 
 def node_object(unique_id: str, digest: str) -> str:
     """Return a node plan's name below the run's folder."""
-    return f"plan/nodes/{object_name(unique_id)}-{digest[:16]}.json"
+    return f"{node_objects(unique_id)}{digest[:16]}.json"
 
 
 def upload_object(digest: str) -> str:

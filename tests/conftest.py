@@ -23,10 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("airflow") is not None)
 
 
-def _dags(folder: Path, which: str = "*") -> Path:
-    """Return a folder with links to the DAG files of the demo and, of these names, those of the acceptance tests."""
+def _dags(folder: Path, *which: str) -> Path:
+    """Return a folder with links to the DAG files of the demo and to those of the acceptance tests, perhaps only of these names."""
     folder.mkdir()
-    for file in [*(TESTS / "demo/dags").glob("*.py"), *(TESTS / "airflow/dags").glob(f"{which}.py")]:
+    files = (TESTS / "airflow/dags").glob("*.py")
+    own = [file for file in files if not which or file.stem in which]
+    for file in [*(TESTS / "demo/dags").glob("*.py"), *own]:
         (folder / file.name).symlink_to(file)
     return folder
 
@@ -56,7 +58,7 @@ def stage_211(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     from tests.airflow.stage import start_stage
 
     folder = tmp_path_factory.mktemp("stage-2.11")
-    with start_stage("2.11", folder, _dags(folder / "dags", "corner")) as stage:
+    with start_stage("2.11", folder, _dags(folder / "dags", "corner", "mapped")) as stage:
         yield stage
 
 

@@ -12,21 +12,17 @@ from dataclasses import replace
 
 from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered
 from cosmos_async.outcome import JobRecord, Status
-from cosmos_async.plan import Batch, NodePlan, Step
+from cosmos_async.plan import NodePlan, Step
 from cosmos_async.triggers import report
 from cosmos_async.triggers.cancel import cancel_earlier_tries
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.node import Node
 from cosmos_async.triggers.run import Run
+from cosmos_async.triggers.steps import plan_of
 from cosmos_async.verdict import Verdict
 
 #: Batches whose earlier tries are looked for at the same time; each asks for a job per step and try.
 LOOKED_AT_AT_ONCE = 4
-
-
-def plan_of(plan: NodePlan, batch: Batch) -> NodePlan:
-    """Return one batch as a plan of its own, whose jobs have names of their own."""
-    return replace(plan, unique_id=f"{plan.unique_id}.{batch.name}", steps=batch.steps, batches=())
 
 
 class Batches:

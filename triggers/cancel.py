@@ -16,6 +16,7 @@ from cosmos_async.triggers.bigquery import BigQuery, JobRef
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.retry import JOBS, is_worth_another_job
 from cosmos_async.triggers.run import Log, Run
+from cosmos_async.triggers.storage import read_plans
 from cosmos_async.triggers.warehouse import Warehouse
 
 Json = dict[str, Any]
@@ -30,6 +31,17 @@ async def cancel_earlier_tries(plan: NodePlan, run: Run, *, most: int = 5) -> No
     """
     if not run.key.late:  # by then it has been done
         await cancel_jobs_of(plan, earlier_tries(run.key, most=most), run)
+
+
+async def cancel_jobs_of_earlier_plans(plan: NodePlan, run: Run) -> None:
+    """End what earlier tries left running by plans that have other steps than *plan*, as the run was planned anew since."""
+    keys = earlier_tries(run.key)
+    if run.key.late or not keys:
+        return
+    for earlier in await read_plans(run.folder, plan.unique_id):
+        if earlier != plan:
+            for part in steps.parts_of(earlier):
+                await cancel_jobs_of(part, keys, run)
 
 
 def earlier_tries(key: TaskKey, *, most: int = 5) -> list[TaskKey]:
@@ -78,9 +90,12 @@ async def has_later_try(plan: NodePlan, run: Run) -> bool:
     key = run.key.with_try(run.key.try_number + 1)
     if await run.folder.names(late_objects(key)):
         return True  # by a plan of its own, whose jobs have other ids
+    # It was perhaps planned anew for that.
+    plans = [plan, *(each for each in await read_plans(run.folder, plan.unique_id) if each != plan)]
     found = await gather_bounded(
-        jobs.find(run.warehouse.bigquery, step, steps.id_of(key, plan, position), deadline=run.deadline)
-        for position, step in enumerate(plan.steps)
+        jobs.find(run.warehouse.bigquery, step, steps.id_of(key, each, position), deadline=run.deadline)
+        for each in plans
+        for position, step in enumerate(each.steps)
         if isinstance(step, JobOperation) and step.shared is None
     )
     return any(job is not None for job in found)

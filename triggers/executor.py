@@ -16,7 +16,7 @@ from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Hook, JobOperation, Level, NodePlan, Step
 from cosmos_async.triggers import report, steps
 from cosmos_async.triggers.batches import Batches
-from cosmos_async.triggers.cancel import cancel_earlier_tries
+from cosmos_async.triggers.cancel import cancel_earlier_tries, cancel_jobs_of_earlier_plans
 from cosmos_async.triggers.continuation import Begun, go_on, lasting
 from cosmos_async.triggers.node import Node
 from cosmos_async.triggers.prelude import Prelude
@@ -52,6 +52,7 @@ async def execute(
         if begun is not None:
             node = _going_on(begun, plan, run)
         await cancel_earlier_tries(plan, run)
+        await cancel_jobs_of_earlier_plans(plan, run)
         await node.carry_out()
         verdict, error = await node.judge(), node.error
     except GuardDiffered as differed:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from cosmos_async.names import TaskKey
 from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Index, Level, NodePlan
-from cosmos_async.triggers.batches import plan_of
 from cosmos_async.triggers.cancel import cancel_jobs, cancel_jobs_of
 from cosmos_async.triggers.continuation import Begun
 from cosmos_async.triggers.executor import execute, execute_prelude
@@ -19,6 +18,7 @@ from cosmos_async.triggers.fail_fast import MESSAGE, FailFast
 from cosmos_async.triggers.gather import gather_bounded, unless
 from cosmos_async.triggers.late import Resume
 from cosmos_async.triggers.run import End, NeedsDbt, Run
+from cosmos_async.triggers.steps import parts_of
 from cosmos_async.triggers.storage import leave_outcome, read_node
 from cosmos_async.triggers.works import Result
 
@@ -169,7 +169,7 @@ class Groups:
     async def _stop_one(self, position: int, unique_id: str) -> None:
         plan, key = await self._plan(position, unique_id), self._key(position, unique_id)
         # By their names as well: what an earlier life of this try submitted is not known to this one.
-        for part in [plan_of(plan, batch) for batch in plan.batches] or [plan]:
+        for part in parts_of(plan):
             await cancel_jobs_of(part, [key], self.run, why="as another node has failed (--fail-fast)")
         now = self.run.clock.utc().isoformat()
         outcome = Outcome(

@@ -10,20 +10,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cosmos_async.exceptions import ApiError, CosmosAsyncError
-from cosmos_async.plan import RunInfo
-from cosmos_async.store import PlanAddress, outcome_object
+from cosmos_async.store import INDEXES, PlanAddress, outcome_object
 from cosmos_async.triggers.bigquery import JobRef
 from cosmos_async.triggers.cancel import cancel_jobs
 from cosmos_async.triggers.credentials import Identity
-from cosmos_async.triggers.folders import folder_of
+from cosmos_async.triggers.folders import Folder, folder_of
+from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.retry import PROMPT
 from cosmos_async.triggers.run import Log
+from cosmos_async.triggers.same_job import INVOCATION_LABEL
 from cosmos_async.triggers.session import shared_session
 from cosmos_async.triggers.storage import read_index, store_identity
+from cosmos_async.triggers.threads import parse_json
 from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
 
-#: The label that dbt gives each query (dbt/adapters/bigquery/connections.py).
-LABEL = "dbt_invocation_id"
 #: By how much the clock of the worker that made the plan may be ahead of BigQuery's.
 SKEW = timedelta(hours=1)
 
@@ -46,11 +46,14 @@ async def end_leftovers(address: PlanAddress, *, identity: Identity, log: Log) -
                 folder = folder_of(store, address.folder, written_by=address.host)
                 index = await read_index(folder, address)
                 told = set(await folder.names("outcomes/"))
+                plans = await _plans(folder)
             if all(outcome_object(unique_id) in told for unique_id in index.nodes):
                 return
             warehouse = warehouse_of(session, index.run.endpoint)
             left = [
-                job for project in index.run.projects for job in await _left(index.run, project, warehouse)
+                job
+                for project in sorted({project for plan in plans for project in plan["projects"]})
+                for job in await _left(plans, project, warehouse)
             ]
             for job in left:
                 log.warning(f"Cancelling BigQuery job {job}: its task has ended, and nobody ended the job.")
@@ -62,13 +65,21 @@ async def end_leftovers(address: PlanAddress, *, identity: Identity, log: Log) -
         log.info(f"Jobs of this run were not looked for: {error}")
 
 
-async def _left(run: RunInfo, project: str, warehouse: Warehouse) -> list[JobRef]:
-    since = datetime.fromisoformat(run.created_at) - SKEW
+async def _plans(folder: Folder) -> list[dict[str, Any]]:
+    """Return what the index of each plan says of the run: a plan made anew leaves those before it in the folder."""
+    names = await folder.names(INDEXES)
+    documents = await gather_bounded(folder.read(name) for name in names)
+    return [(await parse_json(document))["run"] for document in documents]
+
+
+async def _left(plans: list[dict[str, Any]], project: str, warehouse: Warehouse) -> list[JobRef]:
+    invocations = {plan["invocation_id"] for plan in plans}
+    since = min(datetime.fromisoformat(plan["created_at"]) for plan in plans) - SKEW
     found: list[JobRef] = []
     async for job in warehouse.bigquery.running_jobs(
         project, since_ms=int(since.timestamp() * 1000), budget=PROMPT, labels=True
     ):
         labels: dict[str, Any] = (job.get("configuration") or {}).get("labels") or {}
-        if labels.get(LABEL) == run.invocation_id:
+        if labels.get(INVOCATION_LABEL) in invocations:
             found.append(JobRef.of(job))
     return found

@@ -16,7 +16,8 @@ from cosmos_async.triggers.bigquery import JobRef
 
 Json = dict[str, Any]
 
-#: dbt's label that a plan made anew has another of, where the run is still the same.
+#: The label that dbt gives each query (dbt/adapters/bigquery/connections.py); a plan made anew has another, where the run
+#: is still the same.
 INVOCATION_LABEL = "dbt_invocation_id"
 _DECISIVE = {
     "query": ("query", "destinationTable", "defaultDataset"),

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from cosmos_async.exceptions import PlanDamaged
 from cosmos_async.names import TaskKey, job_id, shared_job_id
 from cosmos_async.plan import (
+    Batch,
     CallOperation,
     Guard,
     GuardKind,
@@ -108,6 +109,16 @@ def own_job_after(steps: Sequence[Step], position: int) -> int | None:
         if isinstance(step, Guard) and step.kind is GuardKind.ROWS:
             return later
     return None
+
+
+def plan_of(plan: NodePlan, batch: Batch) -> NodePlan:
+    """Return one batch as a plan of its own, whose jobs have names of their own."""
+    return replace(plan, unique_id=f"{plan.unique_id}.{batch.name}", steps=batch.steps, batches=())
+
+
+def parts_of(plan: NodePlan) -> list[NodePlan]:
+    """Return the plans that have a node's steps: its batches', if it has any, or its own."""
+    return [plan_of(plan, batch) for batch in plan.batches] or [plan]
 
 
 def as_job(step: Step) -> JobOperation:

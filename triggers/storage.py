@@ -8,11 +8,12 @@ digest that its address or the index gives.
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 
-from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound
+from cosmos_async.exceptions import PlanDamaged, PlanError, PlanGone, PlanNotFound
 from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan import Index, NodePlan, load_index, load_node
 from cosmos_async.store import (
@@ -23,6 +24,7 @@ from cosmos_async.store import (
     index_object,
     new_nonce,
     node_object,
+    node_objects,
     outcome_object,
 )
 from cosmos_async.triggers.credentials import Identity
@@ -44,6 +46,7 @@ __all__ = [
     "read_node",
     "read_object",
     "read_outcomes",
+    "read_plans",
     "read_upload",
     "store_identity",
     "upload_part",
@@ -272,6 +275,24 @@ async def read_node(folder: Folder, unique_id: str, digest: str) -> NodePlan:
     name = node_object(unique_id, digest)
     what = f"the plan of {unique_id} ({folder.path}/{name})"
     return await parse(load_node, await _read_checked(folder, name, digest, what), what=what)
+
+
+async def read_plans(folder: Folder, unique_id: str) -> list[NodePlan]:
+    """
+    Return all plans of a node that this life of the run has seen, those that were made late included.
+
+    They say which jobs there may be, and are not to be carried out: of those that are no longer in the index, nobody knows
+    the whole digest.
+    """
+    start = node_objects(unique_id)
+    own = re.compile(re.escape(start) + r"[0-9a-f]{16}\.json")
+    names = [name for name in await folder.names(start) if own.fullmatch(name)]
+    found = await gather_bounded(folder.read(name) for name in names)
+    plans = []
+    for data in found:
+        with suppress(PlanError):  # of another release
+            plans.append(await parse(load_node, data))
+    return plans
 
 
 async def read_upload(folder: Folder, name: str, digest: str | None) -> bytes:

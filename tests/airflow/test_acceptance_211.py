@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.airflow.shop import explain
+from tests.airflow.test_mapped import check as check_rows
 
 if TYPE_CHECKING:
     from tests.airflow.shop import ShopRuns
@@ -49,3 +50,8 @@ def test_fail_fast_stops_the_other_branches_on_airflow_211(stage_211: Stage) -> 
     assert sorted(end.failed()) == ["dbt_results_async", "items.test"], explain(stage_211, "corner", end)
     assert states["slow_run"] == "skipped"
     assert states["dbt_done_async"] == "upstream_failed"
+
+
+def test_each_row_builds_its_own_tables_on_airflow_211(stage_211: Stage) -> None:
+    """A DbtTaskGroup in a mapped task group is one run per instance, here as well."""
+    check_rows(stage_211)

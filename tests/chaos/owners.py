@@ -8,6 +8,7 @@ mistake, even the same place for plans.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.chaos.world import World
 
 DAG = "owned"
 QUICK, SLOW = quick_and_slow()
+SOON = 300.0  # seconds; two Airflows are a lot for a small machine
 
 
 def jobs_of(world: World, node: Node, mark: str) -> list[dict[str, Any]]:
@@ -66,22 +68,30 @@ def has_a_twin(world: World, run_id: str) -> str:
         env=shared,
         say=world.say,
     ) as staging:
-        world.wait("the run is accepted", lambda: world.trigger(DAG, run_id, mark="production") or True, 60)
-        staging.wait_for_dag(DAG)
-        staging.trigger(DAG, run_id, {"mark": "staging"})
-        for mark in ("production", "staging"):
-            world.wait(f"{mark}: the slow job runs", lambda mark=mark: jobs_of(world, SLOW, mark), 120)
-        staging.clear(DAG, run_id, [SLOW.name])
-        world.wait("the new try has a job", lambda: len(jobs_of(world, SLOW, "staging")) == 2, 120)
-        wrong = _wrong_with_twins(world, staging, run_id)
-        staging._rest.patch(f"dags/{DAG}/dagRuns/{run_id}", {"state": "failed"})
-        world.wait("the twin's jobs have ended", lambda: len(world.running()) == 1, 60)
-    world.mark_run(DAG, run_id, "failed")
-    world.wait("all jobs have ended", lambda: not world.running(), 60)
+        staging.wait_for_dag(DAG, SOON)
+        try:
+            wrong = _play_twins(world, staging, run_id)
+        finally:
+            # What is not ended here would run on into what comes next.
+            staging._rest.patch(f"dags/{DAG}/dagRuns/{run_id}", {"state": "failed"})
+            world.mark_run(DAG, run_id, "failed")
+            world.wait("all jobs have ended", lambda: not world.running(), SOON)
     return wrong
 
 
-def _wrong_with_twins(world: World, staging: Airflow, run_id: str) -> str:
+def _play_twins(world: World, staging: Airflow, run_id: str) -> str:
+    world.wait("the run is accepted", lambda: world.trigger(DAG, run_id, mark="production") or True, 60)
+    staging.trigger(DAG, run_id, {"mark": "staging"})
+    for node in (QUICK, SLOW):
+        for mark in ("production", "staging"):
+            what = f"{mark}: {node.name} has a job"
+            world.wait(what, partial(jobs_of, world, node, mark), SOON)
+    staging.clear(DAG, run_id, [SLOW.name])
+    world.wait("the new try has a job", lambda: len(jobs_of(world, SLOW, "staging")) == 2, SOON)
+    return _wrong_with_twins(world)
+
+
+def _wrong_with_twins(world: World) -> str:
     theirs = [job["error"] for job in jobs_of(world, SLOW, "staging")]
     ours = [(job["state"], job["error"]) for job in jobs_of(world, SLOW, "production")]
     quick = {
@@ -91,5 +101,5 @@ def _wrong_with_twins(world: World, staging: Airflow, run_id: str) -> str:
         return f"the cleared task's jobs in the second Airflow ended with {theirs}"
     if ours != [("RUNNING", None)]:
         return f"the first Airflow's job: {ours}"
-    # Where the second Airflow cleared only the slow one, the quick one keeps its one job.
+    # Only the slow one was cleared.
     return "" if quick == {"production": [None], "staging": [None]} else f"the quick jobs: {quick}"

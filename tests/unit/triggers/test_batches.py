@@ -201,8 +201,7 @@ def test_batches_survive_the_store(five: NodePlan) -> None:
 def test_batches_have_jobs_of_their_own(five: NodePlan) -> None:
     """A batch's name is part of its jobs' ids."""
     from cosmos_async.names import TaskKey
-    from cosmos_async.triggers.batches import plan_of
-    from cosmos_async.triggers.steps import id_of
+    from cosmos_async.triggers.steps import id_of, plan_of
 
     key = TaskKey("d", "r", "t", -1, 1)
     ids: set[Any] = {id_of(key, plan_of(five, each), 0) for each in five.batches}

@@ -52,6 +52,19 @@ async def test_a_job_whose_task_has_ended_is_cancelled_with_the_run(bench: Bench
     assert bench.google.stored("plans") == {}
 
 
+async def test_a_job_of_an_earlier_plan_of_the_run_is_cancelled_with_it(bench: Bench) -> None:
+    """Another task was cleared meanwhile, and the run was planned anew: dbt's invocation is another, the run is not."""
+    await _lose_a_task(bench)
+    (left,) = bench.google.inserted_jobs
+    await bench.plan(model("orders"), projects=("p",), invocation_id="anew")
+
+    await _tear_down(bench)
+
+    assert left.state.value == "DONE"
+    assert left.error is not None
+    assert bench.google.stored("plans") == {}
+
+
 async def test_jobs_of_others_go_on(bench: Bench) -> None:
     """Another run of the same project works with the same identity."""
     await _lose_a_task(bench, invocation_id="another")

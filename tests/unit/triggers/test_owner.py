@@ -119,6 +119,25 @@ async def test_a_new_try_ends_what_earlier_tries_of_its_own_run_left(bench: Benc
     assert [made.error is None for made in bench.google.inserted_jobs] == [False, True]
 
 
+async def test_a_new_try_ends_what_a_plan_with_more_steps_left(bench: Bench) -> None:
+    """The table was not there when the first plan was made, and is when the second one is: their steps differ."""
+    held = bench.google.on_query("into log", held=True)
+    table = "create or replace table `p`.`shop`.`orders` as select 1 as id"
+    await bench.plan(model("orders", job("select 1", main=False), job(table), job("insert into log")))
+    first = asyncio.create_task(event_of(bench.trigger()))
+    await held.started()
+    bench.airflow.silent = True
+    await cancelled(first)
+    bench.airflow.silent = False
+    await bench.plan(model("orders", target_state("orders", "TABLE"), job(table)))
+
+    event = await bench.run(try_number=2)
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    left = next(made for made in bench.google.inserted_jobs if "into log" in made.spec.sql)
+    assert (left.state.value, left.error.reason if left.error else None) == ("DONE", "stopped")
+
+
 async def test_jobs_that_the_run_needs_once_are_each_run_s_own(bench: Bench) -> None:
     """A dataset may have been dropped since, and a hook is to run once in each run."""
     hook = (job("select 'on-run-start'", purpose="on-run-start"),)
