@@ -14,13 +14,17 @@ from airflow.exceptions import AirflowException
 AIRFLOW_VERSION: tuple[int, int] = tuple(int(part) for part in _airflow_version.split(".")[:2])  # type: ignore[assignment]
 
 if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 0):
-    from airflow.sdk import DAG, BaseHook, BaseOperator, BaseOperatorLink, TaskGroup
+    from airflow.sdk import DAG, BaseOperator, BaseOperatorLink, TaskGroup
 else:  # removable when Airflow 2.11 is dropped
-    from airflow.hooks.base import BaseHook
     from airflow.models.baseoperator import BaseOperator
     from airflow.models.baseoperatorlink import BaseOperatorLink
     from airflow.models.dag import DAG
     from airflow.utils.task_group import TaskGroup
+
+if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 1):
+    from airflow.sdk import BaseHook
+else:  # removable when Airflow 3.0 is dropped
+    from airflow.hooks.base import BaseHook
 
 try:
     from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
