@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskSuccessEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +33,7 @@ from cosmos_async.store import (
 from cosmos_async.triggers.folders import GcsFolder, LocalFolder
 from cosmos_async.triggers.storage import read_upload
 from tests.unit.triggers.bench import SETUP, Bench, event_of, job, model
+from tests.unit.triggers.ends import is_success
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
@@ -258,7 +258,7 @@ async def test_sql_is_sent_as_it_stands_when_airflow_starts_the_trigger(bench: B
 
     assert task.start_from_trigger
     assert json.dumps(trigger.serialize()) == before
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [made.spec.sql for made in bench.google.inserted_jobs] == [JINJA]
 
 
@@ -274,7 +274,7 @@ async def test_sql_is_sent_as_it_stands_when_a_worker_defers(bench: Bench) -> No
 
     event = await event_of(trigger)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [made.spec.sql for made in bench.google.inserted_jobs] == [JINJA]
 
 
