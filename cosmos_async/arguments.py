@@ -1,8 +1,8 @@
 """
 Which task gets which of the ``operator_args`` of a DAG.
 
-``operator_args`` hold three kinds of things: what dbt is told (for the task that runs dbt), what Airflow is told (for
-every task) and what Cosmos is told about its own ways of running dbt (for nobody here). The lists are explicit, so
+``operator_args`` hold three kinds of things: what dbt is told (for the task that runs dbt), what Airflow is told (see
+:data:`AIRFLOW`) and what Cosmos is told about its own ways of running dbt (for nobody here). The lists are explicit, so
 that a word is either understood, documented as without effect, or refused by Airflow as unknown.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from cosmos_async.dbt.options import checked
@@ -21,6 +22,90 @@ EXECUTION = frozenset({"virtualenv_dir", "dbt_executable_path", "py_requirements
 
 #: Whose credentials the triggerer uses.
 IDENTITY = frozenset({"gcp_conn_id", "impersonation_chain"})
+
+
+class Scope(str, Enum):
+    """The tasks that get an argument of Airflow's."""
+
+    EVERY = "every task"  #: those of nodes and tests; setup, results and teardown
+    NODES = "nodes and tests"  #: what it means is about the work, or would be wrong around it
+    SETUP = "setup"  #: what it means is about what lies before the run's first task
+    NOBODY = "refused"  #: the DAG's own decision
+
+
+#: Every argument of Airflow's ``BaseOperator``, of all supported versions.
+AIRFLOW = {
+    "allow_nested_operators": Scope.EVERY,
+    "dag": Scope.NOBODY,
+    "default_args": Scope.EVERY,
+    # On the tasks around the nodes, a run whose predecessor's hook has failed would wait for ever, and end never.
+    "depends_on_past": Scope.NODES,
+    "do_xcom_push": Scope.EVERY,
+    "doc": Scope.EVERY,
+    "doc_json": Scope.EVERY,
+    "doc_md": Scope.EVERY,
+    "doc_rst": Scope.EVERY,
+    "doc_yaml": Scope.EVERY,
+    "email": Scope.EVERY,
+    "email_on_failure": Scope.EVERY,
+    "email_on_retry": Scope.EVERY,
+    "end_date": Scope.EVERY,
+    "execution_timeout": Scope.EVERY,
+    "executor": Scope.EVERY,
+    "executor_config": Scope.EVERY,
+    "ignore_first_depends_on_past": Scope.NODES,
+    # Setup would announce the author's asset before anything is built, teardown where nothing was.
+    "inlets": Scope.NODES,
+    "logger_name": Scope.EVERY,
+    "map_index_template": Scope.EVERY,
+    "max_active_tis_per_dag": Scope.EVERY,
+    "max_active_tis_per_dagrun": Scope.EVERY,
+    "max_retry_delay": Scope.EVERY,
+    "multiple_outputs": Scope.EVERY,
+    "on_execute_callback": Scope.EVERY,
+    "on_failure_callback": Scope.EVERY,
+    "on_retry_callback": Scope.EVERY,
+    "on_skipped_callback": Scope.EVERY,
+    "on_success_callback": Scope.EVERY,
+    "outlets": Scope.NODES,
+    "owner": Scope.EVERY,
+    "params": Scope.EVERY,
+    "pool": Scope.EVERY,
+    "pool_slots": Scope.EVERY,
+    "post_execute": Scope.EVERY,
+    "pre_execute": Scope.EVERY,
+    "priority_weight": Scope.EVERY,
+    "queue": Scope.EVERY,
+    "render_template_as_native_obj": Scope.EVERY,
+    "resources": Scope.EVERY,
+    "retries": Scope.EVERY,
+    "retry_delay": Scope.EVERY,
+    "retry_exponential_backoff": Scope.EVERY,
+    "retry_policy": Scope.EVERY,
+    "run_as_user": Scope.EVERY,
+    "sla": Scope.EVERY,
+    "start_date": Scope.EVERY,
+    "task_concurrency": Scope.EVERY,
+    "task_display_name": Scope.NODES,
+    "task_group": Scope.NOBODY,
+    "task_id": Scope.NOBODY,
+    # Between nodes dbt's order rules, and Airflow allows no other rule behind a setup task; teardowns have their own.
+    "trigger_rule": Scope.SETUP,
+    "wait_for_downstream": Scope.NODES,
+    "wait_for_past_depends_before_skipping": Scope.NODES,
+    "weight_rule": Scope.EVERY,
+}
+
+#: What the tasks around the nodes have instead, so that a DAG's ``default_args`` do not reach them either.
+NEUTRAL: dict[str, Any] = {
+    "depends_on_past": False,
+    "inlets": None,
+    "outlets": None,
+    "wait_for_downstream": False,
+}
+
+#: Our own, of the tasks that run in the triggerer: nodes, tests and teardown.
+TRIGGERER = frozenset({"completion"})
 
 #: Cosmos' arguments that are about Cosmos' own operators. They change nothing here, so they are let through.
 WITHOUT_EFFECT = frozenset(
@@ -71,7 +156,10 @@ class OperatorArgs:
     dbt: dict[str, Any] = field(default_factory=dict)  #: for the invocation of dbt
     execution: dict[str, Any] = field(default_factory=dict)  #: over ExecutionConfig
     identity: dict[str, Any] = field(default_factory=dict)  #: over the profile's
-    task: dict[str, Any] = field(default_factory=dict)  #: Airflow's own, and the node operators'
+    task: dict[str, Any] = field(default_factory=dict)  #: for nodes and tests
+    around: dict[str, Any] = field(default_factory=dict)  #: for setup, results and teardown
+    setup: dict[str, Any] = field(default_factory=dict)  #: for setup alone, beside the former
+    triggerer: dict[str, Any] = field(default_factory=dict)  #: for teardown, beside the former
 
     @classmethod
     def sort(cls, operator_args: Mapping[str, Any] | None) -> OperatorArgs:
@@ -98,5 +186,23 @@ class OperatorArgs:
             elif name in IDENTITY:
                 sorted_args.identity[name] = value
             elif name not in WITHOUT_EFFECT:
-                sorted_args.task[name] = value
+                sorted_args._sort_for_tasks(name, value)
         return sorted_args
+
+    def _sort_for_tasks(self, name: str, value: Any) -> None:
+        if name in TRIGGERER:
+            self.task[name] = self.triggerer[name] = value
+            return
+        # What is in no list reaches every task, for Airflow to refuse it.
+        scope = AIRFLOW.get(name, Scope.EVERY)
+        if scope is Scope.NOBODY:
+            raise ConfigError(
+                f"operator_args has {name!r}, but each task has its own. Leave it out; RenderConfig.normalize_task_id "
+                "names tasks."
+            )
+        if scope in (Scope.EVERY, Scope.NODES):
+            self.task[name] = value
+        if scope is Scope.EVERY:
+            self.around[name] = value
+        if scope is Scope.SETUP:
+            self.setup[name] = value

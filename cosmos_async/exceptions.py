@@ -10,6 +10,7 @@ The tree, with one root to catch::
     ├── DbtError                 dbt itself said no; its own words are inside
     ├── PlanError                the plan cannot be used
     │   ├── PlanNotFound         it is not where it should be
+    │   │   └── PlanGone         it was there once
     │   ├── PlanDamaged          it is not what its setup wrote
     │   └── PlanVersionMismatch  another version wrote it
     ├── StoreError               the place for plans and outcomes cannot be used
@@ -55,6 +56,10 @@ class PlanError(CosmosAsyncError):
 
 class PlanNotFound(PlanError):
     """The plan is not where it should be."""
+
+
+class PlanGone(PlanNotFound):
+    """The plan was there and is not any more, as the run is over and its teardown has deleted it."""
 
 
 class PlanDamaged(PlanError):

@@ -1,5 +1,5 @@
 """
-Is there a triggerer? Without one, every node of a run would wait for ever, and nothing would say why.
+Is there a triggerer, and would it see the plan? Otherwise every node of a run would wait for ever, or fail.
 
 Asked once by the setup task, before it plans anything.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from typing import Callable
 from urllib.error import URLError
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 PATIENCE = 45.0  # seconds; a triggerer that restarts is back by then
 LOOK_EVERY = 5.0  # seconds
 REQUEST_TIMEOUT = 5.0  # seconds
+#: Their tasks run where the scheduler does.
+_ON_ONE_MACHINE = frozenset({"LocalExecutor", "SequentialExecutor", "DebugExecutor", "MockExecutor"})
 
 
 def require_triggerer(
@@ -50,6 +53,18 @@ def require_triggerer(
             log.warning("No triggerer is alive; waiting up to %.0f s for one.", PATIENCE)
         sleep(LOOK_EVERY)
         waited += LOOK_EVERY
+
+
+def executor_of_many_machines() -> str | None:
+    """
+    Return the executor whose tasks may run on other machines than the triggerer, None if there is none.
+
+    Airflow may have several, with aliases and teams (``core.executor``).
+    """
+    from airflow.configuration import conf
+
+    names = re.findall(r"\w+Executor\b", conf.get("core", "executor", fallback="") or "")
+    return next((name for name in names if name not in _ON_ONE_MACHINE), None)
 
 
 def _look_in_api() -> bool | None:

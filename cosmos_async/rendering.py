@@ -22,7 +22,7 @@ from cosmos_async.constants import (
     TestBehavior,
 )
 from cosmos_async.edges import Edges, Placed, connect
-from cosmos_async.graph.model import Graph, Node, Source
+from cosmos_async.graph.model import Configured, Graph, Node, Source, Test
 from cosmos_async.operators.node import (
     DbtBuildAsyncOperator,
     DbtNodeAsyncOperator,
@@ -36,7 +36,7 @@ from cosmos_async.operators.results import ResultsAsyncOperator
 from cosmos_async.operators.teardown import TeardownAsyncOperator
 from cosmos_async.sources import rendered_sources
 from cosmos_async.task_ids import check_id, hash_of
-from cosmos_async.tasks import SUFFIXES, TaskMaker, empty_operator
+from cosmos_async.tasks import SUFFIXES, TaskMaker
 
 
 class Renderer:
@@ -102,7 +102,10 @@ class Renderer:
         # Not as a context: the group's parent is given, whatever group the DAG file has open.
         model_group = TaskGroup(group_id=node.name, dag=self.dag, parent_group=group or self.dag.task_group)
         own_id = SUFFIXES[node.resource_type]
-        test = {"unique_id": node.unique_id}
+        test: dict[str, Any] = {
+            "unique_id": node.unique_id,
+            "tests": self._tests_of(node.unique_id),
+        }
         if converter is not None:
             converted = self.tasks.converted(converter, node, own_id, model_group)
             build = self._behind_unit_tests(node, converted, "unit_test", model_group)
@@ -124,7 +127,13 @@ class Renderer:
         if isinstance(converted, DbtNodeAsyncOperator) or not self._is_unit_tested(node):
             return alone
         task = self.tasks.task(
-            DbtTestAsyncOperator, task_id, group, node, unique_id=node.unique_id, work="unit_tests"
+            DbtTestAsyncOperator,
+            task_id,
+            group,
+            node,
+            self._unit_tests_of(node.unique_id),
+            unique_id=node.unique_id,
+            work="unit_tests",
         )
         if converted is None:
             return Placed(task, task, task)
@@ -143,6 +152,19 @@ class Renderer:
             for unique_id, test in self.graph.tests.items()
         }
 
+    @cached_property
+    def _owned(self) -> dict[str | None, list[Test]]:
+        owned: dict[str | None, list[Test]] = {}
+        for unique_id, owner in self._owners.items():
+            owned.setdefault(owner, []).append(self.graph.tests[unique_id])
+        return owned
+
+    def _tests_of(self, owner: str | None) -> list[Configured]:
+        return list(self._owned.get(owner, ()))
+
+    def _unit_tests_of(self, model: str) -> list[Configured]:
+        return [test for test in self.graph.unit_tests.values() if test.model == model]
+
     def _has_test_task(self, node: Node) -> bool:
         if not self.config.should_detach_multiple_parents_tests:
             return node.unique_id in self.graph.tested
@@ -150,14 +172,23 @@ class Renderer:
 
     def _node_task(self, node: Node, task_id: str, group: TaskGroup | None) -> Any:
         is_alone = task_id != SUFFIXES[node.resource_type]
-        shown = self.tasks.display_name(node) if is_alone else {}
+        shown: dict[str, Any] = self.tasks.display_name(node) if is_alone else {}
         if node.is_ephemeral or self.tasks.is_empty_seed(node):
             work = self._work_of_empty(node)
             if work is None:
                 return self.tasks.empty(task_id, group, node, shown)
             # Nothing to build, but something to test, and this task is the only one for it.
+            tests = self._unit_tests_of(node.unique_id) if work != "tests" else []
+            tests += self._tests_of(node.unique_id) if work != "unit_tests" else []
             return self.tasks.task(
-                DbtTestAsyncOperator, task_id, group, node, unique_id=node.unique_id, work=work, **shown
+                DbtTestAsyncOperator,
+                task_id,
+                group,
+                node,
+                tests,
+                unique_id=node.unique_id,
+                work=work,
+                **shown,
             )
         return self.tasks.task(
             self._operator_of(node), task_id, group, node, unique_id=node.unique_id, **shown
@@ -209,7 +240,14 @@ class Renderer:
                 connect(before, task)
                 before = task
             if unique_id in tested:
-                task = self.tasks.task(DbtTestAsyncOperator, test_id, group, unique_id=unique_id)
+                task = self.tasks.task(
+                    DbtTestAsyncOperator,
+                    test_id,
+                    group,
+                    self.graph.sources[unique_id].node if unique_id in self.graph.sources else None,
+                    self._tests_of(unique_id),
+                    unique_id=unique_id,
+                )
                 connect(before, task)
             last += [] if self.edges.hold_back(task, waiting) else [task]
         return last
@@ -217,7 +255,8 @@ class Renderer:
     def _measure(self, source: Source, group: TaskGroup | None, *, alone: bool) -> Any:
         """Add the task that measures a source's freshness, an empty one where dbt measures nothing."""
         node, usual = source.node, f"{source.node.name}_source"
-        task_id, shown = "source", {}
+        task_id = "source"
+        shown: dict[str, Any] = {}
         if alone:
             named = self.config.normalize_task_id is not None
             free = self.tasks.free_id(usual, f"source_{usual}", node.unique_id, group)
@@ -246,7 +285,7 @@ class Renderer:
             task_id = self.tasks.free_id(
                 f"{test.name}_test", f"detached_{hash_of(test)}_test", unique_id, self.task_group
             )
-            task = self.tasks.task(DbtTestAsyncOperator, task_id, self.task_group, unique_id=unique_id)
+            task = self.tasks.task(DbtTestAsyncOperator, task_id, self.task_group, test, unique_id=unique_id)
             self.edges.behind_parents(task, test)
             last += [] if self.edges.hold_back(task, test.place.holds_back) else [task]
         return last
@@ -255,7 +294,10 @@ class Renderer:
         """Add a task for the tests that stand on nothing that is selected, and hold nothing back."""
         if not self.graph.other_tests:
             return []
-        task = self.tasks.task(DbtTestAsyncOperator, OTHER_TESTS_TASK_ID, self.task_group, work="others")
+        others = [self.graph.tests[unique_id] for unique_id in self.graph.other_tests]
+        task = self.tasks.task(
+            DbtTestAsyncOperator, OTHER_TESTS_TASK_ID, self.task_group, tests=others, work="others"
+        )
         connect(self.tasks.setup, task)
         return [task]
 
@@ -269,25 +311,16 @@ class Renderer:
         decides how the run ends: it looks at the nodes before them, and at an empty task behind the results, which
         fails the run where an on-run-end hook failed.
         """
-        results = self.tasks.task(ResultsAsyncOperator, RESULTS_TASK_ID, self.task_group)
+        results = self.tasks.around(ResultsAsyncOperator, RESULTS_TASK_ID)
         for task in last:
             connect(task, results)
         # Never with on_failure_fail_dagrun: Airflow would then look at this task instead of the nodes above it, and as it
         # runs in any case, every failed run would end green.
         results.as_teardown(setups=self.tasks.setup)
-        done = empty_operator()(
-            task_id=DONE_TASK_ID,
-            dag=self.dag,
-            task_group=self.task_group,
-            # Unlike all_success it waits for all: one that is skipped early must not hide one that fails later.
-            trigger_rule="none_failed_min_one_success",
-            # Those of default_args would bring it to a worker; without any, Airflow ends it by itself.
-            on_execute_callback=None,
-            on_success_callback=None,
-        )
+        done = self.tasks.done(DONE_TASK_ID)
         connect(results, done)
         if settings.enable_teardown_async_task():
-            teardown = self.tasks.task(TeardownAsyncOperator, TEARDOWN_TASK_ID, self.task_group)
+            teardown = self.tasks.around(TeardownAsyncOperator, TEARDOWN_TASK_ID, **self.tasks.args.triggerer)
             results >> teardown
             teardown.as_teardown(setups=self.tasks.setup)
             return

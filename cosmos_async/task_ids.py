@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cosmos_async.exceptions import ProjectError
-from cosmos_async.graph.model import Node, Test
+from cosmos_async.graph.model import Configured, Test
 from cosmos_async.names import digest
 
 LONGEST = 250  # characters, Airflow's limit
@@ -17,7 +17,7 @@ def is_legal(task_id: str) -> bool:
     return letters.isalnum() and letters.isascii() and len(task_id) <= LONGEST
 
 
-def check_id(task_id: str, node: Node | None) -> None:
+def check_id(task_id: str, node: Configured | None) -> None:
     """
     Make sure that Airflow takes *task_id*.
 

@@ -6,13 +6,16 @@ Ids are those of Cosmos' async mode, so that a migrated DAG keeps its history.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async import settings, task_ids
+from cosmos_async.arguments import AIRFLOW, NEUTRAL, Scope
 from cosmos_async.compat import SHOWS_NAMES, TaskGroup
 from cosmos_async.constants import SETUP_TASK_ID, DbtResourceType, SeedRenderingBehavior, TestBehavior
-from cosmos_async.graph.model import Node
+from cosmos_async.exceptions import ProjectError
+from cosmos_async.graph.model import Configured, Node
 from cosmos_async.operators.setup import SetupAsyncOperator
 from cosmos_async.task_ids import check_id
 
@@ -100,20 +103,27 @@ class TaskMaker:
         return group
 
     def task(
-        self, operator: Any, task_id: str, group: TaskGroup | None, node: Node | None = None, **kwargs: Any
+        self,
+        operator: Any,
+        task_id: str,
+        group: TaskGroup | None,
+        node: Configured | None = None,
+        tests: Sequence[Configured] = (),
+        **kwargs: Any,
     ) -> Any:
         """
-        Make a task of ours.
+        Make a task of a node or of tests.
 
         Args:
             operator: Its class.
             task_id: Its id within the group.
             group: Its group.
-            node: The node it is for, whose own arguments it gets.
+            node: What it is for, whose own arguments it gets.
+            tests: What it executes beside or for the node; their arguments overrule the node's.
             kwargs: Further arguments.
 
         Raises:
-            ProjectError: Airflow does not take the id.
+            ProjectError: Airflow does not take the id, or the tests contradict each other.
         """
         check_id(task_id, node)
         own = self._own_arguments(node) if node is not None else {}
@@ -122,20 +132,52 @@ class TaskMaker:
             dag=self.dag,
             task_group=group,
             setup=self.setup,
-            **{**self.args.task, **own, **kwargs},
+            # Said, as a rule in a DAG's default_args is about other tasks; see AIRFLOW.
+            **{"trigger_rule": "all_success", **self.args.task, **own, **_common(tests), **kwargs},
         )
 
-    def _own_arguments(self, node: Node) -> dict[str, Any]:
-        own = node.operator_kwargs
+    def _own_arguments(self, node: Configured) -> dict[str, Any]:
+        own = _checked(node)
         if node.owner and self.config.enable_owner_inheritance:
             own = {"owner": node.owner, **own}
         return own
+
+    def around(self, operator: Any, task_id: str, **kwargs: Any) -> Any:
+        """Make one of the tasks after the nodes."""
+        return operator(
+            task_id=task_id,
+            dag=self.dag,
+            task_group=self.task_group,
+            setup=self.setup,
+            **{**NEUTRAL, **self.args.around, **kwargs},
+        )
+
+    def done(self, task_id: str) -> Any:
+        """Make the empty task after all others, which waits for each and fails where one has failed."""
+        return empty_operator()(
+            task_id=task_id,
+            dag=self.dag,
+            task_group=self.task_group,
+            # Unlike all_success it waits for all: one that is skipped early must not hide one that fails later.
+            trigger_rule="none_failed_min_one_success",
+            # Those of default_args would bring it to a worker; without any, Airflow ends it by itself.
+            on_execute_callback=None,
+            on_success_callback=None,
+            **NEUTRAL,
+        )
 
     def empty(self, task_id: str, group: TaskGroup | None, node: Node, shown: dict[str, str]) -> Any:
         """Make the task of a node for which there is nothing to do."""
         check_id(task_id, node)
         owner = {"owner": node.owner} if node.owner and self.config.enable_owner_inheritance else {}
-        return empty_operator()(task_id=task_id, dag=self.dag, task_group=group, **owner, **shown)
+        return empty_operator()(
+            task_id=task_id,
+            dag=self.dag,
+            task_group=group,
+            trigger_rule="all_success",
+            **owner,
+            **shown,
+        )
 
     def converted(self, converter: Any, node: Node, task_id: str, group: TaskGroup | None) -> Any:
         """Let an author's converter make the task; it may make none."""
@@ -159,7 +201,8 @@ class TaskMaker:
             sources: Those whose freshness is measured.
         """
         own = self.execution.setup_operator_args or {}
-        kwargs = {**self.args.task, **self.args.dbt, **self.args.identity, **own}
+        args = self.args
+        kwargs = {**NEUTRAL, **args.around, **args.setup, **args.dbt, **args.identity, **own}
         setup: Any = SetupAsyncOperator(
             task_id=SETUP_TASK_ID,
             dag=self.dag,
@@ -190,6 +233,39 @@ class TaskMaker:
             return full not in self.dag.task_dict and full not in group.used_group_ids
 
         return task_ids.free_id(usual, other, unique_id, is_free)
+
+
+def _checked(node: Configured) -> dict[str, Any]:
+    own = node.operator_kwargs
+    for name in own:
+        if AIRFLOW.get(name) is Scope.NOBODY:
+            raise ProjectError(
+                f"{node.unique_id} ({node.original_file_path}): meta.cosmos.operator_kwargs has {name!r}, but each task "
+                "has its own. Remove it; RenderConfig.normalize_task_id names tasks."
+            )
+    return own
+
+
+def _common(tests: Sequence[Configured]) -> dict[str, Any]:
+    """
+    Return the arguments that tests give their one task.
+
+    Raises:
+        ProjectError: Two of them say different things.
+    """
+    found: dict[str, Any] = {}
+    said: dict[str, Configured] = {}
+    for test in tests:
+        for name, value in _checked(test).items():
+            if name in found and found[name] != value:
+                first = said[name]
+                raise ProjectError(
+                    f"{first.unique_id} ({first.original_file_path}) and {test.unique_id} ({test.original_file_path}) "
+                    f"run in one task, and their meta.cosmos.operator_kwargs disagree: {name} is {found[name]!r} and "
+                    f"{value!r}. Give all tests of one node the same, or only one of them any."
+                )
+            found[name], said[name] = value, test
+    return found
 
 
 def empty_operator() -> Any:

@@ -12,7 +12,7 @@ import asyncio
 from collections import OrderedDict
 from weakref import WeakKeyDictionary
 
-from cosmos_async.exceptions import PlanNotFound
+from cosmos_async.exceptions import PlanGone, PlanNotFound
 from cosmos_async.names import TaskKey
 from cosmos_async.store import ADDRESS_KEY, NEWEST_OBJECT, PlanAddress
 from cosmos_async.triggers.credentials import Identity
@@ -52,6 +52,7 @@ async def plan_address(
 
     Raises:
         PlanNotFound: It has not said so.
+        PlanGone: It has succeeded, and Airflow does not know any more what it said.
         PlanDamaged: What it said is no address.
         ApiError: The store cannot be read now.
         StoreError: It cannot be read at all.
@@ -81,7 +82,7 @@ async def _is_newest(address: PlanAddress, identity: Identity) -> bool:
 
 
 async def _asked(airflow: Airflow, setup: TaskKey) -> PlanAddress:
-    unknown, last = 0, False
+    unknown, last, state = 0, False, None
     while True:
         value = await _CROWD.ask(
             (id(airflow), setup, ADDRESS_KEY),
@@ -91,7 +92,7 @@ async def _asked(airflow: Airflow, setup: TaskKey) -> PlanAddress:
         if value is not None:
             return PlanAddress.from_json(value)
         if last:
-            raise PlanNotFound(
+            raise (PlanGone if state == "success" else PlanNotFound)(
                 f"The setup task {setup.dag_id}.{setup.task_id} has left no plan in run {setup.run_id}. "
                 f"Clear {setup.task_id} together with this task, so that the run is planned first."
             )

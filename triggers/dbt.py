@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
-from cosmos_async.exceptions import CosmosAsyncError
+from cosmos_async.exceptions import CosmosAsyncError, PlanGone
 from cosmos_async.links import LINK_XCOM_KEY
 from cosmos_async.ownership import is_test
 from cosmos_async.store import PlanAddress
@@ -50,7 +50,8 @@ class BigQueryDbtTrigger(EndingTrigger):
         fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
         skips_in_triggerer: Likewise when another task's failure has stopped it (``--fail-fast``).
         resume: Where to go on after a worker's work, in the same try: ``position`` of a group of nodes, and ``plans``,
-            the digests of those that the worker planned anew, by unique id. None begins with the first group.
+            the digests of those that the worker planned anew, by unique id; where the run's plan is gone, ``address`` of
+            the one that the worker made for this task. None begins with the first group.
     """
 
     fields = (
@@ -132,7 +133,7 @@ class BigQueryDbtTrigger(EndingTrigger):
     async def _within_deadline(self, facts: TaskFacts, session: Session) -> Result:
         left = _seconds_left(facts, session)
         deadline = None if left is None else session.clock.now() + left
-        result = Result()
+        result = Result(address=(self.resume or {}).get("address"))
         try:
             await asyncio.wait_for(self._work(facts, session, deadline, result), left)
         except asyncio.TimeoutError:
@@ -141,6 +142,11 @@ class BigQueryDbtTrigger(EndingTrigger):
             self.log.error(message)
             await self._cancel_now(refs, warehouse_of(session, self._endpoint))
             result.error = message
+        except PlanGone as gone:
+            if result.outcomes or self.resume is not None:
+                raise
+            self.log.warning(f"{gone} A worker plans this task alone now, and it goes on here.")
+            result.gone = str(gone)
         except asyncio.CancelledError:
             refs = self._jobs_under_way()
             if not HAS_ON_KILL and refs:  # removable when Airflow 3.2 is dropped
@@ -149,7 +155,10 @@ class BigQueryDbtTrigger(EndingTrigger):
         return result
 
     async def _work(self, facts: TaskFacts, session: Session, deadline: float | None, result: Result) -> None:
-        address = await plan_address(self.airflow, facts.key, self.setup_task_id, identity=self.identity)
+        resume = Resume.of(self.resume)
+        address = resume.address if resume is not None else None
+        if address is None:
+            address = await plan_address(self.airflow, facts.key, self.setup_task_id, identity=self.identity)
         async with shared_session(store_identity(address, self.identity), clock=session.clock) as store:
             folder = folder_of(store, address.folder, written_by=address.host)
             index = await store.once(("index", address), lambda: read_index(folder, address))
@@ -169,7 +178,6 @@ class BigQueryDbtTrigger(EndingTrigger):
             self._runs.append(run)
             self._endpoint = index.run.endpoint
             await cancel_late_jobs(run)
-            resume = Resume.of(self.resume)
             if resume is not None:
                 result.earlier += await resume.ended(folder, groups)
                 for outcome in result.earlier:

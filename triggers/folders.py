@@ -19,6 +19,7 @@ from gcloud.aio.storage import Storage
 
 from cosmos_async import settings
 from cosmos_async.exceptions import ApiError, AuthError, StoreError
+from cosmos_async.names import object_name
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.session import Session
 
@@ -215,6 +216,18 @@ class LocalFolder:
         self._root = Path(self.path)
         self._written_by = written_by
 
+    async def sign(self) -> None:
+        """
+        Leave this machine's name beside the folder.
+
+        Who finds it knows that both see the same disk, and what is missing in the folder was deleted.
+        """
+        await asyncio.to_thread(self._write_file, self._sign_of(socket.gethostname()), b"")
+
+    def _sign_of(self, host: str) -> Path:
+        # No object name has a tilde, so no run can be called like this.
+        return self._root.parent / "~hosts" / object_name(host)
+
     async def read(self, name: str) -> bytes:
         return await asyncio.to_thread(self._read, name)
 
@@ -223,7 +236,7 @@ class LocalFolder:
             return (self._root / _inside(name)).read_bytes()
         except FileNotFoundError as error:
             here = socket.gethostname()
-            if self._written_by and self._written_by != here and not self._root.exists():
+            if self._written_by not in ("", None, here) and not self._sign_of(self._written_by).exists():
                 raise StoreError(
                     f"{self._root} was written on {self._written_by}, and this is {here}, which does not see it. "
                     "Workers and triggerers on different machines need a shared place: set remote_target_path "
@@ -237,7 +250,9 @@ class LocalFolder:
         await asyncio.to_thread(self._write, name, data, only_new=only_new)
 
     def _write(self, name: str, data: bytes, *, only_new: bool = False) -> None:
-        target = self._root / _inside(name)
+        self._write_file(self._root / _inside(name), data, only_new=only_new)
+
+    def _write_file(self, target: Path, data: bytes, *, only_new: bool = False) -> None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")

@@ -11,7 +11,7 @@ from typing import Any
 
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.outcome import Outcome, load_outcome
-from cosmos_async.store import late_objects, outcome_object
+from cosmos_async.store import PlanAddress, late_objects, outcome_object
 from cosmos_async.triggers.cancel import cancel_jobs_of, earlier_tries
 from cosmos_async.triggers.folders import Folder, ObjectMissing
 from cosmos_async.triggers.gather import gather_bounded
@@ -25,11 +25,19 @@ class Resume:
 
     position: int = 0  #: of a group of nodes; those before it have ended
     plans: dict[str, str] = field(default_factory=dict)  #: of that group, what is left: digests by unique id
+    address: PlanAddress | None = None  #: where the worker has put a plan for this task alone
 
     @classmethod
     def of(cls, value: dict[str, Any] | None) -> Resume | None:
         """Read the trigger's argument; None where the task begins."""
-        return None if value is None else cls(value["position"], dict(value["plans"]))
+        if value is None:
+            return None
+        address = value.get("address")
+        return cls(
+            value["position"],
+            dict(value["plans"]),
+            None if address is None else PlanAddress.from_json(address),
+        )
 
     def left_of(self, position: int, group: Sequence[str]) -> list[str]:
         """Return the nodes of a group that have not ended."""

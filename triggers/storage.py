@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from cosmos_async.exceptions import PlanDamaged, PlanNotFound
+from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound
 from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan import Index, NodePlan, load_index, load_node
 from cosmos_async.store import NEWEST_OBJECT, PlanAddress, index_object, node_object, outcome_object
@@ -35,6 +35,7 @@ __all__ = [
     "read_outcomes",
     "read_upload",
     "store_identity",
+    "upload_part",
     "upload_plan",
     "write_objects",
     "write_outcomes",
@@ -92,22 +93,54 @@ async def upload_plan(
         StoreError: The place is missing or forbidden.
         ApiError: Google refused otherwise.
     """
-    digest = hashlib.sha256(index).hexdigest()
-    address = PlanAddress(folder=folder, index=digest, host=socket.gethostname(), conn_id=conn_id)
+    address = _address(folder, index, conn_id)
     done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            on_progress(done, len(objects))
+
     async with open_folder(folder, identity=store_identity(address, identity)) as place:
-
-        async def write(name: str, data: bytes) -> None:
-            nonlocal done
-            await place.write(name, data)
-            done += 1
-            if on_progress is not None:
-                on_progress(done, len(objects))
-
-        await gather_bounded(write(name, data) for name, data in objects.items())
-        await place.write(index_object(digest), index)
-        await place.write(NEWEST_OBJECT, digest.encode())
+        await _write_plan(place, objects, index, count)
+        await place.write(NEWEST_OBJECT, address.index.encode())
     return address
+
+
+async def upload_part(
+    address: PlanAddress, *, objects: Mapping[str, bytes], index: bytes, identity: Identity
+) -> PlanAddress:
+    """
+    Write a plan for one task of a run into the run's folder and return its address; the run's own plan stays its newest.
+
+    Args:
+        address: Of the run's plan.
+        objects: As for :func:`upload_plan`.
+        index: The index' bytes; written last.
+        identity: Who writes, unless the address names a connection of its own.
+    """
+    part = _address(address.folder, index, address.conn_id)
+    async with open_folder(part.folder, identity=store_identity(part, identity)) as place:
+        await _write_plan(place, objects, index, lambda: None)
+    return part
+
+
+def _address(folder: str, index: bytes, conn_id: str | None) -> PlanAddress:
+    return PlanAddress(folder, hashlib.sha256(index).hexdigest(), socket.gethostname(), conn_id)
+
+
+async def _write_plan(
+    place: Folder, objects: Mapping[str, bytes], index: bytes, on_object: Callable[[], None]
+) -> None:
+    async def write(name: str, data: bytes) -> None:
+        await place.write(name, data)
+        on_object()
+
+    if isinstance(place, LocalFolder):
+        await place.sign()
+    await gather_bounded(write(name, data) for name, data in objects.items())
+    await place.write(index_object(hashlib.sha256(index).hexdigest()), index)
 
 
 async def read_object(address: PlanAddress, name: str, *, identity: Identity) -> bytes:
@@ -163,7 +196,7 @@ async def read_index(folder: Folder, address: PlanAddress) -> Index:
     Return the index the address speaks of.
 
     Raises:
-        PlanNotFound: It is not there (any more).
+        PlanGone: It is not there any more.
         PlanDamaged: It is not what setup wrote.
     """
     name = index_object(address.index)
@@ -183,7 +216,7 @@ async def read_node(folder: Folder, unique_id: str, digest: str) -> NodePlan:
     Return a node's plan, checked against the index' digest.
 
     Raises:
-        PlanNotFound: It is not there (any more).
+        PlanGone: It is not there any more.
         PlanDamaged: It is not what setup wrote.
     """
     name = node_object(unique_id, digest)
@@ -204,7 +237,10 @@ async def read_upload(folder: Folder, name: str, digest: str | None) -> bytes:
         raise PlanDamaged(
             f"the plan does not say what {what} must be. Clear the setup task to write the plan anew."
         )
-    return await _read_checked(folder, name, digest, what)
+    try:
+        return await _read_checked(folder, name, digest, what)
+    except PlanGone as error:
+        raise PlanNotFound(str(error)) from error  # in the middle of a node
 
 
 async def _read_checked(folder: Folder, name: str, digest: str, what: str) -> bytes:
@@ -215,7 +251,7 @@ async def _read_checked(folder: Folder, name: str, digest: str, what: str) -> by
             # Once more: a connection that broke in a bad place looks the same as somebody's hand.
             found = await parse(_sha256, data := await folder.read(name))
     except ObjectMissing as error:
-        raise PlanNotFound(
+        raise PlanGone(
             f"{what} is not there. The run's folder is deleted by its teardown task: clear the setup task together "
             "with this one, and the run is planned anew."
         ) from error

@@ -39,6 +39,10 @@ class Payload(TypedDict):
     position: int  #: of the group they belong to, see :func:`nodes_of`
     rest: int  #: how many groups follow it
     results: dict[str, Any]  #: what was executed here: unique id → status and message
+    gone: Optional[
+        str
+    ]  #: why there is no plan of this task any more, so that a worker makes one; nothing was done then
+    address: Optional[Json]  #: where the plan of this task is, if not where setup has said
 
 
 def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
@@ -107,6 +111,8 @@ class Result:
     dbt: list[DbtNode] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     error: Optional[str] = None  #: what failed apart from the nodes
+    gone: Optional[str] = None  #: why there is no plan any more
+    address: Optional[Json] = None  #: see :class:`Payload`
     stopped: Optional[str] = None  #: by which task's failure, with ``--fail-fast``
     position: int = 0  #: of the last group
     rest: int = 0  #: how many groups follow it
@@ -149,6 +155,8 @@ class Result:
         """See :class:`Payload`."""
         if self.error is not None:
             return "failed"
+        if self.gone is not None:
+            return "late"
         if self.dbt:
             return "late" if self.rest or any(node["way"] == "late" for node in self.dbt) else "dbt"
         if self.has_failed:
@@ -184,6 +192,8 @@ class Result:
                 outcome.unique_id: {"status": outcome.status.value, "message": outcome.message}
                 for outcome in self.outcomes
             },
+            "gone": self.gone,
+            "address": self.address,
         }
 
     def summary(self) -> str:

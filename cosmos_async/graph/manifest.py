@@ -9,7 +9,7 @@ from typing import Any
 
 from cosmos_async.constants import BUILT_RESOURCES, DbtResourceType
 from cosmos_async.exceptions import ProjectError
-from cosmos_async.graph.model import Graph, Node, Source, Test
+from cosmos_async.graph.model import Graph, Node, Source, Test, UnitTest
 from cosmos_async.ownership import Lineage, depths, unit_test_owner
 
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
@@ -91,13 +91,15 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
             _pass_on(
                 tuple(parent for parent in _parents(resource, built) if parent not in nodes), nearest, nodes
             ),
+            _file(resource),
+            _about_tasks(resource),
         )
         for unique_id, resource in sorted(resources.items())
         if resource.get("resource_type") == DbtResourceType.TEST.value
         and (chosen is None or unique_id in chosen)
     }
     unit_tests = {
-        unique_id: model
+        unique_id: UnitTest(unique_id, model, _file(resource), _about_tasks(resource))
         for unique_id, resource in sorted((manifest.get("unit_tests") or {}).items())
         if (chosen is None or unique_id in chosen)
         and (model := unit_test_owner(_depends_on(resource), nodes)) is not None
@@ -150,12 +152,27 @@ def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...]) ->
         resource_type=DbtResourceType(resource["resource_type"]),
         package_name=resource.get("package_name") or "",
         fqn=tuple(resource.get("fqn") or ()),
-        original_file_path=str(resource["original_file_path"]).replace("\\", "/"),
+        original_file_path=_file(resource),
         tags=tuple(resource.get("tags") or ()),
         materialized=str(config.get("materialized") or ""),
-        meta=config.get("meta") or {},
+        meta=_meta(resource),
         depends_on=parents,
     )
+
+
+def _file(resource: dict[str, Any]) -> str:
+    return str(resource.get("original_file_path") or "").replace("\\", "/")
+
+
+def _meta(resource: dict[str, Any]) -> dict[str, Any]:
+    # Before dbt 1.10 a source has it beside its configuration.
+    return (resource.get("config") or {}).get("meta") or resource.get("meta") or {}
+
+
+def _about_tasks(resource: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a test's meta is about tasks: what is kept of a project's many tests is little."""
+    meta = _meta(resource)
+    return {name: meta[name] for name in ("owner", "cosmos") if name in meta}
 
 
 def _has_freshness(source: dict[str, Any]) -> bool:

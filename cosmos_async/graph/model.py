@@ -15,11 +15,46 @@ from cosmos_async.constants import DbtResourceType
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.ownership import Place, is_source
 
-FORMAT = 4  # of the kept JSON; another number is as good as nothing kept
+FORMAT = 5  # of the kept JSON; another number is as good as nothing kept
+
+
+class Configured:
+    """What its author configures as a task, by dbt's ``meta``."""
+
+    unique_id: str
+    original_file_path: str
+    meta: dict[str, Any]
+
+    @property
+    def owner(self) -> str:
+        """The owner named in the node's ``meta``, or an empty string."""
+        return str(self.meta.get("owner") or "")
+
+    @property
+    def operator_kwargs(self) -> dict[str, Any]:
+        """
+        The task arguments in the node's ``meta.cosmos.operator_kwargs``.
+
+        Raises:
+            ProjectError: They are not a mapping, or the node asks for a profile of its own.
+        """
+        settings = self.meta.get("cosmos") or {}
+        kwargs = settings.get("operator_kwargs") or {} if isinstance(settings, dict) else None
+        if not isinstance(kwargs, dict):
+            raise ProjectError(
+                f"{self.unique_id} ({self.original_file_path}): meta.cosmos and its operator_kwargs must be mappings."
+            )
+        if settings.get("profile_config"):
+            raise ProjectError(
+                f"{self.unique_id} ({self.original_file_path}): meta.cosmos.profile_config is not supported, as one dbt "
+                "plans all nodes of a run with one profile. Remove it, or give the node's models a DbtTaskGroup with "
+                "a ProfileConfig of their own."
+            )
+        return dict(kwargs)
 
 
 @dataclass(frozen=True)
-class Node:
+class Node(Configured):
     """A model, seed, snapshot or function that ``dbt build`` builds."""
 
     unique_id: str
@@ -53,36 +88,9 @@ class Node:
         """What is kept of dbt's configuration of the node."""
         return {"materialized": self.materialized, "tags": list(self.tags), "meta": self.meta}
 
-    @property
-    def owner(self) -> str:
-        """The owner named in the node's ``meta``, or an empty string."""
-        return str(self.meta.get("owner") or "")
-
-    @property
-    def operator_kwargs(self) -> dict[str, Any]:
-        """
-        The task arguments in the node's ``meta.cosmos.operator_kwargs``.
-
-        Raises:
-            ProjectError: They are not a mapping, or the node asks for a profile of its own.
-        """
-        settings = self.meta.get("cosmos") or {}
-        kwargs = settings.get("operator_kwargs") or {} if isinstance(settings, dict) else None
-        if not isinstance(kwargs, dict):
-            raise ProjectError(
-                f"{self.unique_id} ({self.original_file_path}): meta.cosmos and its operator_kwargs must be mappings."
-            )
-        if settings.get("profile_config"):
-            raise ProjectError(
-                f"{self.unique_id} ({self.original_file_path}): meta.cosmos.profile_config is not supported, as one dbt "
-                "plans all nodes of a run with one profile. Remove it, or give the node's models a DbtTaskGroup with "
-                "a ProfileConfig of their own."
-            )
-        return dict(kwargs)
-
 
 @dataclass(frozen=True)
-class Test:
+class Test(Configured):
     """A generic or singular data test."""
 
     __test__ = False  # not a test case, whatever its name says
@@ -93,11 +101,23 @@ class Test:
     #: The nearest selected nodes above its parents that are not selected. In dbt these wait for the tests of what is above
     #: them, selected or not, and so does this one.
     after: tuple[str, ...] = ()
+    original_file_path: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)  #: what of it is about tasks
 
     @property
     def name(self) -> str:
         """The test's name without dbt's hash."""
         return self.unique_id.split(".", 3)[2]
+
+
+@dataclass(frozen=True)
+class UnitTest(Configured):
+    """A unit test of a model."""
+
+    unique_id: str
+    model: str  #: the model it decides about
+    original_file_path: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)  #: what of it is about tasks
 
 
 @dataclass(frozen=True)
@@ -117,7 +137,7 @@ class Graph:
     project_name: str  #: dbt's name for it
     nodes: dict[str, Node]
     tests: dict[str, Test]
-    unit_tests: dict[str, str] = field(default_factory=dict)  #: each one's model
+    unit_tests: dict[str, UnitTest] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
 
     @cached_property
@@ -135,7 +155,7 @@ class Graph:
     @cached_property
     def unit_tested(self) -> frozenset[str]:
         """The models that have unit tests."""
-        return frozenset(self.unit_tests.values())
+        return frozenset(test.model for test in self.unit_tests.values())
 
     @cached_property
     def tested_sources(self) -> dict[str, tuple[str, ...]]:
@@ -185,10 +205,15 @@ class Graph:
                     [position[node] for node in test.place.holds_back],
                     test.place.several,
                     [position[node] for node in test.after],
+                    test.original_file_path,
+                    test.meta,
                 ]
                 for test in self.tests.values()
             ],
-            "unit_tests": {unique_id: position[model] for unique_id, model in self.unit_tests.items()},
+            "unit_tests": [
+                [test.unique_id, position[test.model], test.original_file_path, test.meta]
+                for test in self.unit_tests.values()
+            ],
             "sources": [
                 [
                     *_row(source.node),
@@ -225,10 +250,14 @@ class Graph:
                         row[4],
                     ),
                     tuple(ids[index] for index in row[5]),
+                    row[6],
+                    row[7],
                 )
                 for row in document["tests"]
             }
-            unit_tests = {unique_id: ids[index] for unique_id, index in document["unit_tests"].items()}
+            unit_tests = {
+                row[0]: UnitTest(row[0], ids[row[1]], row[2], row[3]) for row in document["unit_tests"]
+            }
             sources = {
                 row[0]: Source(_from_row(row), row[8], row[9], tuple(ids[index] for index in row[10]))
                 for row in document["sources"]

@@ -12,10 +12,16 @@ from cosmos_async.operators.run_plan import RunPlan, key_of
 from cosmos_async.operators.setup import airflow_context
 from cosmos_async.ownership import is_source
 from cosmos_async.plan import Index, Level, RunInfo
+from cosmos_async.store import PlanAddress
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.session import Dbt
     from cosmos_async.operators.node import DbtNodeAsyncOperator
+
+
+GONE = (
+    "The plan of this run was deleted when the run had ended, and its setup was not cleared with this task."
+)
 
 
 def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) -> dict[str, Any] | None:
@@ -32,12 +38,14 @@ def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) ->
         AirflowSkipException: Another task has failed, and dbt runs with ``--fail-fast``.
         ConfigError: The task does not know how to run dbt.
     """
-    if operator.dbt is None:
-        raise ConfigError(
-            f"task {operator.task_id} needs real dbt and does not know how to run it: give it "
-            "setup=<the SetupAsyncOperator>, or dbt=<a DbtInvocation>."
-        )
-    plan = RunPlan(context, setup_task_id=operator.setup_task_id, identity=operator.identity)
+    _need_dbt(operator)
+    address = event.get("address")
+    plan = RunPlan(
+        context,
+        setup_task_id=operator.setup_task_id,
+        identity=operator.identity,
+        address=None if address is None else PlanAddress.from_json(address),
+    )
     index = plan.index()
     if not index.run.fail_fast:
         return _work(operator, context, event, plan, index)
@@ -51,6 +59,61 @@ def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) ->
     except Exception:
         plan.leave_failure(key)
         raise
+
+
+def plan_anew(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) -> dict[str, Any] | None:
+    """
+    Plan a task alone whose plan is gone, and return where the trigger begins; None where the task has ended well.
+
+    Which nodes it has, the results task has kept. They are planned as late nodes are, as a part of the run's invocation,
+    without the run's hooks; those of later groups at their turn. Other tasks that were cleared with this one have plans
+    of their own.
+
+    Args:
+        operator: The task.
+        context: Its context.
+        event: The trigger's, whose ``gone`` says what is missing.
+
+    Raises:
+        AirflowException: As for :func:`work`.
+        ConfigError: The task does not know how to run dbt.
+        PlanNotFound: Nobody has kept what the run's plan was, so that it has to be planned as a whole.
+    """
+    from cosmos_async.triggers.works import nodes_of
+
+    _need_dbt(operator)
+    operator.log.warning(
+        "Only this task was cleared, not its setup. If tasks after it were not cleared either, they keep their states, and "
+        "with them the run: clear with Downstream where it should count how this one ends."
+    )
+    plan = RunPlan(context, setup_task_id=operator.setup_task_id, identity=operator.identity)
+    index = plan.kept_index()
+    groups = [group for group in nodes_of(index, operator.work, operator.unique_id) if group]
+    if not groups:
+        return None
+    address = plan.write_part(index, [unique_id for group in groups for unique_id in group], GONE)
+    first = [
+        {"unique_id": unique_id, "reason": GONE, "way": "late" if _is_planned(index, unique_id) else "dbt"}
+        for unique_id in groups[0]
+    ]
+    return work(
+        operator,
+        context,
+        {"dbt": first, "position": 0, "rest": len(groups) - 1, "address": address.to_json()},
+    )
+
+
+def _is_planned(index: Index, unique_id: str) -> bool:
+    # How dbt measures a source is recorded by another command; one source costs real dbt no more.
+    return index.nodes[unique_id].level is not Level.DBT and not is_source(unique_id)
+
+
+def _need_dbt(operator: DbtNodeAsyncOperator) -> None:
+    if operator.dbt is None:
+        raise ConfigError(
+            f"task {operator.task_id} needs real dbt and does not know how to run it: give it "
+            "setup=<the SetupAsyncOperator>, or dbt=<a DbtInvocation>."
+        )
 
 
 def _work(
@@ -79,7 +142,8 @@ def _work(
     failures = [event["message"]] if event.get("message") else []
     failures += worker.failures
     if plans or (event.get("rest") and not failures):
-        return {"position": position, "plans": plans}
+        where = {"address": event["address"]} if event.get("address") else {}
+        return {"position": position, "plans": plans, **where}
     if failures:
         raise AirflowException("\n".join(failures))
     return None

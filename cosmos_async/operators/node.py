@@ -92,9 +92,10 @@ class DbtNodeAsyncOperator(TriggererOperator):
         if event["status"] == "skipped":
             raise AirflowSkipException(event["message"])
         if event["status"] in ("dbt", "late"):
-            from cosmos_async.operators.fallback import work
+            from cosmos_async.operators.fallback import plan_anew, work
 
-            resume = work(self, context, event)
+            # An event of an earlier release knows of no plan that is gone.
+            resume = (plan_anew if event.get("gone") else work)(self, context, event)
             if resume is not None:
                 self.defer(trigger=self._trigger(resume=resume), method_name="execute_complete")
 

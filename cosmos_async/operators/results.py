@@ -12,9 +12,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.compat import AirflowFailException, BaseOperator
-from cosmos_async.exceptions import ConfigError, DbtError
-from cosmos_async.operators.run_plan import RunPlan, key_of
+from cosmos_async.exceptions import ConfigError, DbtError, PlanGone
+from cosmos_async.operators.run_plan import INDEX_FILE, RunPlan, key_of
 from cosmos_async.operators.setup import COMPILED_FILE, airflow_context
+from cosmos_async.plan import load_index
 
 if TYPE_CHECKING:
     from cosmos_async.invocation import DbtInvocation
@@ -74,7 +75,11 @@ class ResultsAsyncOperator(BaseOperator):
         from cosmos_async.dbt.session import open_dbt
 
         plan = RunPlan(context, setup_task_id=self.setup_task_id, identity=self.identity)
-        index = plan.index()
+        try:
+            planned = plan.index_bytes()
+        except PlanGone:  # cleared after the run's teardown, without the setup
+            planned = plan.kept_index_bytes()
+        index, compiled = load_index(planned), plan.artifact(COMPILED_FILE)
         hooks = {hook.unique_id: hook for hook in index.hooks}
         outcomes = {
             unique_id: found
@@ -82,7 +87,8 @@ class ResultsAsyncOperator(BaseOperator):
             if unique_id in index.nodes or unique_id in hooks
         }
         # First of all: whatever dbt says below, what became of the nodes is not lost with the teardown.
-        folder = plan.keep_artifacts({}, outcomes.values())
+        # The index and the code serve tasks that are cleared then.
+        folder = plan.keep_artifacts({INDEX_FILE: planned, COMPILED_FILE: compiled}, outcomes.values())
         self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])
         self.processes = Processes(lambda line: self.log.info("%s", line))
         with open_dbt(
@@ -93,7 +99,7 @@ class ResultsAsyncOperator(BaseOperator):
                 outcomes.values(),
                 run=index.run,
                 planned=index.nodes,
-                compiled_code=json.loads(plan.artifact(COMPILED_FILE)),
+                compiled_code=json.loads(compiled),
             )
             files = {path.name: path.read_bytes() for path in (artifacts.run_results, artifacts.manifest)}
             sources = sources_json(outcomes.values(), files[artifacts.run_results.name])

@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.exceptions import PlanDamaged, PlanNotFound
+from cosmos_async import settings
+from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound
 from cosmos_async.names import TaskKey
 from cosmos_async.outcome import Outcome, dump_outcome, load_outcome
-from cosmos_async.plan import Index, NodePlan, RunInfo, dump_node, load_index
+from cosmos_async.plan import Index, Level, NodePlan, RunInfo, dump_index, dump_node, load_index
 from cosmos_async.store import (
     ADDRESS_KEY,
     PlanAddress,
@@ -26,6 +27,7 @@ from cosmos_async.store import (
     late_objects,
     node_object,
     parsed_object,
+    run_folder,
     upload_object,
 )
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from cosmos_async.triggers.credentials import Identity
 
 OUTCOMES_FILE = "outcomes.json"
+INDEX_FILE = "index.json"
 
 
 def key_of(instance: Any) -> TaskKey:
@@ -40,6 +43,22 @@ def key_of(instance: Any) -> TaskKey:
     return TaskKey(
         instance.dag_id, instance.run_id, instance.task_id, instance.map_index, max(1, instance.try_number)
     )
+
+
+def base_folder() -> str:
+    """Return where all runs are kept: ``remote_target_path``, or a folder of this machine."""
+    return settings.remote_target_path() or str(settings.cache_dir() / "runs")
+
+
+def folder_of_run(instance: Any, setup_task_id: str) -> str:
+    """
+    Return where the plan and the outcomes of a task instance's run are kept.
+
+    Raises:
+        StoreError: ``remote_target_path`` is of a kind that is not supported.
+    """
+    # One dbt project per setup task: its id tells apart the projects of one DAG.
+    return run_folder(base_folder(), dag_id=instance.dag_id, group_id=setup_task_id, run_id=instance.run_id)
 
 
 class RunPlan:
@@ -50,32 +69,129 @@ class RunPlan:
         context: The task instance's context.
         setup_task_id: The setup task's full id.
         identity: Who reads and writes, unless the plan's address names a connection of its own.
-
-    Raises:
-        PlanNotFound: The setup task left no plan for this run.
+        address: Where the plan is, if not where the setup task has said.
     """
 
-    def __init__(self, context: Any, *, setup_task_id: str, identity: Identity) -> None:
-        value = context["ti"].xcom_pull(task_ids=setup_task_id, key=ADDRESS_KEY)
-        if value is None:
-            raise PlanNotFound(
-                f"{setup_task_id} left no plan for run {context['ti'].run_id}: its XCom {ADDRESS_KEY!r} is missing. "
+    def __init__(
+        self,
+        context: Any,
+        *,
+        setup_task_id: str,
+        identity: Identity,
+        address: PlanAddress | None = None,
+    ) -> None:
+        instance = context["ti"]
+        self._identity = identity
+        if address is None:
+            value = instance.xcom_pull(task_ids=setup_task_id, key=ADDRESS_KEY)
+            address = None if value is None else PlanAddress.from_json(value)
+        self._missing = (
+            ""
+            if address is not None
+            else (
+                f"{setup_task_id} left no plan for run {instance.run_id}: its XCom {ADDRESS_KEY!r} is missing. "
                 f"Clear {setup_task_id} together with this task."
             )
-        self.address = PlanAddress.from_json(value)
-        self._identity = identity
+        )
+        self.address = address or PlanAddress(
+            folder_of_run(instance, setup_task_id),
+            index="",
+            host="",
+            conn_id=settings.remote_target_path_conn_id(),
+        )
 
-    def index(self) -> Index:
-        """Return the plan's index, checked against its address."""
+    def index_bytes(self) -> bytes:
+        """
+        Return the plan's index as it is stored, checked against its address.
+
+        Raises:
+            PlanGone: The setup task left no plan for this run, or it was deleted since.
+        """
         from cosmos_async.triggers.storage import read_index_bytes
 
-        return load_index(asyncio.run(read_index_bytes(self.address, identity=self._identity)))
+        if self._missing:
+            raise PlanGone(self._missing)
+        return asyncio.run(read_index_bytes(self.address, identity=self._identity))
+
+    def index(self) -> Index:
+        """
+        Return the plan's index.
+
+        Raises:
+            PlanGone: As for :meth:`index_bytes`.
+        """
+        return load_index(self.index_bytes())
+
+    def kept_index_bytes(self) -> bytes:
+        """
+        Return the index as the results task has kept it beyond the run's teardown.
+
+        Raises:
+            PlanNotFound: It has not, or of another plan than the setup task speaks of.
+        """
+        from cosmos_async.triggers.storage import ObjectMissing, read_object
+
+        where = f"{self._artifacts.folder}/{INDEX_FILE}"
+        way_out = "Clear the setup task together with this one, and the run is planned anew."
+        try:
+            data = asyncio.run(read_object(self._artifacts, INDEX_FILE, identity=self._identity))
+        except ObjectMissing as error:
+            raise PlanNotFound(
+                f"the plan of this run is gone, and what it was is not kept in {where}. {way_out}"
+            ) from error
+        if self._missing:
+            if load_index(data).run.endpoint is not None:
+                # It says where credentials are sent, so it counts only if the setup task has vouched for it.
+                raise PlanNotFound(f"{self._missing} What is kept in {where} cannot be verified. {way_out}")
+        elif hashlib.sha256(data).hexdigest() != self.address.index:
+            raise PlanNotFound(
+                f"the plan of this run is gone, and {where} is not what the setup task wrote. {way_out}"
+            )
+        return data
+
+    def kept_index(self) -> Index:
+        """
+        Return the index as the results task has kept it.
+
+        Raises:
+            PlanNotFound: As for :meth:`kept_index_bytes`.
+        """
+        return load_index(self.kept_index_bytes())
 
     def artifact(self, name: str) -> bytes:
-        """Return one of the files that setup left beside the plan."""
-        from cosmos_async.triggers.storage import read_object
+        """Return one of the files that setup left beside the plan, or the results task beyond its end."""
+        from cosmos_async.triggers.storage import ObjectMissing, read_object
 
-        return asyncio.run(read_object(self.address, artifact_object(name), identity=self._identity))
+        try:
+            return asyncio.run(read_object(self.address, artifact_object(name), identity=self._identity))
+        except ObjectMissing:
+            return asyncio.run(read_object(self._artifacts, name, identity=self._identity))
+
+    def write_part(self, index: Index, unique_ids: Iterable[str], reason: str) -> PlanAddress:
+        """
+        Store a plan for one task alone, all of whose nodes are to be planned at their turn, and return its address.
+
+        Args:
+            index: Of the run's plan.
+            unique_ids: The task's nodes.
+            reason: Why they are planned late.
+        """
+        from cosmos_async.triggers.storage import upload_part
+
+        objects, entries = {}, {}
+        for unique_id in unique_ids:
+            entry = index.nodes[unique_id]
+            level = entry.level if entry.level is Level.DBT else Level.LATE
+            plan = NodePlan(unique_id, entry.name, entry.resource_type, level, reason, fqn=entry.fqn)
+            data = dump_node(plan)
+            digest = hashlib.sha256(data).hexdigest()
+            objects[node_object(unique_id, digest)] = data
+            entries[unique_id] = replace(entry, level=level, reason=reason, digest=digest)
+        # The run's hooks are done; its parsed project is gone with the plan.
+        part = Index(run=replace(index.run, parsed=None), nodes=entries)
+        return asyncio.run(
+            upload_part(self.address, objects=objects, index=dump_index(part), identity=self._identity)
+        )
 
     def parsed(self, run: RunInfo) -> bytes | None:
         """
@@ -180,4 +296,4 @@ class RunPlan:
     @property
     def _artifacts(self) -> PlanAddress:
         # Written on whichever worker runs the results task, so no host is named for it.
-        return replace(self.address, folder=artifacts_folder(self.address.folder))
+        return replace(self.address, folder=artifacts_folder(self.address.folder), host="")

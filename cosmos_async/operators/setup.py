@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Union
@@ -16,16 +17,15 @@ from typing import TYPE_CHECKING, Any, Union
 from cosmos_async import settings
 from cosmos_async.compat import BaseOperator
 from cosmos_async.constants import TestBehavior
-from cosmos_async.health import require_triggerer
+from cosmos_async.health import executor_of_many_machines, require_triggerer
 from cosmos_async.invocation import DbtInvocation
+from cosmos_async.operators.run_plan import base_folder, folder_of_run
 from cosmos_async.plan import Level, dump_index, dump_node
 from cosmos_async.store import (
     ADDRESS_KEY,
     artifact_object,
-    check_base,
     node_object,
     parsed_object,
-    run_folder,
     upload_object,
 )
 
@@ -186,18 +186,20 @@ class SetupAsyncOperator(BaseOperator):
         Raises:
             StoreError: ``remote_target_path`` is of a kind that is not supported.
         """
-        base = settings.remote_target_path()
-        if base is None:
-            base = str(settings.cache_dir() / "runs")
-            self.log.info(
-                "remote_target_path is not set, so the plan is kept in %s. This serves an Airflow on one machine; set "
-                "AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH to gs://bucket/prefix for any other.",
+        base = base_folder()
+        if settings.remote_target_path() is None:
+            executor = executor_of_many_machines()
+            tell = self.log.info if executor is None else self.log.warning
+            tell(
+                "remote_target_path is not set, so the plan is kept in %s on %s. This serves an Airflow on one machine%s; "
+                "set AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH to gs://bucket/prefix for any other.",
                 base,
+                socket.gethostname(),
+                ""
+                if executor is None
+                else f", and with {executor} every node will fail whose triggerer does not see this folder",
             )
-        check_base(base)
-        instance = context["ti"]
-        # One dbt project per setup task: the group's id tells apart the projects of one DAG.
-        return run_folder(base, dag_id=instance.dag_id, group_id=self.task_id, run_id=instance.run_id)
+        return folder_of_run(context["ti"], self.task_id)
 
     def _show(self, line: str) -> None:
         self.log.info("%s", line)

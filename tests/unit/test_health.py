@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.health import PATIENCE, require_triggerer
+from cosmos_async.health import PATIENCE, executor_of_many_machines, require_triggerer
 
 
 def test_a_missing_triggerer_is_waited_for_and_then_named() -> None:
@@ -31,3 +31,26 @@ def test_a_triggerer_that_comes_back_is_enough() -> None:
 def test_an_airflow_that_does_not_tell_is_taken_for_healthy(answer: bool | None) -> None:
     """A worker that cannot reach the health page runs all the same."""
     require_triggerer(look=lambda: answer, sleep=lambda seconds: pytest.fail("waited"))
+
+
+@pytest.mark.parametrize(
+    ("configured", "found"),
+    [
+        ("LocalExecutor", None),
+        ("SequentialExecutor", None),
+        ("CeleryExecutor", "CeleryExecutor"),
+        ("LocalExecutor,CeleryExecutor", "CeleryExecutor"),
+        (
+            "airflow.providers.cncf.kubernetes.executors.kubernetes_executor.KubernetesExecutor",
+            "KubernetesExecutor",
+        ),
+        ("fast:LocalExecutor, team1=wide:my_company.executors.OurExecutor", "OurExecutor"),
+    ],
+)
+def test_executors_that_use_other_machines_are_known(
+    configured: str, found: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the triggerer may not see what setup writes on its own disk."""
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", configured)
+
+    assert executor_of_many_machines() == found

@@ -96,7 +96,9 @@ def test_a_unit_test_knows_its_model(manifest: dict[str, Any]) -> None:
 
     graph = graph_of({**manifest, "unit_tests": unit})
 
-    assert graph.unit_tests == {"unit_test.shop.orders.adds_up": f"{MODEL}orders"}
+    assert {test.unique_id: test.model for test in graph.unit_tests.values()} == {
+        "unit_test.shop.orders.adds_up": f"{MODEL}orders"
+    }
     assert graph.unit_tested == {f"{MODEL}orders"}
     assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
     assert graph_of({**manifest, "unit_tests": unit}, {f"{MODEL}orders"}).unit_tests == {}

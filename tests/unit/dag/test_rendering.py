@@ -12,7 +12,12 @@ import pytest
 
 from cosmos_async.compat import DAG, BaseOperator, TaskGroup
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
-from cosmos_async.constants import DbtResourceType, SeedRenderingBehavior, TestBehavior
+from cosmos_async.constants import (
+    DbtResourceType,
+    SeedRenderingBehavior,
+    SourceRenderingBehavior,
+    TestBehavior,
+)
 from cosmos_async.dag import DbtDag, DbtTaskGroup
 from cosmos_async.edges import Placed, connect_placed
 from cosmos_async.exceptions import ConfigError, ProfileError, ProjectError
@@ -390,6 +395,125 @@ def test_a_nodes_meta_sets_its_tasks_arguments(make_dag: MakeDag) -> None:
     assert (run.queue, run.retries, run.owner) == ("fast", 3, "ada")
     assert (other.retries, other.owner) == (1, "airflow")
     assert make_dag(RenderConfig(enable_owner_inheritance=False)).get_task("customers.run").owner == "airflow"
+
+
+UNIQUE = "test.corner_shop.unique_stg_customers_id.a6a76acf47"
+NOT_NULL = "test.corner_shop.not_null_stg_customers_id.6bd2c50f02"
+
+
+def asking(manifest: dict[str, Any], tmp_path: Path, own: dict[str, dict[str, Any]]) -> ProjectConfig:
+    """Return a project whose resources have ``meta.cosmos.operator_kwargs``, by unique id, and an owner."""
+    resources = {**manifest["nodes"], **manifest.get("unit_tests", {})}
+    for unique_id, kwargs in own.items():
+        meta = {"cosmos": {"operator_kwargs": kwargs}, "owner": unique_id.split(".")[0]}
+        resources[unique_id].setdefault("config", {})["meta"] = meta
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest))
+    return ProjectConfig(Path(__file__).parent / "shop", manifest_path=path)
+
+
+def test_a_tests_meta_sets_its_tasks_arguments(
+    make_dag: MakeDag, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """Over those of the node it belongs to, as in Cosmos: models may be retried and their tests not."""
+    (relationships,) = (unique_id for unique_id in manifest["nodes"] if "relationships_orders" in unique_id)
+    project = asking(
+        manifest,
+        tmp_path,
+        {
+            "model.corner_shop.stg_customers": {"retries": 4, "queue": "fast"},
+            UNIQUE: {"retries": 0},
+            relationships: {"retries": 2},
+        },
+    )
+    dag = make_dag(project_config=project, operator_args={"retries": 1})
+
+    run, test = dag.get_task("stg_customers.run"), dag.get_task("stg_customers.test")
+    assert (run.retries, test.retries) == (4, 0)
+    assert (test.queue, test.owner) == ("fast", "model")
+    own = dag.get_task(RELATIONSHIPS)
+    assert (own.retries, own.owner) == (2, "test")
+
+
+def test_a_node_that_is_built_and_tested_in_one_task_has_its_own_arguments(
+    make_dag: MakeDag, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """What is said of a test must not take away the model's retries; a test with a task of its own keeps its own."""
+    project = asking(
+        manifest, tmp_path, {"model.corner_shop.stg_customers": {"retries": 4}, UNIQUE: {"retries": 0}}
+    )
+    dag = make_dag(RenderConfig(test_behavior=TestBehavior.BUILD), project_config=project)
+
+    assert dag.get_task("stg_customers_model_build").retries == 4
+
+
+def test_a_sources_meta_sets_the_arguments_of_its_tasks(
+    make_dag: MakeDag, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its freshness' and its tests'; before dbt 1.10 a source has its meta beside its configuration."""
+    manifest["sources"]["source.corner_shop.till.orders"]["meta"] = {
+        "cosmos": {"operator_kwargs": {"retries": 5, "queue": "slow"}}
+    }
+    manifest["sources"]["source.corner_shop.till.orders"]["freshness"] = {
+        "warn_after": {"count": 1, "period": "day"}
+    }
+    (test,) = (unique_id for unique_id in manifest["nodes"] if "source_not_null" in unique_id)
+    render = RenderConfig(source_rendering_behavior=SourceRenderingBehavior.ALL)
+
+    dag = make_dag(render, project_config=asking(manifest, tmp_path, {test: {"retries": 0}}))
+
+    assert (dag.get_task("till_orders.source").retries, dag.get_task("till_orders.source").queue) == (
+        5,
+        "slow",
+    )
+    assert (dag.get_task("till_orders.test").retries, dag.get_task("till_orders.test").queue) == (0, "slow")
+
+
+def test_tests_of_one_task_that_disagree_are_an_error_that_names_both(
+    make_dag: MakeDag, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """Whose word would count, nobody could tell."""
+    project = asking(manifest, tmp_path, {UNIQUE: {"retries": 0}, NOT_NULL: {"retries": 2}})
+
+    with pytest.raises(ProjectError, match=f"{NOT_NULL}.* and {UNIQUE}.*retries is 2 and 0"):
+        make_dag(project_config=project)
+
+
+def test_tests_that_stand_on_nothing_set_the_arguments_of_their_task(
+    make_dag: MakeDag, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """Those that say something."""
+    changed(manifest, tmp_path, today=[], yesterday=[])
+    project = asking(manifest, tmp_path, {"test.corner_shop.today": {"retries": 0}})
+
+    dag = make_dag(project_config=project, operator_args={"retries": 2})
+
+    assert dag.get_task("dbt_other_tests_async").retries == 0
+
+
+def test_unit_tests_set_the_arguments_of_a_task_of_their_own(
+    make_dag: MakeDag, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """In their model's task, the model's count: what is said of a unit test must not take away the model's retries."""
+    with_unit_tests(manifest, tmp_path, "int_orders", "customers")
+    own = {
+        f"unit_test.corner_shop.{model}.u": {"retries": 0, "queue": "q"}
+        for model in ("int_orders", "customers")
+    }
+    project = asking(manifest, tmp_path, own)
+
+    dag = make_dag(project_config=project, operator_args={"retries": 2})
+
+    assert (dag.get_task("int_orders.run").retries, dag.get_task("int_orders.run").queue) == (0, "q")
+    assert (dag.get_task("customers.run").retries, dag.get_task("customers.run").queue) == (3, "fast")
+
+
+def test_a_node_may_not_name_its_task(make_dag: MakeDag, manifest: dict[str, Any], tmp_path: Path) -> None:
+    """Airflow would only speak of a keyword argument given twice."""
+    project = asking(manifest, tmp_path, {UNIQUE: {"task_id": "x"}})
+
+    with pytest.raises(ProjectError, match="operator_kwargs has 'task_id', but each task has its own"):
+        make_dag(project_config=project)
 
 
 def test_a_profile_of_its_own_for_a_node_is_refused(

@@ -15,12 +15,13 @@ import pytest
 
 from cosmos_async.compat import AirflowFailException
 from cosmos_async.dbt.results import Artifacts
-from cosmos_async.exceptions import DbtError
+from cosmos_async.exceptions import DbtError, PlanGone
 from cosmos_async.operators.results import ResultsAsyncOperator
 from cosmos_async.outcome import Outcome, Status
-from cosmos_async.plan import Hook, Level
+from cosmos_async.plan import Hook, Index, IndexEntry, Level, RunInfo, dump_index, load_index
 
 SOURCE = "source.shop.till.orders"
+RUN = RunInfo("d", "r", "2026-01-01T00:00:00+00:00", "h", "shop", "dev", "i", "1.11", "1.11", "0.1")
 HOOK = Hook("operation.shop.hook", "shop.on-run-start.0", 0, 1)
 
 
@@ -38,12 +39,21 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         told: list[str] = []
         xcoms: dict[str, Any] = {}
         run.files = {}  # type: ignore[attr-defined]
+        nodes = {
+            unique_id: IndexEntry("n", "model", Level.STATIC, "", "0")
+            for unique_id in ("model.shop.orders", SOURCE)
+        }
+        info = replace(RUN, fail_fast=run.fail_fast)  # type: ignore[attr-defined]
+        index = dump_index(Index(info, nodes, hooks=(HOOK,)))
+
+        def index_bytes() -> bytes:
+            if run.gone:  # type: ignore[attr-defined]
+                raise PlanGone("deleted by its teardown task")
+            return index
+
         plan = SimpleNamespace(
-            index=lambda: SimpleNamespace(
-                nodes={"model.shop.orders": None, SOURCE: None},
-                hooks=(HOOK,),
-                run=SimpleNamespace(fail_fast=run.fail_fast),  # type: ignore[attr-defined]
-            ),
+            index_bytes=index_bytes,
+            kept_index_bytes=lambda: index,
             outcomes=lambda: {each.unique_id: each for each in outcomes},
             keep_artifacts=lambda files, kept: run.files.update(files) or "gs://kept",  # type: ignore[attr-defined]
             artifact=lambda name: b"{}",
@@ -82,7 +92,7 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             run.told, run.xcoms = told, xcoms  # type: ignore[attr-defined]
         return told, xcoms
 
-    run.fail_fast, run.failed_task = False, None  # type: ignore[attr-defined]
+    run.gone, run.fail_fast, run.failed_task = False, False, None  # type: ignore[attr-defined]
     return run
 
 
@@ -96,6 +106,18 @@ def test_dbt_is_told_of_hooks_and_nodes(task: Any) -> None:
 
     assert told == [HOOK.unique_id, "model.shop.orders"]
     assert xcoms == {"dbt_artifacts": "gs://kept"}
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["with its plan", "after the teardown"])
+def test_what_tasks_need_that_are_cleared_later_is_kept(task: Any, gone: bool) -> None:
+    """The run's teardown deletes its plan; the results may be told anew without it, too."""
+    task.gone = gone
+
+    told, _ = task(outcome("model.shop.orders", Status.SUCCESS, "fine"))
+
+    assert told == ["model.shop.orders"]
+    assert list(load_index(task.files["index.json"]).nodes) == ["model.shop.orders", SOURCE]
+    assert task.files["compiled.json"] == b"{}"
 
 
 def test_a_failed_start_hook_fails_the_run_in_the_end(task: Any) -> None:

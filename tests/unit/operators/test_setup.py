@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,3 +135,37 @@ def test_an_airflow_without_a_triggerer_is_refused_first(
     monkeypatch.setattr("cosmos_async.operators.setup.require_triggerer", nobody)
     with pytest.raises(ConfigError, match="no running triggerer"):
         run_setup("gs://nowhere/plans")
+
+
+@pytest.mark.parametrize(
+    ("executor", "store", "level"),
+    [
+        ("CeleryExecutor", None, "WARNING"),
+        ("LocalExecutor", None, "INFO"),
+        ("CeleryExecutor", "gs://runs/plans", None),
+    ],
+)
+def test_a_folder_of_this_machine_is_warned_of_where_others_need_it(
+    run_setup: Any,
+    google: FakeGoogle,
+    monkeypatch: pytest.MonkeyPatch,
+    executor: str,
+    store: str | None,
+    level: str | None,
+) -> None:
+    """Before dbt runs for minutes: with these executors the triggerer is usually another machine."""
+    google.add_bucket("runs")
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    told: list[tuple[str, str]] = []
+
+    def log(name: str) -> Any:
+        return lambda message, *args: told.append((name, message % args))
+
+    monkeypatch.setattr(SetupAsyncOperator, "log", SimpleNamespace(info=log("INFO"), warning=log("WARNING")))
+
+    with pytest.raises(CosmosAsyncError, match="no-dbt"):
+        run_setup(store)
+
+    found = [(name, message) for name, message in told if "remote_target_path is not set" in message]
+    assert [name for name, _ in found] == ([] if level is None else [level])
+    assert [executor in message for _, message in found] == [level == "WARNING"] * len(found)

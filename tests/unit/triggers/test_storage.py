@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_async.exceptions import PlanDamaged, PlanNotFound, StoreError
+from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound, StoreError
 from cosmos_async.outcome import Outcome, Status
 from cosmos_async.plan import Level
 from cosmos_async.store import NEWEST_OBJECT, PlanAddress, index_object
@@ -17,6 +17,7 @@ from cosmos_async.triggers.folders import LocalFolder, ObjectMissing
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.storage import (
     delete_folder,
+    read_index,
     read_index_bytes,
     read_object,
     read_outcomes,
@@ -167,6 +168,33 @@ async def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match=r"cannot be written on .*REMOTE_TARGET_PATH"):
         await LocalFolder(str(tmp_path / "file" / "run1")).write("plan/a", b"")
+
+
+async def test_another_machines_folder_is_not_taken_for_a_deleted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the same run has once been planned here, so that there is a folder of its name."""
+    monkeypatch.setattr("socket.gethostname", lambda: "worker-2")
+    await upload_plan(str(tmp_path / "run1"), objects={}, index=b"older", identity={})
+    address = PlanAddress(str(tmp_path / "run1"), "0" * 64, "worker-1")
+
+    with pytest.raises(
+        StoreError, match=r"was written on worker-1, and this is worker-2, .*REMOTE_TARGET_PATH"
+    ):
+        await read_index(LocalFolder(address.folder, written_by=address.host), address)
+
+
+async def test_a_deleted_folder_is_not_taken_for_another_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers that share a volume have names of their own, and others after each restart."""
+    monkeypatch.setattr("socket.gethostname", lambda: "worker-1")
+    address = await upload_plan(str(tmp_path / "run1"), objects={}, index=b"{}", identity={})
+    monkeypatch.setattr("socket.gethostname", lambda: "worker-2")
+    assert await delete_folder(address, identity={}) == 2
+
+    with pytest.raises(PlanGone, match="deleted by its teardown task"):
+        await read_index(LocalFolder(address.folder, written_by=address.host), address)
 
 
 async def test_a_writer_that_dies_leaves_nothing_half_written(tmp_path: Path) -> None:

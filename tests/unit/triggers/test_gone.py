@@ -1,0 +1,190 @@
+"""A task whose run's plan is gone, as it was cleared without its setup after the run's teardown."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
+
+from cosmos_async.names import TaskKey, job_id
+from cosmos_async.plan import Index, IndexEntry, Level, NodePlan, RunInfo, dump_index, dump_node
+from cosmos_async.store import PlanAddress, late_objects, node_object
+from cosmos_async.triggers.storage import upload_part, write_objects
+from tests.unit.triggers.bench import (
+    FOLDER,
+    SETUP,
+    Bench,
+    cancelled,
+    data_test,
+    event_of,
+    job,
+    model,
+    test_row,
+)
+
+ORDERS = "model.shop.orders"
+KEY = TaskKey("shop_dag", "run1", "shop.orders.run", -1, 1)
+
+
+def delete(bench: Bench, part: str = "") -> None:
+    """Delete what the run's folder holds below *part*."""
+    objects = bench.google.objects.find("plans").objects
+    for name in [name for name in objects if name.startswith(f"shop/dag/run1/{part}")]:
+        del objects[name]
+
+
+async def part_of(bench: Bench, *plans: NodePlan, owners: dict[str, str] | None = None) -> dict[str, Any]:
+    """Store a plan for one task as a worker does: all nodes are planned at their turn. Return its address."""
+    objects, entries = {}, {}
+    for plan in plans:
+        data = dump_node(NodePlan(plan.unique_id, plan.name, plan.resource_type, Level.LATE, "gone"))
+        digest = hashlib.sha256(data).hexdigest()
+        objects[node_object(plan.unique_id, digest)] = data
+        owner = (owners or {}).get(plan.unique_id)
+        entries[plan.unique_id] = IndexEntry(plan.name, plan.resource_type, Level.LATE, "gone", digest, owner)
+    run = RunInfo(
+        "shop_dag", "run1", "2026-03-04T00:00:00+00:00", "h", "shop", "prod", "i", "1.11", "1.12", "0.1"
+    )
+    address = await upload_part(
+        PlanAddress(FOLDER, "", ""),
+        objects=objects,
+        index=dump_index(Index(run, entries)),
+        identity=bench.identity,
+    )
+    return address.to_json()
+
+
+async def late(bench: Bench, plan: NodePlan) -> dict[str, str]:
+    """Store the plan that a worker made of a node; return its digest."""
+    data = dump_node(plan)
+    digest = hashlib.sha256(data).hexdigest()
+    await write_objects(
+        PlanAddress(FOLDER, "", ""), {node_object(plan.unique_id, digest): data}, identity=bench.identity
+    )
+    return {plan.unique_id: digest}
+
+
+@pytest.mark.parametrize("what", ["the folder", "plans of nodes", "the address"])
+async def test_a_task_whose_plan_is_gone_asks_for_a_worker(bench: Bench, what: str) -> None:
+    """Whatever of it was deleted. Nothing is sent, and nothing has failed."""
+    await bench.plan(model("orders"))
+    if what == "the address":
+        del bench.airflow.xcoms[SETUP, "dbt_plan"]
+    delete(bench, {"the folder": "", "plans of nodes": "plan/nodes/", "the address": ""}[what])
+
+    event = await bench.run(try_number=2)
+
+    assert event.payload["status"] == "late"
+    assert event.payload["gone"]
+    assert event.payload["dbt"] == []
+    assert bench.google.inserted_jobs == []
+    assert "A worker plans this task alone now" in bench.log.text
+
+
+async def test_a_plan_that_this_triggerer_has_read_before_is_gone_all_the_same(bench: Bench) -> None:
+    """The index is kept in memory while other tasks of the run go on."""
+    held = bench.google.on_query("other", held=True)
+    await bench.plan(model("orders"), model("other", job("create table `p`.`shop`.`other` as select 1")))
+    other = asyncio.create_task(event_of(bench.trigger("model.shop.other", task_id="shop.other.run")))
+    await held.started()
+    delete(bench)
+
+    event = await bench.run(try_number=2)
+
+    assert event.payload["status"] == "late"
+    assert event.payload["gone"]
+    await cancelled(other)
+
+
+async def test_it_goes_on_by_the_plan_that_the_worker_has_made(bench: Bench) -> None:
+    """By jobs of their own; the address in Airflow still leads nowhere."""
+    await bench.plan(model("orders"))
+    delete(bench)
+    address = await part_of(bench, model("orders"))
+    plans = await late(bench, model("orders"))
+
+    event = await bench.run(try_number=2, resume={"position": 0, "plans": plans, "address": address})
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    (made,) = bench.google.inserted_jobs
+    assert made.job_id == job_id(replace(KEY, try_number=2, late=plans[ORDERS]), ORDERS, 1)
+    assert bench.outcome().try_number == 2
+
+
+async def test_what_comes_later_in_the_task_is_planned_at_its_turn(bench: Bench) -> None:
+    """What a test reads is there by then; the worker is told where this task's plan is."""
+    test = data_test("quick")
+    address = await part_of(bench, model("orders"), test, owners={test.unique_id: ORDERS})
+    plans = await late(bench, model("orders"))
+
+    event = await bench.run(
+        work="build", try_number=2, resume={"position": 0, "plans": plans, "address": address}
+    )
+
+    assert event.payload["status"] == "late"
+    assert event.payload["gone"] is None
+    assert event.payload["address"] == address
+    assert (event.payload["position"], event.payload["rest"]) == (1, 0)
+    assert [(node["unique_id"], node["way"]) for node in event.payload["dbt"]] == [
+        ("test.shop.quick", "late")
+    ]
+    assert len(bench.google.inserted_jobs) == 1
+
+
+async def test_a_plan_that_goes_once_more_fails_the_task(bench: Bench) -> None:
+    """Somebody deletes what is in use; another worker would help no more."""
+    address = await part_of(bench, model("orders"))
+    plans = await late(bench, model("orders"))
+    delete(bench)
+
+    event = await bench.run(
+        resume={"position": 0, "plans": plans, "address": address}, fails_in_triggerer=False
+    )
+
+    assert event.payload["status"] == "failed"
+    assert "deleted by its teardown task" in event.payload["message"]
+
+
+async def test_nothing_is_done_a_second_time_where_the_plan_goes_in_the_middle(bench: Bench) -> None:
+    """A task that has built its model does not begin again because the plans of its tests are deleted."""
+    test = data_test("quick")
+    sql = "create or replace table `p`.`shop`.`orders` as select 1 as id"
+    bench.google.on_query("/\\* quick \\*/", **test_row(0))
+    held = bench.google.on_query("create or replace", held=True, times=1)
+    await bench.plan(model("orders", job(sql)), test, owners={test.unique_id: ORDERS})
+    task = asyncio.create_task(event_of(bench.trigger(work="build")))
+    await held.started()
+    delete(bench, "plan/nodes/test")
+
+    held.release()
+
+    assert isinstance(await task, TaskFailedEvent), bench.log.text
+    assert len(bench.google.inserted_jobs) == 1
+
+
+async def test_a_new_try_ends_what_the_workers_plan_led_to(bench: Bench) -> None:
+    """The worker leaves word of it as of every late plan."""
+    held = bench.google.on_query("select 2", held=True, times=1)
+    address = await part_of(bench, model("orders"))
+    plans = await late(bench, model("orders", job("create table `p`.`shop`.`orders` as select 2")))
+    pins = f"{late_objects(KEY)}0.json"
+    await write_objects(
+        PlanAddress(FOLDER, "", ""),
+        {pins: b'{"%s": "%s"}' % (ORDERS.encode(), plans[ORDERS].encode())},
+        identity=bench.identity,
+    )
+    first = asyncio.create_task(
+        event_of(bench.trigger(resume={"position": 0, "plans": plans, "address": address}))
+    )
+    await held.started()
+    await cancelled(first)
+    again = await late(bench, model("orders"))
+
+    event = await bench.run(try_number=2, resume={"position": 0, "plans": again, "address": address})
+
+    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert bench.google.inserted_jobs[0].error.reason == "stopped"
