@@ -32,7 +32,9 @@ def test_a_module_can_be_imported(name: str) -> None:
 
 def test_the_rooms_are_all_looked_at() -> None:
     """The triggers are reached through a link, which a search might not follow."""
-    assert {"cosmos_async.compat", "cosmos_async.operators.node", "cosmos_async.triggers.node"} <= set(modules())
+    assert {"cosmos_async.compat", "cosmos_async.operators.node", "cosmos_async.triggers.node"} <= set(
+        modules()
+    )
 
 
 def test_the_sources_are_python_39() -> None:

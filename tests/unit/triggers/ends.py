@@ -8,8 +8,7 @@ from typing import Any
 
 from airflow.triggers import base
 
-from cosmos_async.compat import ENDS_IN_TRIGGERER
-from cosmos_async.triggers.task import FAILS_WITH_RETRIES
+from cosmos_async.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER
 
 
 def is_success(event: Any) -> bool:
@@ -19,7 +18,7 @@ def is_success(event: Any) -> bool:
 
 def is_failure(event: Any) -> bool:
     """Return whether *event* fails its task, without a worker where the task keeps its retries then."""
-    return _is(event, "failed", "TaskFailedEvent" if FAILS_WITH_RETRIES else None)
+    return _is(event, "failed", "TaskFailedEvent" if FAILS_IN_TRIGGERER else None)
 
 
 def is_skip(event: Any) -> bool:
