@@ -15,18 +15,10 @@ from cosmos_async.versions import abilities
 from tests.airflow.harness import RunEnd
 from tests.airflow.shop import ABOUT_THE_RUN, explain
 from tests.airflow.stage import Stage, start_stage
+from tests.matrix.story import DAG_ID, PATIENCE, PATIENT
 
 VERSION = os.environ["COSMOS_ASYNC_MATRIX"]
 ABLE = abilities(tuple(int(part) for part in VERSION.split(".")))  # type: ignore[arg-type]
-DAG_ID = "matrix"
-PATIENCE = 900  # seconds for a run; a busy machine is slow
-#: A busy machine takes its time for `dbt ls`, too.
-PATIENT = {
-    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
-    "AIRFLOW__CORE__DAG_FILE_PROCESSOR_TIMEOUT": "700",
-    "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "700",
-}
-
 pytestmark = [pytest.mark.airflow, pytest.mark.warehouse]
 
 
