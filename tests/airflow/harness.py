@@ -195,6 +195,19 @@ class Airflow:
             extra = ["--downstream"] if downstream else []
             self.command("tasks", "clear", dag_id, "--task-regex", pattern, "--yes", *extra)
 
+    def clear_alone(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """
+        Clear one task and nothing else.
+
+        Airflow 3.1 and 3.2 do so where somebody clears a task; the others clear its setup and its teardowns along.
+        """
+        answer = subprocess.run(
+            [self.python, "-W", "ignore", "-c", _CLEAR_ALONE, dag_id, run_id, task_id],
+            env=dict(self.env), cwd=self.home, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if answer.returncode:
+            raise RuntimeError(f"clearing {dag_id}.{task_id} failed:\n{answer.stderr[-3000:]}")
+
     def command(self, *words: str) -> str:
         """
         Run ``airflow`` with these words and return what it printed.
@@ -356,6 +369,19 @@ def _version(python: Path) -> tuple[int, ...]:
         if answer.returncode == 0:
             return tuple(int(part) for part in answer.stdout.split(".")[:2])
     raise DagNotUsable(f"there is no Airflow beside {python}: {answer.stderr.strip()[-300:]}")
+
+
+_CLEAR_ALONE = """
+import sys
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
+from airflow.utils.session import create_session
+
+dag_id, run_id, task_id = sys.argv[1:]
+with create_session() as session:
+    found = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id, task_id=task_id).all()
+    assert found, f"there is no {task_id}"
+    clear_task_instances(found, session)
+"""
 
 
 def _run_airflow(python: Path, env: Mapping[str, str], home: Path, *words: str) -> str:

@@ -76,7 +76,13 @@ def test_the_run_leaves_dbt_s_artifacts_and_nothing_else(shop_33: ShopRuns) -> N
     assert [name for name in kept if "/~artifacts/" not in name] == []
     assert statuses["model.shop.orders"] == "success"
     assert statuses["test.shop.nobody_orders_for_a_fortune"] == "warn"
-    assert {name.rsplit("/", 1)[1] for name in kept} == {"manifest.json", "outcomes.json", "run_results.json"}
+    assert {name.rsplit("/", 1)[1] for name in kept} == {
+        "compiled.json",
+        "index.json",
+        "manifest.json",
+        "outcomes.json",
+        "run_results.json",
+    }
 
 
 def test_a_failed_test_skips_its_children_only(stage_33: Stage) -> None:
@@ -205,6 +211,26 @@ def test_clearing_one_model_after_the_teardown_runs_just_that_model_again(stage_
     }
     assert [job_id for job_id in new if job_id.startswith("cosmos_items_t2")] != []
     assert [job_id for job_id in new if job_id.startswith("cosmos_") and "items" not in job_id] == []
+
+
+def test_a_model_that_is_cleared_without_its_setup_is_planned_alone(stage_33: Stage) -> None:
+    """As Airflow 3.1 and 3.2 clear it: a worker plans it, the triggerer builds it, and no other task has begun."""
+    airflow = stage_33.airflow
+    first = airflow.wait_for_run("corner", "cleared")
+    tries = {task.task_id: task.try_number for task in first.tasks}
+    before = {job["jobReference"]["jobId"] for job in stage_33.jobs()}
+
+    airflow.clear_alone("corner", "cleared", "items.run")
+    again = airflow.wait_for_run("corner", "cleared")
+    new = {job["jobReference"]["jobId"] for job in stage_33.jobs()} - before
+    log = airflow.log("corner", "cleared", "items.run")
+
+    assert again.state == "success", explain(stage_33, "corner", again)
+    assert {task.task_id for task in again.tasks if task.try_number != tries[task.task_id]} == {"items.run"}
+    assert [job_id for job_id in new if job_id.startswith("cosmos_items_t")] != []
+    assert [job_id for job_id in new if job_id.startswith("cosmos_") and "items" not in job_id] == []
+    assert "Planning model.corner.items as things are now: The plan of this run was deleted" in log
+    assert "OK created sql table model corner.items" in log
 
 
 def test_the_guide_s_dag_runs_with_its_imports_changed(stage_33: Stage) -> None:
