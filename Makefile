@@ -6,6 +6,14 @@ RUN := $(VENVS)/airflow-3.3/bin/python
 AIRFLOWS := $(VENVS)/airflow-3.3/.ready $(VENVS)/airflow-2.11/.ready
 DBTS := $(VENVS)/dbt-1.11/.ready $(VENVS)/dbt-1.9/.ready
 WAREHOUSE := $(VENVS)/warehouse/.ready
+# Airflow's versions run on other Pythons than 3.11, so that every supported one is tried: pyenv's or one on the path.
+PYTHON_2.8 := 3.9
+PYTHON_2.9 := 3.10
+PYTHON_2.10 := 3.12
+PYTHON_3.0 := 3.12
+PYTHON_3.1 := 3.13
+PYTHON_3.2 := 3.12
+python = $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python)),$(1))
 # Settings of the person's own Airflow and dbt must not steer ours.
 CLEAN_ENV := env -u PYTHONPATH -u DBT_PROFILES_DIR -u DBT_PROJECT_DIR -u BIGQUERY_EMULATOR_HOST -u STORAGE_EMULATOR_HOST \
 	AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
@@ -16,7 +24,7 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-unit test-dbt test-acceptance fidelity bench chaos check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-acceptance fidelity bench chaos matrix check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -52,6 +60,11 @@ NODES ?= 300
 chaos: $(VENVS)/chaos/.ready  ## break a real Airflow on PostgreSQL on purpose; SEEDS=1 NODES=40 is a short one
 	@$(CLEAN_ENV) $(VENVS)/chaos/bin/python -m tests.chaos --seeds $(SEEDS) --nodes $(NODES) $(ARGS)
 
+MATRIX := 2.8 2.9 2.10 2.11 3.0 3.1 3.2 3.3 celery
+AIRFLOW ?= $(MATRIX)
+matrix: $(AIRFLOW:%=$(VENVS)/airflow-%/.ready) $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready $(WAREHOUSE)  ## run, clear, retry and kill on real Airflows 2.8 to 3.3, and their unit tests; AIRFLOW=3.1 picks one, ARGS=--no-unit
+	@$(CLEAN_ENV) $(RUN) -m tests.matrix $(AIRFLOW) $(ARGS)
+
 check: $(VENVS)/airflow-3.3/.ready  ## lint, format and types, changing nothing
 	@$(VENVS)/airflow-3.3/bin/ruff check .
 	@$(VENVS)/airflow-3.3/bin/ruff format --check .
@@ -74,9 +87,9 @@ $(UV):
 	@$(VENVS)/tools/bin/pip install -q --disable-pip-version-check uv
 
 # An environment is ready when its stamp is newer than its list.
-$(VENVS)/airflow-%/.ready: tests/env/airflow-%.txt setup.cfg | $(UV)
+$(VENVS)/airflow-%/.ready: tests/env/airflow-%.txt tests/env/unit.txt setup.cfg | $(UV)
 	@echo "Setting up Airflow $* ..."
-	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/airflow-$*
+	@$(UV) venv -q --clear --python $(call python,$(or $(PYTHON_$*),$(PYTHON))) $(VENVS)/airflow-$*
 	@$(UV) pip install -q --python $(VENVS)/airflow-$*/bin/python -r $< -e .
 	@touch $@
 

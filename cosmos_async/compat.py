@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 from airflow import __version__ as _airflow_version
 from airflow.exceptions import AirflowException
 
+from cosmos_async.versions import abilities
+
 AIRFLOW_VERSION: tuple[int, int] = tuple(int(part) for part in _airflow_version.split(".")[:2])  # type: ignore[assignment]
 
 if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 0):
-    from airflow.sdk import DAG, BaseHook, BaseOperator, BaseOperatorLink, TaskGroup
+    from airflow.sdk import DAG, BaseOperator, BaseOperatorLink, TaskGroup
 else:  # removable when Airflow 2.11 is dropped
-    from airflow.hooks.base import BaseHook
     from airflow.models.baseoperator import BaseOperator
     from airflow.models.baseoperatorlink import BaseOperatorLink
     from airflow.models.dag import DAG
     from airflow.utils.task_group import TaskGroup
+
+if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 1):
+    from airflow.sdk import BaseHook
+else:  # removable when Airflow 3.0 is dropped
+    from airflow.hooks.base import BaseHook
 
 try:
     from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -31,6 +37,8 @@ __all__ = [
     "AIRFLOW_VERSION",
     "DAG",
     "ENDS_IN_TRIGGERER",
+    "FAILS_IN_TRIGGERER",
+    "HAS_ON_KILL",
     "SHOWS_NAMES",
     "STARTS_IN_TRIGGERER",
     "AirflowException",
@@ -44,15 +52,19 @@ __all__ = [
     "start_trigger_args",
 ]
 
-#: The scheduler honours ``start_from_trigger``. Airflow 3.1 and 3.2 have the code, commented out.
-STARTS_IN_TRIGGERER = AIRFLOW_VERSION in (
-    (2, 10),
-    (2, 11),
-    (3, 0),
-) or AIRFLOW_VERSION >= (3, 3)
+_ABILITIES = abilities(AIRFLOW_VERSION)
+
+#: The scheduler honours ``start_from_trigger``.
+STARTS_IN_TRIGGERER = _ABILITIES.starts
 
 #: A trigger may end its task (``TaskSuccessEvent`` and its siblings).
-ENDS_IN_TRIGGERER = AIRFLOW_VERSION >= (2, 10)
+ENDS_IN_TRIGGERER = _ABILITIES.ends
+
+#: A trigger may fail its task without the task losing its retries.
+FAILS_IN_TRIGGERER = _ABILITIES.fails
+
+#: Airflow itself tells a kill from a restart, through ``on_kill``.
+HAS_ON_KILL = _ABILITIES.on_kill
 
 #: A task may be shown under another name than its id.
 SHOWS_NAMES = AIRFLOW_VERSION >= (2, 9)

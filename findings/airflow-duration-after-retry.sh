@@ -16,7 +16,7 @@ export AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR PYTHONWARNINGS=ignore
 unset PYTHONPATH
 
 "${PYTHON:-python3.11}" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q --disable-pip-version-check apache-airflow==3.3.2
+"$folder/venv/bin/pip" install -qq --disable-pip-version-check apache-airflow==3.3.2
 export PATH=$folder/venv/bin:$PATH
 
 mkdir "$folder/dags"

@@ -10,11 +10,11 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from cosmos_async.compat import ENDS_IN_TRIGGERER
+from cosmos_async.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER
 from cosmos_async.names import TaskKey
 from cosmos_async.store import PlanAddress
 from cosmos_async.triggers.address import plan_address
-from cosmos_async.triggers.task import ALIVE, FAILS_WITH_RETRIES, XCOMS_BY_EVENT, Airflow, TaskFacts
+from cosmos_async.triggers.task import ALIVE, XCOMS_BY_EVENT, Airflow, TaskFacts
 
 STATE_TIMEOUT = 5.0  # seconds; while a triggerer shuts down nobody answers at all
 
@@ -88,7 +88,7 @@ class EndingTrigger(BaseTrigger):
             from airflow.triggers.base import TaskSuccessEvent
 
             yield TaskSuccessEvent(xcoms=xcoms if XCOMS_BY_EVENT else None)
-        elif status == "failed" and self.fails_in_triggerer and FAILS_WITH_RETRIES:
+        elif status == "failed" and self.fails_in_triggerer and FAILS_IN_TRIGGERER:
             from airflow.triggers.base import TaskFailedEvent
 
             yield TaskFailedEvent()

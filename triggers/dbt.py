@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
+from cosmos_async.compat import HAS_ON_KILL
 from cosmos_async.exceptions import CosmosAsyncError, PlanGone
 from cosmos_async.links import LINK_XCOM_KEY
 from cosmos_async.ownership import is_test
@@ -26,7 +27,7 @@ from cosmos_async.triggers.late import Resume, cancel_late_jobs
 from cosmos_async.triggers.run import Run
 from cosmos_async.triggers.session import Session, shared_session
 from cosmos_async.triggers.storage import folder_at, read_index, store_identity
-from cosmos_async.triggers.task import HAS_ON_KILL, TaskFacts
+from cosmos_async.triggers.task import TaskFacts
 from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
 from cosmos_async.triggers.works import Result, nodes_of
 

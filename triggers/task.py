@@ -12,10 +12,6 @@ from cosmos_async.compat import AIRFLOW_VERSION
 from cosmos_async.names import TaskKey
 from cosmos_async.triggers.threads import in_thread
 
-#: TaskFailedEvent obeys ``retries``; before it ends the task for good.
-FAILS_WITH_RETRIES = AIRFLOW_VERSION >= (3, 3)
-#: Airflow itself tells a kill from a restart, through ``on_kill``.
-HAS_ON_KILL = AIRFLOW_VERSION >= (3, 3)
 #: The end events' ``xcoms`` are stored right; in Airflow 3 they come out encoded twice.
 XCOMS_BY_EVENT = (2, 10) <= AIRFLOW_VERSION < (3, 0)
 

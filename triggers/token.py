@@ -2,7 +2,8 @@
 gcloud-aio's token, made fit for many triggers on one event loop.
 
 Theirs awaits the shared refresh unshielded (one cancelled task cancels it for all), signs on the loop, repeats every
-error for a minute, and keeps a token that Google has just refused.
+error for a minute, and keeps a token that Google has just refused. Before 5.4 it cannot impersonate as dbt does, and
+Google's provider for Airflow keeps it below 5 up to provider 10.21, the one of Airflow 2.8 and 2.9.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ SCOPES = [
     "https://www.googleapis.com/auth/drive",
     "https://www.googleapis.com/auth/userinfo.email",
 ]
+IMPERSONATION_URI = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{service_account}:generateAccessToken"
 _IMPERSONATION_SCOPES = [
     "https://www.googleapis.com/auth/cloud-platform"
 ]  # of the token that asks for another's
@@ -43,6 +45,12 @@ class SharedToken(Token):
     def __init__(self, credentials: Credentials, *, clock: Clock, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.who = credentials.who
+        self.delegates = list(credentials.delegates)
+        self.impersonation_uri = (
+            IMPERSONATION_URI.format(service_account=credentials.impersonate)
+            if credentials.impersonate
+            else self.service_data.get("service_account_impersonation_url")
+        )
         self.quota_project = credentials.quota_project or self.service_data.get("quota_project_id")
         self._wanted = [*SCOPES, *(scope for scope in credentials.scopes if scope not in SCOPES)]
         self._clock = clock
@@ -109,6 +117,15 @@ class SharedToken(Token):
             self._usable_until = started + response.expires_in * USABLE
             return
 
+    async def refresh(self, *, timeout: int) -> Any:
+        """Ask once for a new token."""
+        # Named after the kinds of credentials, but for this one: a person's, who acts as an account.
+        kind = self.token_type.value.replace("impersonated_service_account", "source_authorized_user")
+        token = await getattr(self, f"_refresh_{kind}")(timeout=timeout)
+        if not hasattr(token, "value"):  # gcloud-aio-auth 5.0 and before
+            token = _token_in(await token.json())
+        return await self._impersonate(token, timeout=timeout) if self.impersonation_uri else token
+
     async def _refresh_service_account(self, timeout: int) -> Any:
         # Signing takes some 30 ms of arithmetic: in a thread with a loop of its own, only the request stays here.
         signed = await asyncio.to_thread(
@@ -120,19 +137,13 @@ class SharedToken(Token):
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             timeout=timeout,
         )
-        content = await response.json()
-        return _TokenResponse(
-            value=str(content["access_token"]), expires_in=int(content.get("expires_in", 3600))
-        )
+        return _token_in(await response.json())
 
     async def _impersonate(self, token: Any, *, timeout: int) -> Any:
         # Theirs asks for the scopes of the token that asks, and so a person's spreadsheets would stay closed.
-        assert self.impersonation_uri is not None
         response = await self.session.post(
             self.impersonation_uri,
-            data=json.dumps(
-                {"lifetime": f"{LIFETIME}s", "scope": self._wanted, "delegates": self.delegates or []}
-            ),
+            data=json.dumps({"lifetime": f"{LIFETIME}s", "scope": self._wanted, "delegates": self.delegates}),
             headers={"Authorization": f"Bearer {token.value}", "Content-Type": "application/json"},
             timeout=timeout,
         )
@@ -174,6 +185,12 @@ class _TokenResponse:
         self.expires_in = expires_in
 
 
+def _token_in(content: dict[str, Any]) -> _TokenResponse:
+    return _TokenResponse(
+        value=str(content["access_token"]), expires_in=int(content.get("expires_in", LIFETIME))
+    )
+
+
 async def make_token(credentials: Credentials, *, http: Any, clock: Clock) -> SharedToken | GivenToken:
     """
     Return the token for *credentials*, not yet acquired.
@@ -194,8 +211,6 @@ async def make_token(credentials: Credentials, *, http: Any, clock: Clock) -> Sh
             service_file=source,
             session=http,
             scopes=_IMPERSONATION_SCOPES if credentials.impersonate else [*SCOPES, *credentials.scopes],
-            target_principal=credentials.impersonate,
-            delegates=list(credentials.delegates) or None,
         )
 
     try:
@@ -208,7 +223,8 @@ async def make_token(credentials: Credentials, *, http: Any, clock: Clock) -> Sh
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise ProfileError(
-            f"The credentials of {credentials.who} are of no kind that is known here ({type(error).__name__})."
+            f"The credentials of {credentials.who} are of no kind that this gcloud-aio-auth knows "
+            f"({type(error).__name__}). Workload identity federation needs its version 5.4 or later."
         ) from None
 
 

@@ -1,8 +1,9 @@
 """
 Real Airflow processes on one machine, for acceptance tests and the demonstration.
 
-`start_airflow` starts the components of Airflow 3.3 (api-server, scheduler, dag-processor, triggerer) or of
-Airflow 2.11 (scheduler, triggerer) from a given environment, with a metadata database of their own in SQLite. What they started ends with them, and they end with us.
+`start_airflow` starts the components of an Airflow 3 (api-server, scheduler, dag-processor, triggerer) or of an
+Airflow 2 (scheduler, triggerer) from a given environment, with a metadata database of their own in SQLite. What they
+started ends with them, and they end with us.
 """
 
 from __future__ import annotations
@@ -27,6 +28,19 @@ from tests.airflow.tasklog import read_task_log
 
 ROOT = Path(__file__).resolve().parents[2]
 _JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
+#: What the UI of Airflow 2 does when a task is marked.
+_MARK = """
+import sys
+from airflow.models.dagbag import DagBag
+from airflow.utils.session import create_session
+from airflow.utils.state import TaskInstanceState
+dag_id, run_id, task_id, state = sys.argv[1:]
+dag = DagBag(read_dags_from_db=True).get_dag(dag_id)
+with create_session() as session:
+    dag.set_task_instance_state(
+        task_id=task_id, run_id=run_id, state=TaskInstanceState(state), session=session
+    )
+"""
 FINISHED = frozenset({"success", "failed"})
 Say = Callable[[str], None]
 
@@ -58,7 +72,7 @@ class Airflow:
     A running Airflow.
 
     Everything that reads does so in the metadata database and the log files; everything that acts goes through the
-    REST API (3.3) or the command line (2.11), as a user's would.
+    REST API (3) or the command line (2), as a user's would.
     """
 
     python: Path
@@ -66,7 +80,7 @@ class Airflow:
     env: dict[str, str]
     processes: Processes
     metadata: Metadata
-    rest: Rest | None  #: None on 2.11
+    rest: Rest | None  #: None on Airflow 2
     url: str | None
     user: str = "admin"
     password: str = field(default="", repr=False)
@@ -155,11 +169,15 @@ class Airflow:
         return read_task_log(self.home / "logs", dag_id, run_id, task_id, try_number)
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Set a task's state, as the button in the UI does (3.3 only)."""
-        self._rest().patch(
-            f"dags/{segment(dag_id)}/dagRuns/{segment(run_id)}/taskInstances/{segment(task_id)}",
-            {"new_state": state},
-        )
+        """Set a task's state, as the button in the UI does."""
+        if self.rest:
+            self.rest.patch(
+                f"dags/{segment(dag_id)}/dagRuns/{segment(run_id)}/taskInstances/{segment(task_id)}",
+                {"new_state": state},
+            )
+        else:
+            words = ["-W", "ignore", "-c", _MARK, dag_id, run_id, task_id, state]
+            _run([self.python, *words], self.env, self.home)
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str], downstream: bool = False) -> None:
         """Clear tasks of a run, as the button in the UI does."""
@@ -199,11 +217,6 @@ class Airflow:
         """
         return _run_airflow(self.python, self.env, self.home, *words)
 
-    def _rest(self) -> Rest:
-        if self.rest is None:
-            raise NotImplementedError("only Airflow 3 has this API")
-        return self.rest
-
     def _states(self, dag_id: str, run_id: str) -> str:
         tasks = self.metadata.tasks(dag_id, run_id)
         return "\n".join(f"{task.state or '-':<16} try {task.try_number} {task.task_id}" for task in tasks)
@@ -223,7 +236,7 @@ def start_airflow(
     Start Airflow and yield it once all its components are well.
 
     Args:
-        python: The interpreter of an environment with Airflow 2.11 or 3.3 in it.
+        python: The interpreter of an environment with Airflow 2.8 to 3.3 in it.
         home: A folder for its database and logs; an existing database is used again.
         dags: The folder with DAG files.
         connections: Airflow connections by id, each as the fields of Airflow's JSON format.
@@ -273,9 +286,9 @@ def start_airflow(
             start_component(airflow, name)
         say(f"Airflow {'.'.join(map(str, version))}: waiting for {', '.join(components)}")
         if airflow.rest:
-            processes.wait_until("the api-server answers", airflow.rest.alive, 120)
+            processes.wait_until("the api-server answers", airflow.rest.alive, 300)
         wanted = {_JOB_TYPES[name] for name in components if name in _JOB_TYPES}
-        processes.wait_until("every component beats", lambda: wanted <= airflow.metadata.beating(begun), 120)
+        processes.wait_until("every component beats", lambda: wanted <= airflow.metadata.beating(begun), 300)
         yield airflow
 
 
@@ -339,7 +352,7 @@ def _settings(home: Path, dags: Path, port: int, password: str, modern: bool) ->
             "METRICS__TIMER_UNIT_CONSISTENCY": True,
         }
     variables = {f"AIRFLOW__{name}": str(value) for name, value in settings.items()}
-    # With write-ahead logging and patience SQLite serves a few local processes; 2.11 refuses it before trying.
+    # With write-ahead logging and patience SQLite serves a few local processes; Airflow 2 refuses it before trying.
     return {
         **variables,
         "AIRFLOW_HOME": str(home),
@@ -373,12 +386,15 @@ with create_session() as session:
 
 def _run_airflow(python: Path, env: Mapping[str, str], home: Path, *words: str) -> str:
     """Run one command of Airflow to its end and return what it printed."""
+    return _run([python, "-W", "ignore", "-m", "airflow", *words], env, home)
+
+
+def _run(argv: list[str | Path], env: Mapping[str, str], home: Path) -> str:
     answer = subprocess.run(
-        [python, "-W", "ignore", "-m", "airflow", *words],
-        env=dict(env), cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+        argv, env=dict(env), cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
     if answer.returncode:
         raise RuntimeError(
-            f"airflow {' '.join(words)} failed:\n{answer.stdout[-3000:]}\n{answer.stderr[-3000:]}"
+            f"{' '.join(map(str, argv[3:]))} failed:\n{answer.stdout[-3000:]}\n{answer.stderr[-3000:]}"
         )
     return answer.stdout

@@ -55,7 +55,7 @@ def environment(version: str) -> Path:
     """Return the interpreter of the environment with this Airflow."""
     python = ROOT / f".venvs/airflow-{version}/bin/python"
     if not python.exists():
-        raise FileNotFoundError(f"{python} is missing: `make test` and `make demo` make it")
+        raise FileNotFoundError(f"{python} is missing: `make test`, `make demo` or `make matrix` makes it")
     return python
 
 
@@ -107,7 +107,7 @@ def start_stage(
     Start the warehouse and an Airflow that is connected to it.
 
     Args:
-        version: ``3.3`` or ``2.11``.
+        version: Such as ``3.3`` or ``2.11``.
         folder: For everything they keep.
         dags: The folder with DAG files.
         job_ms: How long each BigQuery job takes at least.

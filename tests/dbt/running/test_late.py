@@ -65,6 +65,25 @@ def test_a_node_is_planned_anew_without_parsing(
 
 
 @newest_dbt
+def test_a_plan_that_is_gone_is_made_of_the_project_as_it_is_now(
+    opened: OpenDbt, shop: Path, google: FakeGoogle
+):
+    """
+    The parsed project is gone with the run's plan; what somebody has corrected since is what they clear the task for.
+    """
+    run, _ = planned(opened, shop)
+    (shop / "models" / "orders" / "orders.sql").write_text("select '{{ invocation_id }}' as corrected")
+
+    with opened(shop) as dbt:
+        late = plan_late(dbt, {ORDERS: "Its plan is gone."}, run=replace(run, parsed=None), parsed=None)
+
+    (plan,) = late.nodes.values()
+    (job,) = [step for step in plan.steps if isinstance(step, JobOperation) and step.shared is None]
+    assert f"'{run.invocation_id}' as corrected" in job.configuration["query"]["query"]
+    assert google.inserted_jobs == []
+
+
+@newest_dbt
 def test_several_nodes_are_one_dbt(opened: OpenDbt, shop: Path, lines: list[str]):
     """
     Their plans come from one recording.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cosmos_async.arguments import AIRFLOW, Scope
-from cosmos_async.compat import AIRFLOW_VERSION, DAG, BaseOperator
+from cosmos_async.compat import DAG, BaseOperator
 from cosmos_async.config import ExecutionConfig
 from cosmos_async.exceptions import ConfigError
 
@@ -33,18 +33,20 @@ def test_every_argument_of_airflows_tasks_is_decided_about() -> None:
     assert known - set(AIRFLOW) == set()
 
 
-@pytest.mark.skipif(AIRFLOW_VERSION < (3, 0), reason="says nothing of an older Airflow's arguments")
 def test_no_argument_is_decided_about_that_no_airflow_has() -> None:
-    """Those that went with Airflow 2 are named."""
+    """Those that one of the supported versions does not have are named."""
     known = set(inspect.signature(BaseOperator.__init__).parameters)
 
     assert set(AIRFLOW) - known <= {
-        "executor",
-        "max_active_tis_per_dagrun",
-        "on_skipped_callback",
-        "render_template_as_native_obj",
-        "retry_policy",
-        "task_concurrency",
+        "allow_nested_operators",  # since 2.9
+        "executor",  # since 2.10
+        "map_index_template",  # since 2.9
+        "multiple_outputs",  # since 2.9
+        "on_skipped_callback",  # since 2.9
+        "render_template_as_native_obj",  # since 3.2
+        "retry_policy",  # since 3.3
+        "task_concurrency",  # Airflow 2's
+        "task_display_name",  # since 2.9
     }
 
 

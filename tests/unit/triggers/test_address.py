@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskSuccessEvent
 
 from cosmos_async.store import NEWEST_OBJECT
 from tests.unit.triggers.bench import RUN, Bench, job, model
+from tests.unit.triggers.ends import is_success
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def test_a_run_that_is_known_is_not_asked_for_again(bench: Bench, asked: l
 
     events = await asyncio.gather(*(bench.run(f"model.shop.m{number}") for number in (1, 2, 3)))
 
-    assert all(isinstance(event, TaskSuccessEvent) for event in events), bench.log.text
+    assert all(is_success(event) for event in events), bench.log.text
     assert asked == ["dbt_plan"]
     newest = [each for each in bench.google.requests.of("objects.get") if NEWEST_OBJECT in str(each.path)]
     assert len(newest) <= 1
@@ -46,7 +46,7 @@ async def test_a_plan_made_anew_is_found(bench: Bench, asked: list[str]) -> None
 
     event = await bench.run(try_number=2)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert asked == ["dbt_plan", "dbt_plan"]
     assert "anew" in bench.google.inserted_jobs[-1].spec.configuration["query"]["query"]
 
@@ -59,7 +59,7 @@ async def test_where_the_store_knows_of_no_plan_airflow_is_asked(bench: Bench, a
 
     event = await bench.run(try_number=2)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert asked == ["dbt_plan", "dbt_plan"]
 
 
@@ -72,5 +72,5 @@ async def test_what_somebody_else_writes_there_leads_nowhere(bench: Bench, asked
 
     event = await bench.run(try_number=2)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert asked == ["dbt_plan", "dbt_plan"]

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.outcome import Status
 from cosmos_async.plan import Batch, Guard, GuardKind, NodePlan, Step, dump_node, load_node
 from tests.unit.triggers.bench import Bench, cancelled, event_of, job, model, target_state
+from tests.unit.triggers.ends import is_failure, is_success
 from tests.unit.triggers.test_dbt import payload
 
 DAYS = [f"2024-01-0{day}" for day in range(1, 6)]
@@ -59,7 +59,7 @@ async def test_batches_are_run_in_dbts_order(filled: Bench, five: NodePlan) -> N
 
     event = await filled.run("model.shop.events")
 
-    assert isinstance(event, TaskSuccessEvent), filled.log.text
+    assert is_success(event), filled.log.text
     assert (days(filled)[0], days(filled)[-1], sorted(days(filled))) == (DAYS[0], DAYS[4], DAYS)
     outcome = filled.outcome("model.shop.events")
     assert (outcome.status, outcome.message, outcome.failures) == (Status.SUCCESS, "SUCCESS", 0)
@@ -80,7 +80,7 @@ async def test_only_the_first_batch_holds_up_the_others(
 
     event = await filled.run("model.shop.events")
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert len(days(filled)) == ran
     outcome = filled.outcome("model.shop.events")
     assert outcome.message == message
@@ -144,7 +144,7 @@ async def test_a_later_try_ends_what_an_earlier_one_left_running(filled: Bench, 
 
     again = await filled.run("model.shop.events", try_number=2)
 
-    assert isinstance(again, TaskSuccessEvent), filled.log.text
+    assert is_success(again), filled.log.text
     assert "left by an earlier try" in filled.log.text
 
 
@@ -155,7 +155,7 @@ async def test_a_batch_is_submitted_once(filled: Bench, five: NodePlan) -> None:
     await filled.run("model.shop.events")
     again = await filled.run("model.shop.events")
 
-    assert isinstance(again, TaskSuccessEvent), filled.log.text
+    assert is_success(again), filled.log.text
     assert sorted(days(filled)) == DAYS
 
 

@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.names import TaskKey
 from cosmos_async.outcome import Status
@@ -29,6 +29,7 @@ from tests.unit.triggers.bench import (
     target_state,
     test_row,
 )
+from tests.unit.triggers.ends import is_failure, is_success
 
 
 def payload(event: TriggerEvent) -> dict:
@@ -53,7 +54,7 @@ async def test_a_model_is_built_and_its_task_ends_here(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
     outcome = bench.outcome()
     assert outcome.status is Status.SUCCESS
@@ -140,7 +141,7 @@ async def test_a_failing_query_is_explained_in_full(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     text = bench.log.text
     assert "model.shop.orders (models/orders.sql) failed: Unrecognized name: amout at [3:5]" in text
     assert "> 3 |     amout" in text
@@ -253,7 +254,7 @@ async def test_rows_that_dbt_looked_at_are_looked_at_again(bench: Bench) -> None
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ async def test_what_dbt_listed_is_listed_again(
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
 
 
 async def test_a_listing_that_differs_names_what_is_new_and_what_is_gone(bench: Bench) -> None:
@@ -352,7 +353,7 @@ async def test_a_view_in_the_way_is_dropped_before_the_table_is_made(bench: Benc
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     mutations = [r.operation for r in bench.google.mutations if not r.operation.startswith("objects.")]
     assert mutations == ["tables.delete", "jobs.insert"]
 
@@ -365,7 +366,7 @@ async def test_a_missing_table_may_be_as_good_as_a_dropped_one(bench: Bench, mis
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent if missing_ok else TaskFailedEvent)
+    assert (is_success if missing_ok else is_failure)(event)
 
 
 async def test_a_seed_is_loaded_with_its_bytes(bench: Bench) -> None:
@@ -400,7 +401,7 @@ async def test_a_seed_is_loaded_with_its_bytes(bench: Bench) -> None:
 
     event = await bench.run("seed.shop.raw_orders")
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert bench.google.inserted_jobs[0].spec.data == data
     outcome = bench.outcome("seed.shop.raw_orders")
     assert outcome.message == "INSERT 3"
@@ -446,7 +447,7 @@ async def test_a_warning_lets_the_task_succeed(bench: Bench) -> None:
 
     event = await bench.run(work="tests")
 
-    assert isinstance(event, TaskSuccessEvent)
+    assert is_success(event)
     (level, story) = bench.log.lines[-1]
     assert level == "warning"
     assert story.startswith("test.shop.lenient (tests/lenient.sql): Got 1 result, configured to warn if != 0")
@@ -470,7 +471,7 @@ async def test_a_model_without_tests_succeeds_and_says_so(bench: Bench) -> None:
 
     event = await bench.run(work="tests")
 
-    assert isinstance(event, TaskSuccessEvent)
+    assert is_success(event)
     assert "model.shop.orders has no tests to execute here." in bench.log.text
 
 
@@ -482,7 +483,7 @@ async def test_all_tests_of_a_run_can_be_one_task(bench: Bench) -> None:
 
     event = await bench.run(None, work="all_tests")
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 2
     assert "dbt_jobs" in bench.airflow.left
     assert "_link_BigQueryJobLink" not in bench.airflow.left  # no job of several stands for all
@@ -495,7 +496,7 @@ async def test_a_model_that_fails_skips_its_tests(bench: Bench) -> None:
 
     event = await bench.run(work="build")
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert len(bench.google.inserted_jobs) == 1
     assert "SKIP=1" in bench.log.text
 
@@ -579,7 +580,7 @@ async def test_a_setup_that_plans_anew_is_waited_for(
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
 
 
 async def test_a_setup_that_is_not_there_is_not_waited_for_for_ever(
@@ -703,7 +704,7 @@ async def test_what_a_run_needs_once_is_done_once(bench: Bench) -> None:
     events = await asyncio.gather(*(bench.run(f"model.shop.{name}") for name in ("a", "b", "c")))
     events.append(await bench.run("model.shop.a", try_number=2))
 
-    assert all(isinstance(event, TaskSuccessEvent) for event in events), bench.log.text
+    assert all(is_success(event) for event in events), bench.log.text
     made = [made.spec.sql for made in bench.google.inserted_jobs]
     assert made.count("create schema if not exists `p`.`shop`") == 1
     assert made.count("insert into `p`.`shop`.`audit` values (1)") == 1
@@ -718,8 +719,8 @@ async def test_a_shared_job_that_failed_may_be_repeated_by_a_later_try(bench: Be
     first = await bench.run("model.shop.a")
     second = await bench.run("model.shop.a", try_number=2)
 
-    assert isinstance(first, TaskFailedEvent)
-    assert isinstance(second, TaskSuccessEvent), bench.log.text
+    assert is_failure(first)
+    assert is_success(second), bench.log.text
 
 
 async def test_a_large_seed_is_loaded_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -728,7 +729,7 @@ async def test_a_large_seed_is_loaded_in_pieces(bench: Bench, monkeypatch: pytes
 
     event = await bench.run("seed.shop.large")
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert bench.google.inserted_jobs[0].spec.data == data
     assert sum(request.method == "PUT" for request in bench.google.requests) == 3
 
@@ -743,7 +744,7 @@ async def test_an_upload_that_google_has_forgotten_is_begun_anew(
 
     event = await bench.run("seed.shop.large")
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [job.spec.data for job in bench.google.inserted_jobs] == [data]
 
 
@@ -812,7 +813,7 @@ async def test_teardown_deletes_the_runs_folder_and_nothing_else(bench: Bench) -
         trigger._log = bench.log
         events.append(await event_of(trigger))
 
-    assert all(isinstance(event, TaskSuccessEvent) for event in events)
+    assert all(is_success(event) for event in events)
     assert list(bucket.objects) == ["shop/dag/run11/plan/index.json"]
     assert "Deleted 4 objects below gs://plans/shop/dag/run1/life." in bench.log.text
     assert "Deleted 0 objects" in bench.log.text

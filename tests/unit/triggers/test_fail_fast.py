@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.outcome import Status
 from cosmos_async.plan import Level
 from cosmos_async.triggers import fail_fast
 from tests.unit.triggers.bench import Bench, cancelled, data_test, event_of, job, model, test_row
+from tests.unit.triggers.ends import is_failure, is_skip, is_success
 
 BAD, GOOD = "shop.bad.run", "shop.orders.run"
 
@@ -31,7 +32,7 @@ async def planned(bench: Bench, *more: Any, **run: Any) -> None:
 async def fail(bench: Bench, state: str = "failed") -> None:
     """Let the bad task fail, and Airflow call it *state* then."""
     event = await bench.run("model.shop.bad", task_id=BAD)
-    assert isinstance(event, TaskFailedEvent), bench.log.text
+    assert is_failure(event), bench.log.text
     bench.airflow.states[BAD] = state
 
 
@@ -42,7 +43,7 @@ async def test_a_task_that_begins_after_a_failure_does_nothing(bench: Bench) -> 
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSkippedEvent), bench.log.text
+    assert is_skip(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
     outcome = bench.outcome()
     assert (outcome.status, outcome.message) == (Status.SKIPPED, "Skipping due to fail_fast")
@@ -59,7 +60,7 @@ async def test_what_is_under_way_beside_a_failure_is_cancelled(bench: Bench) -> 
     await fail(bench)
     event = await other
 
-    assert isinstance(event, TaskSkippedEvent), bench.log.text
+    assert is_skip(event), bench.log.text
     stopped, _ = bench.google.inserted_jobs
     assert stopped.error.reason == "stopped"
     assert bench.outcome().status is Status.SKIPPED
@@ -76,7 +77,7 @@ async def test_a_job_of_an_earlier_life_is_cancelled_as_well(bench: Bench) -> No
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSkippedEvent), bench.log.text
+    assert is_skip(event), bench.log.text
     assert bench.google.inserted_jobs[0].error.reason == "stopped"
     assert "left by an earlier try" not in bench.log.text
 
@@ -87,7 +88,7 @@ async def test_a_failure_that_is_not_airflow_s_last_word_stops_nobody(bench: Ben
     await planned(bench)
     await fail(bench, state)
 
-    assert isinstance(await bench.run(), TaskSuccessEvent), bench.log.text
+    assert is_success(await bench.run()), bench.log.text
 
 
 async def test_a_failure_becomes_final_while_others_wait(bench: Bench) -> None:
@@ -102,7 +103,7 @@ async def test_a_failure_becomes_final_while_others_wait(bench: Bench) -> None:
 
     bench.airflow.states[BAD] = "failed"
 
-    assert isinstance(await other, TaskSkippedEvent), bench.log.text
+    assert is_skip(await other), bench.log.text
 
 
 async def test_without_the_option_nobody_looks(bench: Bench) -> None:
@@ -110,7 +111,7 @@ async def test_without_the_option_nobody_looks(bench: Bench) -> None:
     await planned(bench, fail_fast=False)
     await fail(bench)
 
-    assert isinstance(await bench.run(), TaskSuccessEvent), bench.log.text
+    assert is_success(await bench.run()), bench.log.text
     assert not [name for name in bench.google.stored("plans") if "/failed/" in name]
     assert bench.google.requests.of("objects.list") == []
 
@@ -121,7 +122,7 @@ async def test_a_plan_made_anew_knows_nothing_of_old_failures(bench: Bench) -> N
     await fail(bench)
     await planned(bench, invocation_id="another")
 
-    assert isinstance(await bench.run(), TaskSuccessEvent), bench.log.text
+    assert is_success(await bench.run()), bench.log.text
 
 
 async def test_the_first_failing_test_of_a_task_ends_its_other_tests(bench: Bench) -> None:
@@ -136,7 +137,7 @@ async def test_the_first_failing_test_of_a_task_ends_its_other_tests(bench: Benc
 
     event = await bench.run(work="tests")
 
-    assert isinstance(event, TaskFailedEvent), bench.log.text
+    assert is_failure(event), bench.log.text
     (slow,) = (made for made in bench.google.inserted_jobs if "slow" in str(made.spec.configuration))
     assert held.jobs
     assert slow.error.reason == "stopped"
@@ -152,10 +153,10 @@ async def test_a_task_that_runs_out_of_time_stops_the_others_as_well(bench: Benc
     bench.google.on_query("`bad`", held=True)
     await bench.plan(model("bad"), model("orders"), fail_fast=True)
     event = await bench.run("model.shop.bad", task_id=BAD, seconds=0.5)
-    assert isinstance(event, TaskFailedEvent), bench.log.text
+    assert is_failure(event), bench.log.text
     bench.airflow.states[BAD] = "failed"
 
-    assert isinstance(await bench.run(), TaskSkippedEvent), bench.log.text
+    assert is_skip(await bench.run()), bench.log.text
 
 
 async def test_a_node_for_a_worker_is_not_handed_over_after_a_failure(bench: Bench) -> None:
@@ -165,7 +166,7 @@ async def test_a_node_for_a_worker_is_not_handed_over_after_a_failure(bench: Ben
 
     event = await bench.run("model.shop.special")
 
-    assert isinstance(event, TaskSkippedEvent), bench.log.text
+    assert is_skip(event), bench.log.text
 
 
 async def test_a_worker_is_asked_for_where_it_has_to_end_the_task(bench: Bench) -> None:
@@ -208,5 +209,5 @@ async def test_what_cannot_be_found_out_stops_nothing(
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert "Whether another task has failed (--fail-fast) cannot be found out now" in bench.log.text

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.exceptions import ApiError, Unavailable
 from cosmos_async.testing import FakeGoogle, Harm
@@ -21,6 +20,7 @@ from cosmos_async.triggers.clock import Clock
 from cosmos_async.triggers.rest import Rest
 from cosmos_async.triggers.session import shared_session
 from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state
+from tests.unit.triggers.ends import is_failure, is_success
 
 Harming = Callable[[FakeGoogle, str], Any]
 
@@ -93,7 +93,7 @@ async def test_what_passes_is_waited_out_wherever_it_happens(
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
     assert bench.outcome().status.value == "success"
 
@@ -122,7 +122,7 @@ async def test_what_stays_is_told_at_once(
     event = await bench.run(fails_in_triggerer=False)
 
     if (call, status) == ("tables.get", 404):
-        assert event.__class__ is TaskSuccessEvent  # an absent table is an answer
+        assert is_success(event)  # an absent table is an answer
         return
     assert event.payload["status"] == "failed", bench.log.text
     assert clock.slept == []
@@ -152,7 +152,7 @@ async def test_a_host_whose_name_is_not_found_for_a_while(
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert asked[:3] == ["bigquery.example"] * 3
 
 
@@ -191,7 +191,7 @@ async def test_a_body_that_takes_too_long_is_asked_for_again(
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert slow.hits == 1
 
 
@@ -212,7 +212,7 @@ async def test_a_token_that_expired_is_renewed_in_the_middle(bench: Bench) -> No
     held.release()
     event = await task
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
 
 
@@ -228,7 +228,7 @@ async def test_a_token_that_was_revoked_is_renewed_in_the_middle(bench: Bench) -
     held.release()
     event = await task
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
 
 
@@ -279,7 +279,7 @@ async def test_a_wrong_wall_clock_loses_no_job(
     held.release()
     event = await task
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.requests.of("jobs.get")) <= 4
 
 
@@ -307,7 +307,7 @@ async def test_an_object_that_arrives_damaged_once_is_read_again(bench: Bench, c
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
 
 
 async def test_a_store_that_is_down_when_the_outcome_is_written_does_not_run_the_job_again(
@@ -317,12 +317,12 @@ async def test_a_store_that_is_down_when_the_outcome_is_written_does_not_run_the
     await bench.plan(model("orders"))
     down = bench.google.fail("objects.insert", 503, times=None)
     event = await bench.run()
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     down.release()
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
     assert bench.outcome().status.value == "success"
 
@@ -342,7 +342,7 @@ async def test_an_upload_is_read_again_when_it_arrives_damaged(bench: Bench, clo
 
     event = await bench.run("seed.shop.raw")
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert bench.google.inserted_jobs[0].spec.data == data
 
 
@@ -419,7 +419,7 @@ async def test_what_may_have_been_done_by_half_is_not_repeated(
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert len(bench.google.inserted_jobs) == 1
 
 
@@ -453,7 +453,7 @@ async def test_who_is_cancelled_while_fetching_for_all_takes_nobody_along(bench:
     held.release()
     event = await asyncio.wait_for(second, 20)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     made = [made.spec.sql for made in bench.google.inserted_jobs]
     assert made.count("create schema if not exists `p`.`shop`") == 1
 
@@ -471,11 +471,11 @@ async def test_who_has_little_time_gives_what_all_need_its_full_time(bench: Benc
     hurried = asyncio.create_task(event_of(bench.trigger("model.shop.a", seconds=0.5)))
     await held.started()
     patient = asyncio.create_task(event_of(bench.trigger("model.shop.b")))
-    assert isinstance(await hurried, TaskFailedEvent)
+    assert is_failure(await hurried)
 
     held.release()
 
-    assert isinstance(await patient, TaskSuccessEvent), bench.log.text
+    assert is_success(await patient), bench.log.text
     assert bench.google.requests.of("jobs.cancel") == []
 
 
@@ -487,8 +487,8 @@ async def test_one_job_s_trouble_is_not_its_neighbour_s(bench: Bench, clock: Fak
 
     bad, good = await asyncio.gather(bench.run("model.shop.a"), bench.run("model.shop.b"))
 
-    assert isinstance(bad, TaskFailedEvent)
-    assert isinstance(good, TaskSuccessEvent), bench.log.text
+    assert is_failure(bad)
+    assert is_success(good), bench.log.text
 
 
 async def test_a_dead_list_does_not_end_who_is_polled(bench: Bench, clock: FakeClock) -> None:

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.outcome import Status
 from cosmos_async.plan import FreshnessRule, Level, NodePlan
 from tests.unit.triggers.bench import Bench, job
+from tests.unit.triggers.ends import is_failure, is_success
 
 SOURCE = "source.shop.till.orders"
 NOW = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
@@ -69,7 +69,7 @@ async def test_a_source_is_measured_without_a_worker(
 
     event = await measure(bench, source())
 
-    assert isinstance(event, TaskFailedEvent if status is Status.ERROR else TaskSuccessEvent), bench.log.text
+    assert (is_failure if status is Status.ERROR else is_success)(event), bench.log.text
     outcome = bench.outcome(SOURCE)
     assert (outcome.status, outcome.level) == (status, Level.STATIC)
     assert outcome.freshness is not None
@@ -87,7 +87,7 @@ async def test_bigquery_tells_of_a_table_without_a_job(bench: Bench) -> None:
 
     event = await measure(bench, source(table=TABLE))
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     outcome = bench.outcome(SOURCE)
     assert outcome.freshness is not None
     assert outcome.freshness["max_loaded_at_time_ago_in_s"] < 60
@@ -99,7 +99,7 @@ async def test_a_table_that_is_not_there_fails_the_task(bench: Bench) -> None:
     """dbt leaves it out of ``sources.json``."""
     event = await measure(bench, source(table=TABLE))
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     outcome = bench.outcome(SOURCE)
     assert (outcome.status, outcome.freshness) == (Status.ERROR, None)
     assert "no table p.shop.till" in (outcome.message or "")
@@ -111,7 +111,7 @@ async def test_a_query_that_bigquery_refuses_fails_the_task(bench: Bench) -> Non
 
     event = await measure(bench, source())
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     outcome = bench.outcome(SOURCE)
     assert (outcome.status, outcome.freshness) == (Status.ERROR, None)
     assert outcome.message == (

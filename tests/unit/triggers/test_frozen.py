@@ -14,7 +14,6 @@ from unittest import mock
 
 import aiohttp
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from cosmos_async.triggers import session
 from cosmos_async.triggers.pulse import Pulse
 from cosmos_async.triggers.session import shared_session
 from tests.unit.triggers.bench import Bench, FakeClock, event_of, job, model, target_state
+from tests.unit.triggers.ends import is_failure, is_success
 
 TABLE = "create table `p`.`shop`.`orders` as select 1"
 TEMPORARY = "create or replace table `p`.`shop`.`orders__tmp` as select 1"
@@ -99,8 +99,8 @@ async def test_a_drop_is_not_repeated_once_another_instance_went_on(bench: Bench
 
     frozen.go_on.set()
 
-    assert isinstance(second, TaskSuccessEvent), bench.log.text
-    assert isinstance(await first, TaskSuccessEvent), bench.log.text
+    assert is_success(second), bench.log.text
+    assert is_success(await first), bench.log.text
     assert bench.google.catalog.table("p", "shop", "orders")["type"] == "TABLE"
     assert len(bench.google.inserted_jobs) == 2
 
@@ -127,14 +127,14 @@ async def test_who_was_given_up_writes_nothing_more(bench: Bench, stood_still: b
     look.release()
     event = await first
 
-    assert isinstance(second, TaskSuccessEvent), bench.log.text
+    assert is_success(second), bench.log.text
     tables = [made.job_id for made in bench.google.inserted_jobs if "`orders` as" in made.spec.sql]
     if (
         not stood_still
     ):  # nothing in it looks like a freeze, so nothing is asked: this is what the pulse is for
         assert len(tables) == 2
         return
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert len(tables) == 1
     assert "_t2_" in tables[0]
     assert "a later try of the task has begun" in bench.log.text
@@ -153,7 +153,7 @@ async def test_who_stood_still_and_is_still_wanted_goes_on(bench: Bench) -> None
 
     held.release()
 
-    assert isinstance(await task, TaskSuccessEvent), bench.log.text
+    assert is_success(await task), bench.log.text
 
 
 # -- two instances, in any order --------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ def check(bench: Bench, kinds: list[str], events: list[Any], spoiled: int) -> No
     """Look at the warehouse as its owner would."""
     ends = [event for event in events if not isinstance(event, asyncio.CancelledError)]
     assert ends
-    assert all(isinstance(event, TaskSuccessEvent) for event in ends), (ends, bench.log.text)
+    assert all(is_success(event) for event in ends), (ends, bench.log.text)
     good = Counter(made.spec.sql for made in bench.google.inserted_jobs if made.error is None)
     assert set(good.values()) == {1}, good
     assert len(good) == 1 + len([kind for kind in kinds if kind != "guard"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from airflow.triggers.base import TaskSuccessEvent
 
 from cosmos_async.plan import NodePlan
 from cosmos_async.triggers.works import Result
 from tests.unit.triggers.bench import Bench, data_test, model, test_row
+from tests.unit.triggers.ends import is_success
 
 UNIT = "unit_test.shop.orders.adds_up"
 OWNERS = {UNIT: "model.shop.orders", "test.shop.good": "model.shop.orders"}
@@ -47,7 +47,7 @@ async def test_a_model_whose_unit_test_passes_is_built_and_its_data_tests_are_an
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 2
     assert [facts["unique_id"] for facts in bench.airflow.left["dbt_jobs"]] == [UNIT, "model.shop.orders"]
     last = bench.airflow.left["dbt_jobs"][-1]["job_id"]
@@ -61,7 +61,7 @@ async def test_the_tests_of_a_source_are_a_task(bench: Bench) -> None:
 
     event = await bench.run("source.shop.raw.orders", work="tests")
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
 
 

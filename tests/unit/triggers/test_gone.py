@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.names import TaskKey, job_id
 from cosmos_async.plan import Index, IndexEntry, Level, NodePlan, RunInfo, dump_index, dump_node
@@ -25,6 +24,7 @@ from tests.unit.triggers.bench import (
     model,
     test_row,
 )
+from tests.unit.triggers.ends import is_failure, is_success
 
 ORDERS = "model.shop.orders"
 KEY = TaskKey("shop_dag", "run1", "shop.orders.run", -1, 1)
@@ -109,7 +109,7 @@ async def test_it_goes_on_by_the_plan_that_the_worker_has_made(bench: Bench) -> 
 
     event = await bench.run(try_number=2, resume={"position": 0, "plans": plans, "address": address})
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     (made,) = bench.google.inserted_jobs
     assert made.job_id == job_id(replace(KEY, try_number=2, late=plans[ORDERS]), ORDERS, 1)
     assert bench.outcome().try_number == 2
@@ -162,7 +162,7 @@ async def test_nothing_is_done_a_second_time_where_the_plan_goes_in_the_middle(b
 
     held.release()
 
-    assert isinstance(await task, TaskFailedEvent), bench.log.text
+    assert is_failure(await task), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
 
 
@@ -186,5 +186,5 @@ async def test_a_new_try_ends_what_the_workers_plan_led_to(bench: Bench) -> None
 
     event = await bench.run(try_number=2, resume={"position": 0, "plans": again, "address": address})
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert bench.google.inserted_jobs[0].error.reason == "stopped"

@@ -8,7 +8,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.names import TaskKey, job_id
 from cosmos_async.outcome import Outcome, Status, dump_outcome
@@ -26,6 +25,7 @@ from tests.unit.triggers.bench import (
     target_state,
     test_row,
 )
+from tests.unit.triggers.ends import is_failure, is_success
 
 ORDERS = "model.shop.orders"
 KEY = TaskKey("shop_dag", "run1", "shop.orders.run", -1, 1, nonce=NONCE)
@@ -61,7 +61,7 @@ async def test_a_node_that_was_planned_anew_is_executed_here(bench: Bench) -> No
 
     event = await bench.run(resume={"position": 0, "plans": {ORDERS: digest}})
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [made.spec.sql for made in bench.google.inserted_jobs] == [
         "create table `p`.`shop`.`orders` as select 2 as id"
     ]
@@ -83,7 +83,7 @@ async def test_the_second_plan_does_not_adopt_the_first_ones_jobs(bench: Bench) 
 
     event = await bench.run(resume={"position": 0, "plans": {ORDERS: digest}})
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     ids = [made.job_id for made in bench.google.inserted_jobs]
     assert len(set(ids)) == 2
     assert ids[1] == job_id(replace(KEY, late=digest), ORDERS, 1)
@@ -98,7 +98,7 @@ async def test_a_second_life_of_the_second_pass_adopts_its_jobs(bench: Bench) ->
     await bench.run(resume=resume)
     event = await bench.run(resume=resume)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
 
 
@@ -161,7 +161,7 @@ async def test_what_ended_before_is_part_of_the_end(bench: Bench) -> None:
 
     event = await bench.run(work="tests", resume={"position": 0, "plans": {"test.shop.good": digest}})
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert bench.outcome("test.shop.good").status is Status.PASS
     assert "PASS=1 WARN=0 ERROR=1 SKIP=0 DBT=0 TOTAL=2" in bench.log.text
 
@@ -206,7 +206,7 @@ async def test_nothing_follows_what_failed_on_the_worker(bench: Bench) -> None:
 
     event = await bench.run(work="build", resume={"position": 0, "plans": {}})
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert bench.google.inserted_jobs == []
 
 
@@ -254,7 +254,7 @@ async def test_who_was_given_up_finds_a_later_try_by_its_new_plan(bench: Bench) 
 
     held.release()
 
-    assert isinstance(await task, TaskFailedEvent)
+    assert is_failure(await task)
     assert "a later try of the task has begun" in bench.log.text
     assert len(bench.google.inserted_jobs) == 1
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from airflow.triggers.base import TaskSuccessEvent
-
 from cosmos_async.triggers.teardown import TeardownTrigger
 from tests.unit.triggers.bench import SETUP, Bench, cancelled, event_of, job, model, target_state
+from tests.unit.triggers.ends import is_success
 
 INVOCATION = "0d1a"
 
@@ -45,7 +44,7 @@ async def test_a_job_whose_task_has_ended_is_cancelled_with_the_run(bench: Bench
 
     event = await _tear_down(bench)
 
-    assert isinstance(event, TaskSuccessEvent)
+    assert is_success(event)
     assert left.state.value == "DONE"
     assert left.error is not None
     assert "its task has ended, and nobody ended the job" in bench.log.text
@@ -92,6 +91,6 @@ async def test_a_list_that_is_refused_does_not_fail_the_run(bench: Bench) -> Non
 
     event = await _tear_down(bench)
 
-    assert isinstance(event, TaskSuccessEvent)
+    assert is_success(event)
     assert "could not be found out" in bench.log.text
     assert bench.google.stored("plans") == {}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.plan import Level, NativeKind, NativeOperation, NodePlan
 from cosmos_async.testing import Request
 from cosmos_async.triggers.natives.hands import ATTEMPTS
 from tests.unit.triggers.bench import Bench, FakeClock, job, model, target_state
+from tests.unit.triggers.ends import is_failure, is_success
 
 FIELDS = [
     {"name": "id", "type": "INTEGER", "mode": "NULLABLE"},
@@ -56,7 +56,7 @@ async def test_columns_are_described_after_the_table_was_made(bench: Bench) -> N
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     (patch,) = patches(bench)
     assert patch.headers["If-Match"]
     assert patch.json == {
@@ -79,7 +79,7 @@ async def test_a_lost_answer_ends_in_the_same_columns(bench: Bench, clock: FakeC
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     first, again, last = patches(bench)
     assert first.headers["If-Match"] == again.headers["If-Match"] != last.headers["If-Match"]
     assert descriptions(bench)["id"] == "The number."
@@ -93,7 +93,7 @@ async def test_a_table_that_somebody_changed_meanwhile_is_read_again(bench: Benc
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(patches(bench)) == 3
     assert descriptions(bench)["id"] == "The number."
 
@@ -105,7 +105,7 @@ async def test_a_table_that_never_holds_still_fails_its_node(bench: Bench) -> No
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert len(patches(bench)) == ATTEMPTS
     assert "changing table p.shop.orders" in bench.outcome().message
 
@@ -117,7 +117,7 @@ async def test_a_restarted_node_describes_again_and_builds_once(bench: Bench) ->
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 1
     assert descriptions(bench)["id"] == "The number."
 
@@ -145,7 +145,7 @@ async def test_without_a_column_to_describe_only_an_old_dbt_sends_the_schema(
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(patches(bench)) == (0 if checked else 1)
 
 
@@ -156,7 +156,7 @@ async def test_a_refused_change_fails_the_node_in_googles_words(bench: Bench) ->
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert "Access Denied: policy tag" in bench.outcome().message
 
 
@@ -166,5 +166,5 @@ async def test_a_table_that_is_gone_cannot_be_described(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert "p.shop.orders is not there" in bench.outcome().message

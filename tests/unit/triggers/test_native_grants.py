@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.grants import PRIVILEGE
 from cosmos_async.plan import Level, NativeKind, NativeOperation, NodePlan, Step
 from tests.unit.triggers.bench import Bench, event_of, job, model, target_state
+from tests.unit.triggers.ends import is_failure, is_success
 
 SHOWN = [{"name": "privilege_type", "type": "STRING"}, {"name": "grantee", "type": "STRING"}]
 LABELS = {"dbt_invocation_id": "i"}
@@ -66,7 +66,7 @@ async def test_what_differs_is_revoked_and_granted(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert sent(bench)[2:] == [
         '/* c */ revoke `viewer` on table orders from "user:old"; revoke `owner` on table orders from "user:boss"; '
         'grant `viewer` on table orders to "user:new";'
@@ -84,7 +84,7 @@ async def test_nothing_is_sent_where_all_is_in_place(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(sent(bench)) == 2
     assert "all grants on p.shop.orders are in place" in bench.log.text
 
@@ -98,7 +98,7 @@ async def test_a_restarted_node_grants_what_its_first_life_did(bench: Bench) -> 
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(sent(bench)) == 3
 
 
@@ -113,7 +113,7 @@ async def test_a_node_that_came_past_its_grants_does_not_look_again(bench: Bench
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     asked = [
         r.json["configuration"]["query"].get("query", "") for r in bench.google.requests.of("jobs.insert")
     ]
@@ -128,7 +128,7 @@ async def test_lost_answers_grant_once(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(sent(bench)) == 3
 
 
@@ -140,7 +140,7 @@ async def test_a_refused_grant_fails_the_node_with_bigquery_s_words(bench: Bench
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert "User nobody does not exist." in (bench.outcome().message or "")
     assert bench.google.catalog.table("p", "shop", "orders")
 

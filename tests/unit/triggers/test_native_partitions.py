@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
-
 from cosmos_async.plan import Level, NativeKind, NativeOperation, NodePlan
 from tests.unit.triggers.bench import Bench, cancelled, event_of, job, model, target_state
+from tests.unit.triggers.ends import is_failure, is_success
 
 DAY = [{"name": "d", "type": "DATE"}]
 
@@ -59,7 +58,7 @@ async def test_each_partition_is_copied_and_then_the_new_data_dropped(bench: Ben
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert copies(bench) == ["orders$20240102", "orders$20240101"]
     assert len({made.job_id for made in bench.google.inserted_jobs}) == 5
     assert "drop table" in bench.google.inserted_jobs[-1].spec.configuration["query"]["query"]
@@ -74,7 +73,7 @@ async def test_no_new_data_copies_nothing(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert copies(bench) == []
     assert "no partition to copy to p.shop.orders" in bench.log.text
 
@@ -96,7 +95,7 @@ async def test_a_restarted_node_goes_on_at_the_partition_it_had_come_to(bench: B
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert copies(bench) == ["orders$20240101", "orders$20240102", "orders$20240103"]
     assert len(bench.google.inserted_jobs) == 6
 
@@ -116,7 +115,7 @@ async def test_a_new_try_ends_the_copy_that_an_earlier_one_left(bench: Bench) ->
 
     event = await bench.run(try_number=2)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     left = bench.google.inserted_jobs[3]
     assert left.error.reason == "stopped"
     assert copies(bench)[2:] == ["orders$20240101", "orders$20240102"]
@@ -133,7 +132,7 @@ async def test_a_copy_that_fails_fails_the_node_and_keeps_the_new_data(bench: Be
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert copies(bench) == ["orders$20240101", "orders$20240102"]
     assert "Not found" in (bench.outcome().message or "")
     assert bench.google.catalog.table("p", "shop", "tmp")
@@ -146,6 +145,6 @@ async def test_rows_without_a_partition_fail_the_node_after_the_copies_before_th
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert copies(bench) == ["orders$20240101"]
     assert "its partition column is NULL" in (bench.outcome().message or "")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 
 from cosmos_async.plan import Level, NativeKind, NativeOperation, NodePlan
 from tests.unit.triggers.bench import Bench, job, model, target_state
+from tests.unit.triggers.ends import is_failure, is_success
 
 ID = {"name": "id", "type": "INTEGER", "mode": "NULLABLE", "description": "Kept."}
 NEW = {"name": "new", "type": "FLOAT64", "mode": "NULLABLE"}
@@ -69,7 +69,7 @@ async def test_a_column_is_added_before_rows_are_merged(bench: Bench, replacing:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert columns(bench) == {"id": ID, "address": ADDRESS, "new": NEW}
     (patch,) = bench.google.requests.of("tables.patch")
     assert patch.headers["If-Match"]
@@ -84,7 +84,7 @@ async def test_a_lost_answer_adds_no_second_column(bench: Bench, replacing: bool
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert list(columns(bench)) == ["id", "address", "new"]
     assert len(bench.google.inserted_jobs) == 1
 
@@ -96,7 +96,7 @@ async def test_a_restarted_node_that_has_merged_adds_nothing(bench: Bench) -> No
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(bench.google.requests.of("tables.patch")) == 1
 
 
@@ -107,7 +107,7 @@ async def test_a_record_takes_the_shape_of_the_new_data(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [field["name"] for field in columns(bench)["address"]["fields"]] == ["zip", "city"]
     assert columns(bench)["id"] == ID
     assert "gave address of p.shop.orders the fields of the new data" in bench.log.text
@@ -120,7 +120,7 @@ async def test_a_table_that_is_gone_fails_the_node(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert "p.shop.orders__dbt_tmp is not there" in (bench.outcome().message or "")
     assert bench.google.inserted_jobs == []
 
@@ -133,7 +133,7 @@ async def test_a_view_is_let_in_once(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert access(bench) == [{"role": "OWNER", "userByEmail": "boss@example.com"}, ENTRY]
     assert all(patch.headers["If-Match"] for patch in bench.google.requests.of("datasets.patch"))
 
@@ -145,6 +145,6 @@ async def test_a_view_that_is_let_in_already_changes_nothing(bench: Bench) -> No
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert bench.google.requests.of("datasets.patch") == []
     assert "the dataset p.raw gives access already" in bench.log.text

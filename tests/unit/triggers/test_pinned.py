@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskSuccessEvent
+from airflow.triggers.base import BaseTrigger
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +35,7 @@ from cosmos_async.store import (
 from cosmos_async.triggers.folders import GcsFolder, LocalFolder
 from cosmos_async.triggers.storage import read_upload
 from tests.unit.triggers.bench import SETUP, Bench, event_of, job, model
+from tests.unit.triggers.ends import is_success
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
@@ -257,9 +258,13 @@ def operator() -> DbtRunAsyncOperator:
         )
 
 
+@pytest.mark.skipif(
+    not hasattr(BaseTrigger, "render_template_fields"),
+    reason="before 3.3 Airflow renders nothing in a trigger",
+)
 async def test_sql_is_sent_as_it_stands_when_airflow_starts_the_trigger(bench: Bench) -> None:
     """Airflow 3.3 renders a trigger's templates itself; ours has none."""
-    task = operator()
+    task = await asyncio.to_thread(operator)
     await bench.plan(templated())
     trigger = bench.trigger()
     instance = vars(trigger.task_instance)
@@ -271,13 +276,13 @@ async def test_sql_is_sent_as_it_stands_when_airflow_starts_the_trigger(bench: B
 
     assert task.start_from_trigger
     assert json.dumps(trigger.serialize()) == before
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [made.spec.sql for made in bench.google.inserted_jobs] == [JINJA]
 
 
 async def test_sql_is_sent_as_it_stands_when_a_worker_defers(bench: Bench) -> None:
     """The other entry: execute() and its deferral."""
-    task = operator()
+    task = await asyncio.to_thread(operator)  # as no triggerer makes one: Airflow 3.0 imports for it, lazily
     with pytest.raises(TaskDeferred) as deferred:
         await asyncio.to_thread(task.execute, {})
     await bench.plan(templated())
@@ -287,7 +292,7 @@ async def test_sql_is_sent_as_it_stands_when_a_worker_defers(bench: Bench) -> No
 
     event = await event_of(trigger)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [made.spec.sql for made in bench.google.inserted_jobs] == [JINJA]
 
 

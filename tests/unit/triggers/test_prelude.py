@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
-
 from cosmos_async.outcome import Status
 from cosmos_async.plan import Guard, GuardKind, Hook, JobOperation
 from tests.unit.triggers.bench import Bench, job, model
+from tests.unit.triggers.ends import is_failure, is_success
 
 INSERT = "insert into `p`.`shop`.`audit` values ({})"
 READ = "select count(*) from `p`.`shop`.`orders`"
@@ -42,7 +41,7 @@ async def test_each_hook_has_its_outcome(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     first, second = (bench.outcome(hook.unique_id) for hook in hooks())
     assert (first.status, first.message, first.failures) == (
         Status.SUCCESS,
@@ -60,7 +59,7 @@ async def test_nodes_are_built_although_a_hook_failed(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [bench.outcome(hook.unique_id).status for hook in hooks()] == [Status.ERROR, Status.SKIPPED]
     failed = bench.outcome("operation.shop.hook0")
     assert failed.message == "shop.on-run-start.0 failed, error:\n No such column."
@@ -74,7 +73,7 @@ async def test_no_node_is_built_where_the_project_wants_its_hooks_first(bench: B
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert "skip_nodes_if_on_run_start_fails" in bench.log.text
     assert len(bench.google.inserted_jobs) == 1
 
@@ -86,7 +85,7 @@ async def test_a_hook_is_not_run_in_a_warehouse_it_was_not_planned_for(bench: Be
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert "Clear the setup task" in bench.log.text
     assert [each.spec.sql for each in bench.google.inserted_jobs] == [READ]
 
@@ -101,8 +100,8 @@ async def test_what_a_hook_read_may_change_once_the_hook_has_run(bench: Bench) -
 
     second = await bench.run("model.shop.lines")
 
-    assert isinstance(first, TaskSuccessEvent), bench.log.text
-    assert isinstance(second, TaskSuccessEvent), bench.log.text
+    assert is_success(first), bench.log.text
+    assert is_success(second), bench.log.text
     assert [each.spec.sql for each in bench.google.inserted_jobs].count(INSERT.format(0)) == 1
     assert [each.spec.sql for each in bench.google.inserted_jobs].count(READ) == 1
 
@@ -119,7 +118,7 @@ async def test_a_triggerer_that_falls_behind_finds_what_the_faster_one_has_done(
     event = await bench.run("model.shop.lines", try_number=2)  # a job of its own reads
 
     assert looked.hits == 1
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [each.spec.sql for each in bench.google.inserted_jobs].count(INSERT.format(0)) == 1
     assert [each.spec.sql for each in bench.google.inserted_jobs].count(READ) == 2
 

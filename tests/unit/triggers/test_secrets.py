@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from airflow.triggers.base import TaskSuccessEvent
 
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.session import shared_session
 from tests.unit.triggers.bench import Bench, FakeClock, event_of, model
+from tests.unit.triggers.ends import is_success
 
 REFRESH_TOKEN = "1//canary-refresh-token"
 CLIENT_SECRET = "GOCSPX-canary-client-secret"
@@ -145,7 +145,7 @@ def secrets(google: FakeGoogle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     from cosmos_async.testing.google import IMPERSONATION
 
     where = google.endpoint + IMPERSONATION.replace("{account}", "{service_account}")
-    monkeypatch.setattr("gcloud.aio.auth.token.GCLOUD_ENDPOINT_GENERATE_ACCESS_TOKEN", where)
+    monkeypatch.setattr("cosmos_async.triggers.token.IMPERSONATION_URI", where)
     return Secrets(google, tmp_path, monkeypatch)
 
 
@@ -197,7 +197,7 @@ async def test_every_method_works_and_writes_no_secret(
     trigger = bench.trigger()
     event = await event_of(trigger)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert seen_in(written(bench, event, trigger, caplog), secrets.all()) == []
 
 

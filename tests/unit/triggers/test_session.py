@@ -106,7 +106,7 @@ async def test_an_impersonated_account_may_do_what_dbts_may(
 ) -> None:
     """Its token opens spreadsheets, too, and has the scopes that the profile adds."""
     where = google.endpoint + IMPERSONATION.replace("{account}", "{service_account}")
-    monkeypatch.setattr("gcloud.aio.auth.token.GCLOUD_ENDPOINT_GENERATE_ACCESS_TOKEN", where)
+    monkeypatch.setattr("cosmos_async.triggers.token.IMPERSONATION_URI", where)
     asked = {"impersonation_chain": ["via@p.iam", "run@p.iam"], "scopes": ["https://example.com/auth/more"]}
 
     async with shared_session({**identity, **asked}) as session:

@@ -1,0 +1,3 @@
+"""
+The same story on every supported Airflow, with real processes: ``make matrix``.
+"""
