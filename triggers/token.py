@@ -141,6 +141,7 @@ class SharedToken(Token):
 
     async def _impersonate(self, token: Any, *, timeout: int) -> Any:
         # Theirs asks for the scopes of the token that asks, and so a person's spreadsheets would stay closed.
+        assert self.impersonation_uri is not None  # who comes here has looked
         response = await self.session.post(
             self.impersonation_uri,
             data=json.dumps({"lifetime": f"{LIFETIME}s", "scope": self._wanted, "delegates": self.delegates}),

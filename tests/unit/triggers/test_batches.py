@@ -113,7 +113,7 @@ async def test_a_later_batch_that_no_longer_fits_has_failed(filled: Bench) -> No
 
     event = await filled.run("model.shop.events")
 
-    assert isinstance(event, TaskFailedEvent), event
+    assert is_failure(event), event
     assert days(filled) == [DAYS[0], DAYS[2]]
     outcome = filled.outcome("model.shop.events")
     assert (outcome.status, outcome.message) == (Status.PARTIAL_SUCCESS, "PARTIAL SUCCESS (2/3)")
@@ -129,7 +129,7 @@ async def test_a_first_batch_is_not_begun_twice(filled: Bench) -> None:
 
     event = await filled.run("model.shop.events")
 
-    assert isinstance(event, TaskFailedEvent), event
+    assert is_failure(event), event
     assert len(filled.google.inserted_jobs) == 1
     assert "By then this had been written: pre-hook." in filled.log.text
 
@@ -189,7 +189,7 @@ async def test_the_models_of_a_run_share_dbts_threads(filled: Bench) -> None:
     events = await asyncio.gather(*tasks)
 
     assert under_way == 2
-    assert all(isinstance(event, TaskSuccessEvent) for event in events), filled.log.text
+    assert all(is_success(event) for event in events), filled.log.text
     assert len(filled.google.inserted_jobs) == 12
 
 

@@ -135,7 +135,7 @@ async def test_rows_that_tie_may_come_otherwise_to_a_plan_made_now(
 
     event = await bench.run(resume={"position": 0, "plans": {ORDERS: await plan_late(bench, plan)}})
 
-    assert isinstance(event, TaskSuccessEvent) is executed, bench.log.text
+    assert is_success(event) is executed, bench.log.text
 
 
 async def test_rows_in_another_order_than_before_the_run_are_asked_for_by_dbt(bench: Bench) -> None:

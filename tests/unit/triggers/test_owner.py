@@ -11,7 +11,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +33,7 @@ from tests.unit.triggers.bench import (
     model,
     target_state,
 )
+from tests.unit.triggers.ends import is_failure, is_success
 
 ANOTHER_LIFE = f"gs://plans/{RUN}/another"
 
@@ -59,7 +59,7 @@ async def test_a_run_that_was_deleted_and_made_again_runs(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [sql.rpartition("select ")[2] for sql in sent(bench)] == ["1 as day", "2 as day"]
     assert "attached" not in bench.log.text
 
@@ -97,7 +97,7 @@ async def test_a_new_try_leaves_the_jobs_of_another_airflow_alone(bench: Bench) 
 
     event = await bench.run(try_number=2)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert bench.google.requests.of("jobs.cancel") == []
     await cancelled(production)
 
@@ -115,7 +115,7 @@ async def test_a_new_try_ends_what_earlier_tries_of_its_own_run_left(bench: Benc
 
     event = await bench.run(try_number=2)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert [made.error is None for made in bench.google.inserted_jobs] == [False, True]
 
 
@@ -133,7 +133,7 @@ async def test_a_new_try_ends_what_a_plan_with_more_steps_left(bench: Bench) -> 
 
     event = await bench.run(try_number=2)
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     left = next(made for made in bench.google.inserted_jobs if "into log" in made.spec.sql)
     assert (left.state.value, left.error.reason if left.error else None) == ("DONE", "stopped")
 
@@ -166,7 +166,7 @@ async def test_a_job_of_an_earlier_plan_is_not_adopted(bench: Bench) -> None:
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     (only,) = bench.google.inserted_jobs
     assert f"model.shop.orders: BigQuery has a job p:US.{only.job_id} already" in bench.log.text
     assert "its SQL is another" in bench.log.text
@@ -174,7 +174,7 @@ async def test_a_job_of_an_earlier_plan_is_not_adopted(bench: Bench) -> None:
     assert "attached" not in bench.log.text
     # A new try ends it and goes on; this one has no business with it.
     assert bench.google.requests.of("jobs.cancel") == []
-    assert isinstance(await bench.run(try_number=2), TaskSuccessEvent), bench.log.text
+    assert is_success(await bench.run(try_number=2)), bench.log.text
     assert [made.error is None for made in bench.google.inserted_jobs] == [False, True]
 
 
@@ -191,7 +191,7 @@ async def test_a_job_that_an_earlier_plan_has_all_the_same_is_adopted(bench: Ben
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     assert len(sent(bench)) == 1
     assert "attached" in bench.log.text
 
@@ -207,7 +207,7 @@ async def test_what_an_earlier_plan_wrote_does_not_stand_for_this_one_s_writes(b
 
     event = await bench.run()
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert "its SQL is another" in bench.log.text
     assert len(sent(bench)) == 1
 
@@ -238,7 +238,7 @@ async def test_a_teardown_leaves_the_plans_of_another_airflow_alone(bench: Bench
     assert set(bench.google.stored("plans")) == {*before, f"{RUN}/newest"}
     bench.airflow.xcoms[SETUP, "dbt_plan"] = second.to_json()
     address._known.clear()
-    assert isinstance(await bench.run(), TaskSuccessEvent), bench.log.text
+    assert is_success(await bench.run()), bench.log.text
     await tear_down(bench)
     assert bench.google.stored("plans") == {}
 
@@ -431,7 +431,7 @@ class History:
             for made in self.google.inserted_jobs
             if made.job_id in bench.log.text and f"_{told}_" in made.job_id
         ]
-        if isinstance(event, TaskSuccessEvent):
+        if is_success(event):
             # Green means: this planned run's own two statements, by its newest plan.
             assert [self.mark(run) in sql for sql in done] == [True, True], bench.log.text
         else:

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
-from airflow.triggers.base import TaskSuccessEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from cosmos_async.plan import (
 from cosmos_async.testing import FakeGoogle
 from tests.unit.strategies import ORDERS, operations
 from tests.unit.triggers.bench import Bench, carry_out, job, model, profile, target_state
+from tests.unit.triggers.ends import is_success
 
 PLANS = st.lists(operations, min_size=1, max_size=5).map(
     lambda steps: model("orders", target_state("orders", "TABLE"), *steps, level=Level.NATIVE)
@@ -66,7 +66,7 @@ async def test_added_columns_come_in_the_order_of_the_model(bench: Bench) -> Non
 
     event = await bench.run()
 
-    assert isinstance(event, TaskSuccessEvent), bench.log.text
+    assert is_success(event), bench.log.text
     (patch,) = bench.google.requests.of("tables.patch")
     fields = json.loads(patch.body)["schema"]["fields"]
     assert [column["name"] for column in fields] == ["id", "zone", "city", "area"]

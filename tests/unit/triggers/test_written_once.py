@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +34,7 @@ from cosmos_async.triggers import session
 from cosmos_async.triggers.steps import id_of
 from tests.unit.strategies import ORDERS, ORDERS_PATH
 from tests.unit.triggers.bench import Bench, FakeClock, job, model, profile, target_state
+from tests.unit.triggers.ends import is_failure, is_success
 from tests.unit.triggers.test_any_order import CRASHES, one_life
 from tests.unit.triggers.test_dbt import payload
 from tests.unit.triggers.test_late import plan_late
@@ -111,7 +112,7 @@ async def test_a_node_goes_on_behind_what_it_has_written(shop: Bench) -> None:
     assert first["status"] == "late"
     assert first["dbt"][0]["done"] == 3
     assert "What has been written stays as it is (pre-hook)." in shop.log.text
-    assert isinstance(event, TaskSuccessEvent), shop.log.text
+    assert is_success(event), shop.log.text
     assert sent(shop) == [HOOK, MAKE.format(OLD), MERGE.format(OLD)]
     (drop,) = shop.google.requests.of("tables.delete")
     assert drop.path.endswith(f"orders{OLD}")
@@ -136,7 +137,7 @@ async def test_a_second_life_goes_on_there_as_well(shop: Bench) -> None:
     await shop.run(resume=resume)
     event = await shop.run(resume=resume)
 
-    assert isinstance(event, TaskSuccessEvent), shop.log.text
+    assert is_success(event), shop.log.text
     assert len(sent(shop)) == 3
 
 
@@ -150,7 +151,7 @@ async def test_a_node_whose_new_plan_begins_otherwise_fails_in_clear_words(shop:
 
     event = await shop.run(resume={"position": 0, "plans": {NODE: digest}, "done": {NODE: done}})
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert sent(shop) == [HOOK, MAKE.format(OLD)]
     message = shop.outcome().message or ""
     assert shop.outcome().status is Status.ERROR
@@ -166,7 +167,7 @@ async def test_a_new_plan_that_differs_behind_a_write_is_not_real_dbts(shop: Ben
 
     event = await shop.run(resume={"position": 0, "plans": {NODE: digest}})
 
-    assert isinstance(event, TaskFailedEvent)
+    assert is_failure(event)
     assert sent(shop) == [HOOK, MAKE.format(NEW)]
     assert "this had been written: pre-hook." in (shop.outcome().message or "")
 
@@ -282,10 +283,7 @@ async def story(
             event = await lived(bench, crashes[0])
             check_stopped(bench, first, kinds, differs, "")
             calm = not (crashes[0] or crashes[1])
-            if (
-                not isinstance(event, (TaskSuccessEvent, TaskFailedEvent))
-                and event.payload["status"] == "late"
-            ):
+            if not (is_success(event) or is_failure(event)) and event.payload["status"] == "late":
                 done = event.payload["dbt"][0]["done"]
                 second = model("orders", *steps(again, stamp=NEW, differs=differs_again), level=Level.NATIVE)
                 digest = await plan_late(bench, second)
@@ -334,7 +332,7 @@ def check_written_once(bench: Bench, event: TriggerEvent, *, calls: bool) -> Non
     assert all(count == 1 for count in lasting.values()), lasting
     if calls:  # after a crash, a call without a job behind it is sent again, and changes nothing more
         assert all(count == 1 for count in patches.values()), patches
-    if not isinstance(event, (TaskSuccessEvent, TaskFailedEvent)):
+    if not (is_success(event) or is_failure(event)):
         assert event.payload["status"] == "dbt"
         assert not lasting
         assert not patches
