@@ -176,16 +176,22 @@ async def newest_index(address: PlanAddress, *, identity: Identity) -> str:
         return (await place.read(NEWEST_OBJECT)).decode(errors="replace")
 
 
-async def nonce_of(address: PlanAddress, *, identity: Identity) -> str:
+async def nonce_of(address: PlanAddress, *, first: bool, identity: Identity) -> str:
     """
     Return the nonce of the planned run whose folder is at *address*; for setup, through ``asyncio.run``.
 
     Whoever plans first in this life of the DAG run makes it, and all later tries of setup find it, so that they know the
     jobs of the earlier ones for their own.
+
+    Args:
+        address: Of the run's folder.
+        first: Whether nobody has planned before in this DAG run, whatever is in the folder: ``dag.test()`` lets a run of
+            the same date begin at the same moment each time.
+        identity: Who writes, unless the address names a connection of its own.
     """
     async with folder_at(address, identity=identity) as place:
         with suppress(ObjectThere):
-            await place.write(NONCE_OBJECT, new_nonce().encode(), only_new=True)
+            await place.write(NONCE_OBJECT, new_nonce().encode(), only_new=not first)
         # An attempt whose answer was lost has written another one than the last: what is there counts.
         return (await place.read(NONCE_OBJECT)).decode()
 

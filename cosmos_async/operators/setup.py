@@ -159,7 +159,7 @@ class SetupAsyncOperator(BaseOperator):
 
         folder = self.run_folder(context)
         require_triggerer()
-        nonce = self.planned_run(folder)
+        nonce = self.planned_run(folder, first=context["ti"].try_number <= 1)
         self.processes = Processes(self._show)
         with open_dbt(
             self.dbt.rendered(self, context), self.processes, context=airflow_context(context)
@@ -205,7 +205,7 @@ class SetupAsyncOperator(BaseOperator):
             )
         return folder_of_run(context, self.task_id, context["ti"].map_index)
 
-    def planned_run(self, folder: str) -> str:
+    def planned_run(self, folder: str, *, first: bool) -> str:
         """
         Return the nonce of the run that is planned, see :class:`cosmos_async.plan.RunInfo`; the first try makes it.
 
@@ -213,13 +213,14 @@ class SetupAsyncOperator(BaseOperator):
 
         Args:
             folder: The run's folder.
+            first: Whether this is setup's first try in the DAG run.
         """
         from cosmos_async.store import PlanAddress
         from cosmos_async.triggers.storage import nonce_of, write_objects
 
         address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
         asyncio.run(write_objects(address, {"README.txt": _README}, identity=self.identity))
-        return asyncio.run(nonce_of(address, identity=self.identity))
+        return asyncio.run(nonce_of(address, first=first, identity=self.identity))
 
     def _kept(self, context: Any) -> str | None:
         """

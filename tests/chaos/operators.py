@@ -48,7 +48,7 @@ class MadeUpSetup(SetupAsyncOperator):
             dbt_version="1.11.16",
             adapter_version="1.12.1",
             package_version="0",
-            nonce=self.planned_run(folder),
+            nonce=self.planned_run(folder, first=instance.try_number <= 1),
         )
         mark = (context["dag_run"].conf or {}).get("mark", "")
         plans = {node.unique_id: plan_of(replace(node, mark=mark)) for node in self.nodes}

@@ -17,6 +17,7 @@ from cosmos_async.triggers.folders import LocalFolder, ObjectMissing
 from cosmos_async.triggers.gather import gather_bounded
 from cosmos_async.triggers.storage import (
     delete_folder,
+    nonce_of,
     read_index,
     read_index_bytes,
     read_object,
@@ -53,6 +54,27 @@ async def test_what_is_written_is_read(bench: Bench, place: str) -> None:
     assert await read_index_bytes(address, identity=bench.identity) == b"{}"
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert address.index == hashlib.sha256(b"{}").hexdigest()
+
+
+async def test_a_later_try_of_setup_finds_the_nonce_of_the_first(bench: Bench, place: str) -> None:
+    """It knows the jobs of the earlier plan for its own then; a first try is a planned run of its own, whatever is there."""
+    address = PlanAddress(place, index="", host="")
+
+    first = await nonce_of(address, first=True, identity=bench.identity)
+
+    assert await nonce_of(address, first=False, identity=bench.identity) == first
+    assert await nonce_of(address, first=True, identity=bench.identity) != first
+
+
+async def test_a_later_try_makes_a_nonce_where_the_first_did_not_come_as_far(
+    bench: Bench, place: str
+) -> None:
+    """A setup that died before its first write has left no jobs either."""
+    address = PlanAddress(place, index="", host="")
+
+    made = await nonce_of(address, first=False, identity=bench.identity)
+
+    assert await nonce_of(address, first=False, identity=bench.identity) == made != ""
 
 
 async def test_the_index_is_written_last(bench: Bench) -> None:
