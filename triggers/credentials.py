@@ -90,7 +90,8 @@ async def _from_connection(identity: Identity) -> Credentials:
             f"Airflow connection {conn_id!r} is of type {connection.conn_type!r}, but BigQuery needs one of type "
             f"{CONNECTION_TYPES[0]!r}. Change the connection's type, or name another connection."
         )
-    extra = dict(connection.extra_dejson or {})
+    # In a thread as well: Airflow 3.0 asks its supervisor, not from a running loop, to mask what is read here.
+    extra = dict(await in_thread(lambda: connection.extra_dejson) or {})
     for name, value in list(extra.items()):
         if name.startswith(_OLD_PREFIX) and not extra.get(name[len(_OLD_PREFIX) :]):
             extra[name[len(_OLD_PREFIX) :]] = value
