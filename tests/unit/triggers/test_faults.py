@@ -124,6 +124,9 @@ async def test_what_stays_is_told_at_once(
     if (call, status) == ("tables.get", 404):
         assert is_success(event)  # an absent table is an answer
         return
+    if (call, status) == ("objects.get", 404):
+        assert event.payload["status"] == "late"  # the plan was deleted: a worker plans the task alone
+        return
     assert event.payload["status"] == "failed", bench.log.text
     assert clock.slept == []
     assert fault.hits == 1
