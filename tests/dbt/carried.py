@@ -28,7 +28,7 @@ from cosmos_async.names import TaskKey
 from cosmos_async.operators.setup import stored
 from cosmos_async.outcome import Outcome, load_outcome
 from cosmos_async.plan import NodePlan, Step, load_index, load_node
-from cosmos_async.store import outcome_object
+from cosmos_async.store import new_nonce, outcome_object
 from cosmos_async.triggers.executor import execute, execute_prelude
 from cosmos_async.triggers.folders import LocalFolder
 from cosmos_async.triggers.run import Finished, Run
@@ -138,7 +138,7 @@ async def _all(
 ) -> None:
     async with shared_session(identity(warehouse, folder)) as session:
         run = Run(
-            key=TaskKey(info.dag_id, folder.name, "t", -1, 1),
+            key=TaskKey(info.dag_id, folder.name, "t", -1, 1, nonce=new_nonce()),
             index=hashlib.sha256(index).hexdigest(),
             warehouse=warehouse_of(session, warehouse.endpoint),
             folder=LocalFolder(str(folder)),

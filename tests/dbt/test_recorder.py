@@ -542,7 +542,7 @@ async def test_an_adapter_of_another_major_version_is_refused(tmp_path: Path) ->
     ended = await start("1.11", tmp_path, PYTHONPATH=str(metadata.parents[1]))
 
     assert ended.exit_code == 3
-    assert "dbt-bigquery 2.0.0 is not known" in ended.output
+    assert "dbt-bigquery 2.0.0 is dbt 2, which has no Python" in ended.output
 
 
 @pytest.mark.parametrize("version", ["1.11", "1.9"])

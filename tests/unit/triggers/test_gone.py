@@ -31,9 +31,10 @@ KEY = TaskKey("shop_dag", "run1", "shop.orders.run", -1, 1)
 
 
 def delete(bench: Bench, part: str = "") -> None:
-    """Delete what the run's folder holds below *part*."""
+    """Delete what the run's folder holds below *part*; everything that is there of the run, as its teardown does."""
     objects = bench.google.objects.find("plans").objects
-    for name in [name for name in objects if name.startswith(f"shop/dag/run1/{part}")]:
+    below = f"{FOLDER.split('/', 3)[3]}/{part}" if part else "shop/dag/run1/"
+    for name in [name for name in objects if name.startswith(below)]:
         del objects[name]
 
 
