@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_async import settings, task_ids
 from cosmos_async.arguments import AIRFLOW, NEUTRAL, Scope
-from cosmos_async.compat import SHOWS_NAMES, TaskGroup
+from cosmos_async.compat import AIRFLOW_VERSION, SHOWS_NAMES, TaskGroup
 from cosmos_async.constants import SETUP_TASK_ID, DbtResourceType, SeedRenderingBehavior, TestBehavior
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.graph.model import Configured, Node
@@ -158,13 +158,21 @@ class TaskMaker:
             task_id=task_id,
             dag=self.dag,
             task_group=self.task_group,
-            # Unlike all_success it waits for all: one that is skipped early must not hide one that fails later.
-            trigger_rule="none_failed_min_one_success",
+            trigger_rule=self._rule_of_done(),
             # Those of default_args would bring it to a worker; without any, Airflow ends it by itself.
             on_execute_callback=None,
             on_success_callback=None,
             **NEUTRAL,
         )
+
+    def _rule_of_done(self) -> str:
+        # Before 3.3 Airflow skips a task with the rule below in a mapped group before the group is expanded
+        # (apache/airflow#39801), and with it all that comes after the group.
+        group = self.task_group
+        if AIRFLOW_VERSION < (3, 3) and group is not None and list(group.iter_mapped_task_groups()):
+            return "none_failed"
+        # Unlike all_success it waits for all: one that is skipped early must not hide one that fails later.
+        return "none_failed_min_one_success"
 
     def empty(self, task_id: str, group: TaskGroup | None, node: Node, shown: dict[str, str]) -> Any:
         """Make the task of a node for which there is nothing to do."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async import ProfileConfig, ProjectConfig
+from cosmos_async import DbtTaskGroup, ProfileConfig, ProjectConfig
 from cosmos_async.compat import DAG, TaskGroup
 from cosmos_async.mapping import is_mapped_with
 from cosmos_async.operators import (
@@ -74,3 +74,46 @@ def test_a_task_outside_of_all_groups_is_not_mapped(setup_arguments: dict[str, A
         node = DbtRunAsyncOperator(task_id="run", unique_id="model.shop.orders", setup=setup)
 
     assert is_mapped_with(node, "plan") is False
+
+
+@pytest.mark.parametrize(
+    ("version", "mapped", "rule"),
+    [
+        ((2, 11), False, "none_failed_min_one_success"),
+        ((2, 11), True, "none_failed"),
+        ((3, 2), True, "none_failed"),
+        ((3, 3), True, "none_failed_min_one_success"),
+    ],
+)
+def test_the_end_of_a_mapped_run_is_not_skipped_before_it_has_begun(
+    shop: Path,
+    manifest_path: Path,
+    profile: ProfileConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    version: tuple[int, int],
+    mapped: bool,
+    rule: str,
+) -> None:
+    """Airflow before 3.3 did so by the rule that holds elsewhere, and with it what comes after the group was skipped."""
+    monkeypatch.setattr("cosmos_async.tasks.AIRFLOW_VERSION", version)
+
+    def group() -> None:
+        DbtTaskGroup(
+            group_id="dbt",
+            project_config=ProjectConfig(shop, manifest_path=manifest_path),
+            profile_config=profile,
+        )
+
+    with DAG("shop", schedule=None) as dag:
+        if mapped:
+
+            @task_group
+            def one_row(day: str) -> None:
+                group()
+
+            one_row.expand(day=["1", "2"])
+        else:
+            group()
+
+    (done,) = [task for task in dag.tasks if task.task_id.endswith("dbt_done_async")]
+    assert done.trigger_rule == rule
