@@ -1,5 +1,5 @@
 """
-What each version of Airflow lets a trigger do with its task: pure facts, each tried on a real one by ``make matrix``.
+What each version of Airflow lets a trigger do with its task: pure facts from its code, which ``make matrix`` tries on real ones.
 """
 
 from __future__ import annotations
