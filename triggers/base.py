@@ -10,9 +10,9 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from cosmos_async.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER
-from cosmos_async.names import TaskKey
-from cosmos_async.store import PlanAddress
+from cosmos_async.airflow.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER
+from cosmos_async.plan.names import TaskKey
+from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.address import plan_address
 from cosmos_async.triggers.task import ALIVE, XCOMS_BY_EVENT, Airflow, TaskFacts
 

@@ -11,25 +11,25 @@ from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
-from cosmos_async.compat import HAS_ON_KILL
+from cosmos_async.airflow.compat import HAS_ON_KILL
+from cosmos_async.airflow.links import LINK_XCOM_KEY
 from cosmos_async.exceptions import CosmosAsyncError, PlanGone
-from cosmos_async.links import LINK_XCOM_KEY
-from cosmos_async.ownership import is_test
-from cosmos_async.store import PlanAddress
+from cosmos_async.plan.ownership import is_test
+from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.base import EndingTrigger
-from cosmos_async.triggers.bigquery import JobRef
-from cosmos_async.triggers.cancel import cancel_jobs
-from cosmos_async.triggers.fail_fast import FailFast, leave_failure
-from cosmos_async.triggers.folders import folder_of
-from cosmos_async.triggers.gather import see_through
-from cosmos_async.triggers.groups import Groups
-from cosmos_async.triggers.late import Resume, cancel_late_jobs
-from cosmos_async.triggers.run import Run
-from cosmos_async.triggers.session import Session, shared_session
-from cosmos_async.triggers.storage import folder_at, read_index, store_identity
+from cosmos_async.triggers.execution.fail_fast import FailFast, leave_failure
+from cosmos_async.triggers.execution.groups import Groups
+from cosmos_async.triggers.execution.late import Resume, cancel_late_jobs
+from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
+from cosmos_async.triggers.google.bigquery import JobRef
+from cosmos_async.triggers.google.session import Session, shared_session
+from cosmos_async.triggers.jobs.cancel import cancel_jobs
+from cosmos_async.triggers.jobs.context import Run
+from cosmos_async.triggers.jobs.warehouse import Warehouse, warehouse_of
+from cosmos_async.triggers.loop.gather import see_through
+from cosmos_async.triggers.store.documents import folder_at, read_index, store_identity
+from cosmos_async.triggers.store.folders import folder_of
 from cosmos_async.triggers.task import TaskFacts
-from cosmos_async.triggers.warehouse import Warehouse, warehouse_of
-from cosmos_async.triggers.works import Result, nodes_of
 
 JOBS_XCOM = "dbt_jobs"
 
@@ -43,7 +43,7 @@ class BigQueryDbtTrigger(EndingTrigger):
     Execute what setup planned for one task.
 
     Args:
-        work: What to execute; see :func:`cosmos_async.triggers.works.nodes_of`.
+        work: What to execute; see :func:`cosmos_async.triggers.execution.task_nodes.nodes_of`.
         unique_id: dbt's id of the node; None for ``others`` and ``all_tests``.
         setup_task_id: The setup task's full id.
         identity: Names of the credentials; no secrets.

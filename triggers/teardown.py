@@ -11,8 +11,8 @@ from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
 from cosmos_async.triggers.base import EndingTrigger
-from cosmos_async.triggers.leftovers import end_leftovers
-from cosmos_async.triggers.storage import delete_folder
+from cosmos_async.triggers.jobs.orphans import end_leftovers
+from cosmos_async.triggers.store.documents import delete_folder
 from cosmos_async.triggers.task import TaskFacts
 
 

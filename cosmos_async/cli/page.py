@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from cosmos_async.cli.steps import Described, describe
-from cosmos_async.dbt.planning import Planned
-from cosmos_async.plan import Level, NodePlan, Step
+from cosmos_async.dbt.planner.record import Planned
+from cosmos_async.plan.model import Level, NodePlan, Step
 
 WIDTH = 110  # columns of prose; SQL keeps its lines
 

@@ -20,13 +20,13 @@ from cosmos_async.cli.progress import Progress
 from cosmos_async.config import ExecutionConfig, ProjectConfig
 from cosmos_async.constants import TestIndirectSelection
 from cosmos_async.dbt.command import merged_vars
-from cosmos_async.dbt.interpreter import dbt_at_hand, python_of
-from cosmos_async.dbt.planning import Planned, record_plan
+from cosmos_async.dbt.environment.interpreter import dbt_at_hand, python_of
+from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.planner.record import Planned, record_plan
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.session import open_dbt
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.invocation import DbtInvocation
-from cosmos_async.plan import Index, Json, Level, dump_index, dump_node
+from cosmos_async.plan.model import Index, Json, Level, dump_index, dump_node
 from cosmos_async.settings import default_cache_dir
 
 FORMAT = 1  # of --json; raise it when a reader would have to change

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.config import ProfileConfig
-from cosmos_async.dbt.project import read_project
+from cosmos_async.dbt.project.project_file import read_project
 from cosmos_async.exceptions import ProfileError
 
 PROFILES = "profiles.yml"

@@ -12,7 +12,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos_async.plan import (
+from cosmos_async.plan.model import (
     CallOperation,
     Guard,
     GuardKind,

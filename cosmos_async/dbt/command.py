@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.options import checked
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.invocation import DbtInvocation
 
 SECRET_PREFIX = "DBT_ENV_SECRET_"  # dbt's own
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cosmos_async.dbt.late import run_part
+from cosmos_async.dbt.planner.late import run_part
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
-from cosmos_async.outcome import JobRecord, Outcome, Status
-from cosmos_async.plan import Level, RunInfo
+from cosmos_async.plan.model import Level, RunInfo
+from cosmos_async.plan.outcome import JobRecord, Outcome, Status
 
 
 def run_node(

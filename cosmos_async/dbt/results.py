@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from cosmos_async.dbt.session import HERE, Dbt
+from cosmos_async.dbt.session import SCRIPTS, Dbt
 from cosmos_async.exceptions import DbtError
-from cosmos_async.outcome import Outcome
-from cosmos_async.plan import RunInfo
+from cosmos_async.plan.model import RunInfo
+from cosmos_async.plan.outcome import Outcome
 
 SOURCES_SCHEMA = "https://schemas.getdbt.com/dbt/sources/v3.json"
 
@@ -72,7 +72,7 @@ def write_results(
     artifacts = Artifacts(run_results=target / "run_results.json", manifest=target / "manifest.json")
     artifacts.run_results.unlink(missing_ok=True)
     arguments = dbt.arguments(command)
-    finished = dbt.run_script(HERE / "results_writer.py", ["--outcomes", str(outcomes_file)], arguments)
+    finished = dbt.run_script(SCRIPTS / "results_writer.py", ["--outcomes", str(outcomes_file)], arguments)
     if finished.exit_code == 0 and artifacts.run_results.is_file():
         return artifacts
     failure = dbt.failure(arguments, finished)

@@ -16,15 +16,15 @@ from pathlib import Path
 
 from cosmos_async import settings
 from cosmos_async.dbt.command import dbt_arguments, dbt_environment
-from cosmos_async.dbt.interpreter import find_dbt_python
+from cosmos_async.dbt.environment.interpreter import find_dbt_python
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished, Processes
-from cosmos_async.dbt.project import declared_packages
-from cosmos_async.dbt.workspace import Workspace, open_workspace
+from cosmos_async.dbt.project.project_file import declared_packages
+from cosmos_async.dbt.project.working_copy import Workspace, open_workspace
 from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
-from cosmos_async.invocation import DbtInvocation
 
-HERE = Path(__file__).parent
+SCRIPTS = Path(__file__).parent / "scripts"
 EMULATOR = "BIGQUERY_EMULATOR_HOST"  # google-cloud-bigquery's own variable
 REAL_ENDPOINT = "COSMOS_ASYNC_BIGQUERY_ENDPOINT"  # tells the recorder what it hides
 # Nobody listens there: a dbt that was started without its recorder ends before its first request.
@@ -47,7 +47,7 @@ class Dbt:
 
     def run(self, arguments: Sequence[str]) -> Finished:
         """Run dbt itself, for real."""
-        return self.run_script(HERE / "inside.py", [], arguments, separator=False)
+        return self.run_script(SCRIPTS / "common.py", [], arguments, separator=False)
 
     def run_script(
         self, script: Path, options: Sequence[str], arguments: Sequence[str], *, separator: bool = True
@@ -70,7 +70,7 @@ class Dbt:
         env = dict(self.workspace.env)
         env[REAL_ENDPOINT] = self.endpoint or env.get(EMULATOR, "")
         env[EMULATOR] = NOWHERE
-        return self._run(_recorder(), ["--out", str(out), *options, "--", *arguments], env)
+        return self._run(SCRIPTS / "recorder", ["--out", str(out), *options, "--", *arguments], env)
 
     def install_packages(self) -> None:
         """
@@ -190,12 +190,3 @@ def private_folder(path: Path) -> Path:
             "folder of Airflow's own user."
         )
     return path
-
-
-def _recorder() -> Path:
-    for name in ("recorder/__main__.py", "recorder.py"):
-        if (HERE / name).is_file():
-            return (HERE / name).parent if name.endswith("__main__.py") else HERE / name
-    raise DbtError(
-        f"The recorder is missing from {HERE}: cosmos-async is not installed completely. Reinstall it."
-    )

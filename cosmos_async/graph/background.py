@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.config import ProfileConfig
-from cosmos_async.dbt.interpreter import find_dbt_python
+from cosmos_async.dbt.environment.interpreter import find_dbt_python
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.process import Processes
 from cosmos_async.exceptions import ConfigError, CosmosAsyncError, DbtError
 from cosmos_async.graph.cache import GraphCache, locked
 from cosmos_async.graph.dbt_ls import ask
 from cosmos_async.graph.manifest import graph_of, read_manifest
 from cosmos_async.graph.model import Graph
-from cosmos_async.invocation import DbtInvocation
-from cosmos_async.names import digest
+from cosmos_async.plan.names import digest
 from cosmos_async.profiles import RenderedProfile
 
 logger = logging.getLogger(__name__)

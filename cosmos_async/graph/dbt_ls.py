@@ -19,7 +19,7 @@ from cosmos_async.exceptions import DbtError
 from cosmos_async.graph.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from cosmos_async.invocation import DbtInvocation
+    from cosmos_async.dbt.invocation import DbtInvocation
     from cosmos_async.profiles import RenderedProfile
 
 logger = logging.getLogger(__name__)
@@ -70,10 +70,10 @@ def ask(
         DbtError: dbt refused; its own words are in the message.
         ProjectError: dbt left no manifest.
     """
-    from cosmos_async.dbt.interpreter import find_dbt_python
+    from cosmos_async.dbt.environment.interpreter import find_dbt_python
     from cosmos_async.dbt.process import Processes
+    from cosmos_async.dbt.project.working_copy import open_workspace
     from cosmos_async.dbt.session import Dbt
-    from cosmos_async.dbt.workspace import open_workspace
 
     lines: list[str] = []
     processes = Processes(lines.append)

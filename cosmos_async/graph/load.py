@@ -20,15 +20,15 @@ from cosmos_async import settings
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import LoadMode, TestIndirectSelection
 from cosmos_async.dbt.command import dbt_environment
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.options import state_manifests
-from cosmos_async.dbt.project import Project
+from cosmos_async.dbt.project.project_file import Project
 from cosmos_async.exceptions import ConfigError, ProfileError
 from cosmos_async.graph.background import Question, answer_beside, time_left
 from cosmos_async.graph.cache import GraphCache, make_folder, scan, stat_of
 from cosmos_async.graph.dbt_ls import arguments, ask
 from cosmos_async.graph.manifest import graph_of, has_default_selector, read_manifest
 from cosmos_async.graph.model import FORMAT, Graph
-from cosmos_async.invocation import DbtInvocation
 
 
 def load_graph(
@@ -190,7 +190,7 @@ def _look(executable: str | None) -> list[Any]:
 
 
 def _airflow_variable(name: str) -> str:
-    from cosmos_async.compat import AIRFLOW_VERSION
+    from cosmos_async.airflow.compat import AIRFLOW_VERSION
 
     if AIRFLOW_VERSION >= (3, 0):
         from airflow.sdk import Variable

@@ -10,7 +10,7 @@ from typing import Any
 from cosmos_async.constants import BUILT_RESOURCES, DbtResourceType
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.graph.model import Graph, Node, Source, Test, UnitTest
-from cosmos_async.ownership import Lineage, depths, unit_test_owner
+from cosmos_async.plan.ownership import Lineage, depths, unit_test_owner
 
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cosmos_async.constants import DbtResourceType
 from cosmos_async.exceptions import ProjectError
-from cosmos_async.ownership import Place, is_source
+from cosmos_async.plan.ownership import Place, is_source
 
 FORMAT = 5  # of the kept JSON; another number is as good as nothing kept
 

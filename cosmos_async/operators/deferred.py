@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.compat import (
+from cosmos_async.airflow.compat import (
     ENDS_IN_TRIGGERER,
     STARTS_IN_TRIGGERER,
     BaseOperator,
@@ -17,7 +17,7 @@ from cosmos_async.compat import (
     start_trigger_args,
 )
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.mapping import is_mapped_with
+from cosmos_async.operators.mapping import is_mapped_with
 
 if TYPE_CHECKING:
     from cosmos_async.operators.setup import SetupAsyncOperator

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.compat import AirflowException, AirflowSkipException
+from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
 from cosmos_async.exceptions import ConfigError, PlanError
 from cosmos_async.operators.run_plan import RunPlan, key_of
 from cosmos_async.operators.setup import airflow_context
-from cosmos_async.outcome import Outcome, Status
-from cosmos_async.ownership import is_source
-from cosmos_async.plan import Index, Level, RunInfo
-from cosmos_async.store import PlanAddress
+from cosmos_async.plan.model import Index, Level, RunInfo
+from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.plan.ownership import is_source
+from cosmos_async.plan.store import PlanAddress
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.session import Dbt
@@ -34,7 +34,7 @@ def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) ->
     Args:
         operator: The task.
         context: Its context.
-        event: The trigger's event, see :class:`cosmos_async.triggers.works.Payload`.
+        event: The trigger's event, see :class:`cosmos_async.triggers.execution.task_nodes.Payload`.
 
     Raises:
         AirflowException: A node failed, here or in the triggerer, and none is left for the triggerer.
@@ -77,7 +77,7 @@ def plan_anew(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any
         ConfigError: The task does not know how to run dbt.
         PlanNotFound: Nobody has kept what the run's plan was, so that it has to be planned as a whole.
     """
-    from cosmos_async.triggers.works import nodes_of
+    from cosmos_async.triggers.execution.task_nodes import nodes_of
 
     _need_dbt(operator)
     operator.log.warning(
@@ -180,7 +180,7 @@ class _Worker:
     def run(self, unique_id: str, reason: str) -> None:
         """Run a node in real dbt and leave its outcome in the store."""
         from cosmos_async.dbt.fallback import run_node
-        from cosmos_async.dbt.freshness import run_freshness
+        from cosmos_async.dbt.planner.freshness import run_freshness
 
         self._log.info("Running %s in real dbt on this worker: %s", unique_id, reason)
         outcome = (run_freshness if is_source(unique_id) else run_node)(
@@ -227,7 +227,7 @@ class _Worker:
             position: Of their group in the task.
             done: Those of them that have been written in part.
         """
-        from cosmos_async.dbt.late import plan_late
+        from cosmos_async.dbt.planner.late import plan_late
 
         for unique_id, reason in late.items():
             self._log.info("Planning %s as things are now: %s", unique_id, reason)

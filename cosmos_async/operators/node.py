@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.compat import AirflowException, AirflowSkipException
+from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
+from cosmos_async.airflow.links import BigQueryJobLink
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.links import BigQueryJobLink
 from cosmos_async.operators.deferred import TriggererOperator
 
 if TYPE_CHECKING:
-    from cosmos_async.invocation import DbtInvocation
+    from cosmos_async.dbt.invocation import DbtInvocation
     from cosmos_async.operators.setup import SetupAsyncOperator
 
 WORKS = ("node", "tests", "build", "unit_tests", "freshness", "others", "all_tests")

@@ -16,14 +16,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Union
 
 from cosmos_async import settings
-from cosmos_async.compat import BaseOperator
+from cosmos_async.airflow.compat import BaseOperator
+from cosmos_async.airflow.health import executor_of_many_machines, require_triggerer
 from cosmos_async.constants import TestBehavior
-from cosmos_async.health import executor_of_many_machines, require_triggerer
-from cosmos_async.invocation import DbtInvocation
-from cosmos_async.mapping import is_mapped_with
+from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.operators.mapping import is_mapped_with
 from cosmos_async.operators.run_plan import base_folder, folder_of_run
-from cosmos_async.plan import Level, dump_index, dump_node
-from cosmos_async.store import (
+from cosmos_async.plan.model import Level, dump_index, dump_node
+from cosmos_async.plan.store import (
     ADDRESS_KEY,
     artifact_object,
     node_object,
@@ -35,9 +35,9 @@ COMPILED_FILE = "compiled.json"  # beside the plan: every node's compiled code, 
 
 if TYPE_CHECKING:
     from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
-    from cosmos_async.dbt.planner import Plan
+    from cosmos_async.dbt.planner.planner import Plan
     from cosmos_async.dbt.session import Dbt
-    from cosmos_async.store import PlanAddress
+    from cosmos_async.plan.store import PlanAddress
 
 
 class SetupAsyncOperator(BaseOperator):
@@ -54,7 +54,7 @@ class SetupAsyncOperator(BaseOperator):
         gcp_conn_id: The connection that submits the jobs, if it is not the profile's.
         impersonation_chain: The service account to act as when submitting.
         select, exclude, selector, vars, env, append_env, full_refresh, fail_fast, install_deps, location,
-            threads, event_time_start, event_time_end, dbt_cmd_flags, dbt_cmd_global_flags: See :class:`~cosmos_async.invocation.DbtInvocation`; templated.
+            threads, event_time_start, event_time_end, dbt_cmd_flags, dbt_cmd_global_flags: See :class:`~cosmos_async.dbt.invocation.DbtInvocation`; templated.
         kwargs: Airflow's own arguments of a task.
     """
 
@@ -153,7 +153,7 @@ class SetupAsyncOperator(BaseOperator):
             DbtError: dbt itself refused; its own words are in the message.
             StoreError: The place for plans cannot be used.
         """
-        from cosmos_async.dbt.planning import record_plan
+        from cosmos_async.dbt.planner.record import record_plan
         from cosmos_async.dbt.process import Processes
         from cosmos_async.dbt.session import open_dbt
 
@@ -207,7 +207,7 @@ class SetupAsyncOperator(BaseOperator):
 
     def planned_run(self, folder: str, *, first: bool) -> str:
         """
-        Return the nonce of the run that is planned, see :class:`cosmos_async.plan.RunInfo`; the first try makes it.
+        Return the nonce of the run that is planned, see :class:`cosmos_async.plan.model.RunInfo`; the first try makes it.
 
         It is the first that is written, so that a missing bucket is known before dbt has run for minutes.
 
@@ -215,8 +215,8 @@ class SetupAsyncOperator(BaseOperator):
             folder: The run's folder.
             first: Whether this is setup's first try in the DAG run.
         """
-        from cosmos_async.store import PlanAddress
-        from cosmos_async.triggers.storage import nonce_of, write_objects
+        from cosmos_async.plan.store import PlanAddress
+        from cosmos_async.triggers.store.documents import nonce_of, write_objects
 
         address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
         asyncio.run(write_objects(address, {"README.txt": _README}, identity=self.identity))
@@ -249,7 +249,7 @@ class SetupAsyncOperator(BaseOperator):
         self.log.info("%s", line)
 
     def _upload(self, folder: str, dbt: Dbt, plan: Plan) -> PlanAddress:
-        from cosmos_async.triggers.storage import upload_plan
+        from cosmos_async.triggers.store.documents import upload_plan
 
         objects, index = stored(plan)
         compiled = {unique_id: node.compiled_code for unique_id, node in plan.nodes.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmos_async.compat import AirflowException
+from cosmos_async.airflow.compat import AirflowException
 from cosmos_async.operators.deferred import TriggererOperator
 
 

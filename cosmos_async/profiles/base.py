@@ -162,7 +162,7 @@ class BaseProfileMapping:
         """
         from airflow.exceptions import AirflowNotFoundException
 
-        from cosmos_async.compat import BaseHook
+        from cosmos_async.airflow.compat import BaseHook
 
         try:
             connection = BaseHook.get_connection(self.conn_id)

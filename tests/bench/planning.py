@@ -25,12 +25,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
-from cosmos_async.dbt.late import plan_late
-from cosmos_async.dbt.planning import record_plan
+from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.planner.late import plan_late
+from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.session import open_dbt
-from cosmos_async.invocation import DbtInvocation
-from cosmos_async.plan import Level
+from cosmos_async.plan.model import Level
 from cosmos_async.testing import FakeGoogle
 from tests.bench.project import DATASET, PROJECT_ID, TESTS_EACH, fill_models, fill_sources, write_project
 from tests.dbt.recording import ROOT, clean_environment

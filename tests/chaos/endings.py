@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos_async.names import TaskKey
-from cosmos_async.triggers.steps import id_of
+from cosmos_async.plan.names import TaskKey
+from cosmos_async.triggers.jobs.steps import id_of
 from tests.airflow.processes import TimedOut
 from tests.airflow.rest import RestError
 from tests.chaos.owners import has_a_twin, is_made_again

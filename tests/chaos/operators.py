@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 from cosmos_async import settings
-from cosmos_async.dbt.planner import Plan
+from cosmos_async.dbt.planner.planner import Plan
 from cosmos_async.operators import SetupAsyncOperator
 from cosmos_async.operators.setup import stored
-from cosmos_async.plan import RunInfo
-from cosmos_async.store import ADDRESS_KEY
-from cosmos_async.triggers.storage import upload_plan
+from cosmos_async.plan.model import RunInfo
+from cosmos_async.plan.store import ADDRESS_KEY
+from cosmos_async.triggers.store.documents import upload_plan
 from tests.chaos.plans import Node, plan_of, prelude
 
 

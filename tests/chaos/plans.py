@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos_async.plan import Guard, GuardKind, JobOperation, Level, NodePlan, Step, TestRule
+from cosmos_async.plan.model import Guard, GuardKind, JobOperation, Level, NodePlan, Step, TestRule
 
 PROJECT, DATASET = "p", "chaos"
 JOURNAL = "journal"  # what inserts go into

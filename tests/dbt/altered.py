@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ENTRY = Path(__file__).parents[2] / "cosmos_async" / "dbt" / "recorder" / "__main__.py"
+ENTRY = Path(__file__).parents[2] / "cosmos_async" / "dbt" / "scripts" / "recorder" / "__main__.py"
 
 
 def main() -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cosmos_async.dbt.planner import Plan, make_plan
+from cosmos_async.dbt.planner.planner import Plan, make_plan
 from cosmos_async.testing import FakeGoogle, Request
 
 ROOT = Path(__file__).parents[2]
-RECORDER = ROOT / "cosmos_async" / "dbt" / "recorder"
+RECORDER = ROOT / "cosmos_async" / "dbt" / "scripts" / "recorder"
 PROJECT = ROOT / "tests" / "projects" / "writes"
 NOWHERE = "http://127.0.0.1:1"
 

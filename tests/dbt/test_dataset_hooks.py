@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_async.plan import JobOperation, Step
+from cosmos_async.plan.model import JobOperation, Step
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.recording import Recorded, record
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.plan import Level, NodePlan
+from cosmos_async.plan.model import Level, NodePlan
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.made_up_shapes import FILES, PLANNED, USING, models
 from tests.dbt.recording import Recorded, record

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.columns import described, split_known, with_added, with_synced
-from cosmos_async.grants import change_between, current_grants, script
-from cosmos_async.partitions import copy_of, partition_ids
-from cosmos_async.plan import (
+from cosmos_async.plan.columns import described, split_known, with_added, with_synced
+from cosmos_async.plan.grants import change_between, current_grants, script
+from cosmos_async.plan.model import (
     CallOperation,
     Guard,
     GuardKind,
@@ -27,6 +26,7 @@ from cosmos_async.plan import (
     NodePlan,
     Step,
 )
+from cosmos_async.plan.partitions import copy_of, partition_ids
 from cosmos_async.testing import FakeGoogle, Request
 from tests.dbt.recording import (
     NOWHERE,
@@ -549,8 +549,8 @@ async def test_an_adapter_of_another_major_version_is_refused(tmp_path: Path) ->
 async def test_what_dbt_does_not_need_can_be_imported_later(version: str, tmp_path: Path) -> None:
     """Google's client begins without pandas, and a plugin of the user's still finds it."""
     script = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'cosmos_async/dbt')!r})\n"
-        "import inside; inside.import_client()\n"
+        f"import sys; sys.path.insert(0, {str(ROOT / 'cosmos_async/dbt/scripts')!r})\n"
+        "import common; common.import_client()\n"
         "import google.cloud.bigquery\n"
         "assert 'pandas' not in sys.modules\n"
         "import pandas, pyarrow; print(pandas.DataFrame.__name__)"

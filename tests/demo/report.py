@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cosmos_async.outcome import Outcome, load_outcome
+from cosmos_async.plan.outcome import Outcome, load_outcome
 
 if TYPE_CHECKING:
     from tests.airflow.harness import RunEnd

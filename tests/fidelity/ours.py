@@ -20,17 +20,17 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from cosmos_async.compat import DAG, AirflowException, AirflowSkipException
+from cosmos_async.airflow.compat import DAG, AirflowException, AirflowSkipException
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
-from cosmos_async.dbt.planner import Plan
+from cosmos_async.dbt.planner.planner import Plan
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.operators.node import DbtNodeAsyncOperator
 from cosmos_async.operators.results import ARTIFACTS_KEY, ResultsAsyncOperator
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.setup import SetupAsyncOperator
-from cosmos_async.outcome import Outcome
-from cosmos_async.store import PlanAddress
+from cosmos_async.plan.outcome import Outcome
+from cosmos_async.plan.store import PlanAddress
 
 if TYPE_CHECKING:
     from tests.fidelity.comparison import Build

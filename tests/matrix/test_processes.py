@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.versions import abilities
+from cosmos_async.airflow.versions import abilities
 from tests.airflow.harness import RunEnd
 from tests.airflow.shop import ABOUT_THE_RUN, explain
 from tests.airflow.stage import Stage, start_stage

@@ -10,8 +10,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from cosmos_async.grants import PRIVILEGE
-from cosmos_async.plan import CallOperation, JobOperation, NativeKind, NativeOperation, Step
+from cosmos_async.plan.grants import PRIVILEGE
+from cosmos_async.plan.model import CallOperation, JobOperation, NativeKind, NativeOperation, Step
 
 ORDERS = {"project": "p", "dataset": "shop", "table": "orders"}
 ORDERS_PATH = "projects/p/datasets/shop/tables/orders"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cosmos_async.airflow.health import PATIENCE, executor_of_many_machines, require_triggerer
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.health import PATIENCE, executor_of_many_machines, require_triggerer
 
 
 def test_a_missing_triggerer_is_waited_for_and_then_named() -> None:

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosmos_async.exceptions import PlanDamaged, PlanVersionMismatch
-from cosmos_async.outcome import JobRecord, Outcome, Status, dump_outcome, load_outcome
-from cosmos_async.plan import (
+from cosmos_async.plan.model import (
     FORMAT,
     CallOperation,
     Guard,
@@ -29,6 +28,7 @@ from cosmos_async.plan import (
     load_index,
     load_node,
 )
+from cosmos_async.plan.outcome import JobRecord, Outcome, Status, dump_outcome, load_outcome
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),

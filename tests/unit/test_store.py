@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from cosmos_async.exceptions import PlanDamaged, StoreError
-from cosmos_async.store import PlanAddress, check_base, life_of, run_folder
+from cosmos_async.plan.store import PlanAddress, check_base, life_of, run_folder
 
 
 def test_two_runs_of_two_groups_never_share_a_folder() -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 import cosmos_async
-from cosmos_async import compat
-from cosmos_async.versions import abilities
+from cosmos_async.airflow import compat
+from cosmos_async.airflow.versions import abilities
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(cosmos_async.__file__).parent
 #: Lives in dbt's own interpreter.
-DBTS = "cosmos_async.dbt.recorder."
+DBTS = "cosmos_async.dbt.scripts.recorder."
 
 
 def modules() -> list[str]:
@@ -37,9 +37,11 @@ def test_a_module_can_be_imported(name: str) -> None:
 
 def test_the_rooms_are_all_looked_at() -> None:
     """The triggers are reached through a link, which a search might not follow."""
-    assert {"cosmos_async.compat", "cosmos_async.operators.node", "cosmos_async.triggers.node"} <= set(
-        modules()
-    )
+    assert {
+        "cosmos_async.airflow.compat",
+        "cosmos_async.operators.node",
+        "cosmos_async.triggers.execution.node",
+    } <= set(modules())
 
 
 def test_the_sources_are_python_39() -> None:

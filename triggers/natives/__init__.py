@@ -8,9 +8,9 @@ its computed id, and what an earlier answer led to follows from that answer.
 from __future__ import annotations
 
 from cosmos_async.exceptions import PlanDamaged
-from cosmos_async.plan import NativeKind, NativeOperation
+from cosmos_async.plan.model import NativeKind, NativeOperation
 from cosmos_async.triggers.natives import access, columns, grants, partitions
-from cosmos_async.triggers.natives.hands import Done, Eyes, Hands, Part
+from cosmos_async.triggers.natives.context import Done, Eyes, Hands, Part
 
 __all__ = ["Done", "Eyes", "Hands", "Part", "parts", "perform"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cosmos_async.access import has_entry
 from cosmos_async.exceptions import CosmosAsyncError
-from cosmos_async.plan import NativeOperation
-from cosmos_async.triggers.natives.hands import Done, Hands, again_when_stale
+from cosmos_async.plan.access import has_entry
+from cosmos_async.plan.model import NativeOperation
+from cosmos_async.triggers.natives.context import Done, Hands, again_when_stale
 
 
 async def grant(operation: NativeOperation, hands: Hands) -> Done:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmos_async.columns import described, split_known, with_added, with_synced
 from cosmos_async.exceptions import CosmosAsyncError
-from cosmos_async.plan import NativeOperation
-from cosmos_async.triggers.natives.hands import Done, Hands, again_when_stale
+from cosmos_async.plan.columns import described, split_known, with_added, with_synced
+from cosmos_async.plan.model import NativeOperation
+from cosmos_async.triggers.natives.context import Done, Hands, again_when_stale
 
 Json = dict[str, Any]
 

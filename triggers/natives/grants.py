@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cosmos_async.grants import change_between, current_grants, script
-from cosmos_async.plan import JobOperation, NativeOperation
-from cosmos_async.triggers.bigquery import JobRef
-from cosmos_async.triggers.natives.hands import Done, Eyes, Hands, Part, job_of, query_of
+from cosmos_async.plan.grants import change_between, current_grants, script
+from cosmos_async.plan.model import JobOperation, NativeOperation
+from cosmos_async.triggers.google.bigquery import JobRef
+from cosmos_async.triggers.natives.context import Done, Eyes, Hands, Part, job_of, query_of
 
 _SHOW, _APPLY = "show", "apply"
 

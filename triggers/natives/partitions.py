@@ -6,11 +6,11 @@ import contextlib
 from typing import Any
 
 from cosmos_async.exceptions import CosmosAsyncError
-from cosmos_async.partitions import copy_of, partition_ids
-from cosmos_async.plan import JobOperation, NativeOperation
-from cosmos_async.triggers import jobs
-from cosmos_async.triggers.bigquery import JobRef
-from cosmos_async.triggers.natives.hands import Done, Eyes, Hands, Part, job_of
+from cosmos_async.plan.model import JobOperation, NativeOperation
+from cosmos_async.plan.partitions import copy_of, partition_ids
+from cosmos_async.triggers.google.bigquery import JobRef
+from cosmos_async.triggers.jobs import submit as jobs
+from cosmos_async.triggers.natives.context import Done, Eyes, Hands, Part, job_of
 
 Json = dict[str, Any]
 

@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cosmos_async.compat import DAG
+from cosmos_async.airflow.compat import DAG
 from cosmos_async.config import ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dag import DbtDag
-from cosmos_async.dbt.planner import Plan, make_plan
+from cosmos_async.dbt.planner.planner import Plan, make_plan
 from cosmos_async.graph.manifest import graph_of
-from cosmos_async.plan import Index
+from cosmos_async.plan.model import Index
 from cosmos_async.testing import FakeGoogle
-from cosmos_async.triggers.works import nodes_of
+from cosmos_async.triggers.execution.task_nodes import nodes_of
 from tests.dbt.recording import ROOT, clean_environment, dbt_python, record
 
 pytestmark = pytest.mark.dbt

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.plan import CallOperation, Guard, GuardKind, JobOperation, Level
+from cosmos_async.plan.model import CallOperation, Guard, GuardKind, JobOperation, Level
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.recording import Recorded, build, record
 from tests.dbt.test_recorder import built, plan_of, writes

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.plan import Guard, GuardKind
+from cosmos_async.plan.model import Guard, GuardKind
 from tests.dbt.kinds.conftest import told
 
 pytestmark = [pytest.mark.warehouse, pytest.mark.dbt]

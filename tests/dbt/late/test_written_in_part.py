@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_async.plan import Guard
+from cosmos_async.plan.model import Guard
 from tests.dbt.carried import carry_out
 from tests.warehouse.fixture import Warehouse, warehouse
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.session import Dbt, open_dbt
-from cosmos_async.invocation import DbtInvocation
 from cosmos_async.testing import FakeGoogle
 from tests.served import served_google
 

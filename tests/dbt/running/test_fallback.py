@@ -10,8 +10,8 @@ import pytest
 
 from cosmos_async.dbt.fallback import run_node
 from cosmos_async.exceptions import DbtError
-from cosmos_async.outcome import Status
-from cosmos_async.plan import Level, RunInfo
+from cosmos_async.plan.model import Level, RunInfo
+from cosmos_async.plan.outcome import Status
 from cosmos_async.testing import FakeGoogle
 
 from .conftest import OpenDbt, newest_dbt

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.freshness import run_freshness
-from cosmos_async.dbt.planning import record_plan
+from cosmos_async.dbt.planner.freshness import run_freshness
+from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.results import sources_json, write_results
-from cosmos_async.outcome import Status
-from cosmos_async.plan import JobOperation, Level
+from cosmos_async.plan.model import JobOperation, Level
+from cosmos_async.plan.outcome import Status
 from cosmos_async.testing import FakeGoogle
 
 from .conftest import OpenDbt, newest_dbt

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from cosmos_async.dbt.fallback import run_node
-from cosmos_async.dbt.late import plan_late
-from cosmos_async.dbt.planning import record_plan
-from cosmos_async.outcome import Status
-from cosmos_async.plan import Guard, GuardKind, JobOperation
+from cosmos_async.dbt.planner.late import plan_late
+from cosmos_async.dbt.planner.record import record_plan
+from cosmos_async.plan.model import Guard, GuardKind, JobOperation
+from cosmos_async.plan.outcome import Status
 from cosmos_async.testing import FakeGoogle
 
 from .conftest import OpenDbt

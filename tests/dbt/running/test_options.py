@@ -20,13 +20,13 @@ import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.constants import TestIndirectSelection
-from cosmos_async.dbt.late import plan_late
-from cosmos_async.dbt.planning import Planned, record_plan
+from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.planner.late import plan_late
+from cosmos_async.dbt.planner.record import Planned, record_plan
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.exceptions import DbtError
-from cosmos_async.invocation import DbtInvocation
-from cosmos_async.plan import JobOperation, Level, NodePlan
+from cosmos_async.plan.model import JobOperation, Level, NodePlan
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.recording import clean_environment
 
@@ -256,7 +256,7 @@ def test_the_options_of_jobs_are_those_of_profile_and_configs(market: Market) ->
     assert configuration["labels"]["node"] == "model_market_stalls"
     assert '"node": "model.market.stalls"' in configuration["query"]["query"]
     assert any(job["configuration"].get("jobTimeoutMs") == "77000" for job in built)
-    # What the triggerer sends, too: cosmos_async.triggers.bigquery.
+    # What the triggerer sends, too: cosmos_async.triggers.google.bigquery.
     sent = {request.headers.get("x-goog-user-project") for request in market.google.mutations}
     assert sent == {"quota-project"}
 

@@ -12,8 +12,8 @@ import pytest
 
 from cosmos_async.dbt.fallback import outcome_of
 from cosmos_async.dbt.results import write_results
-from cosmos_async.outcome import Outcome, Status
-from cosmos_async.plan import Level
+from cosmos_async.plan.model import Level
+from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.testing import FakeGoogle
 
 from .conftest import OpenDbt, newest_dbt

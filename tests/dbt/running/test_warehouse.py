@@ -12,10 +12,10 @@ import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.dbt.fallback import run_node
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.session import Dbt, open_dbt
-from cosmos_async.invocation import DbtInvocation
-from cosmos_async.outcome import Status
+from cosmos_async.plan.outcome import Status
 from tests.warehouse.fixture import Warehouse, warehouse
 
 from .conftest import KITCHEN, newest_dbt

@@ -10,9 +10,9 @@ import pytest
 
 from cosmos_async.cli.page import Page, Style, show
 from cosmos_async.cli.plan import document
-from cosmos_async.dbt.planner import Plan
-from cosmos_async.dbt.planning import Planned
-from cosmos_async.plan import (
+from cosmos_async.dbt.planner.planner import Plan
+from cosmos_async.dbt.planner.record import Planned
+from cosmos_async.plan.model import (
     Batch,
     Guard,
     GuardKind,

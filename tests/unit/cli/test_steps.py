@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cosmos_async.cli.steps import Described, describe, sql_lines
-from cosmos_async.plan import (
+from cosmos_async.plan.model import (
     CallOperation,
     Guard,
     GuardKind,

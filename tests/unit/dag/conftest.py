@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.compat import DAG
+from cosmos_async.airflow.compat import DAG
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 

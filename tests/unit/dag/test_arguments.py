@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.arguments import AIRFLOW, Scope
-from cosmos_async.compat import DAG, BaseOperator
+from cosmos_async.airflow.compat import DAG, BaseOperator
 from cosmos_async.config import ExecutionConfig
 from cosmos_async.exceptions import ConfigError
+from cosmos_async.rendering.arguments import AIRFLOW, Scope
 
 MakeDag = Callable[..., DAG]
 DOCS = Path(__file__).parents[3] / "docs" / "options.md"

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.exceptions import ConfigError, DbtError
 from cosmos_async.graph import background, load_graph
 from cosmos_async.graph.background import Question, answer_beside, main
 from cosmos_async.graph.dbt_ls import Answer
 from cosmos_async.graph.manifest import graph_of
-from cosmos_async.invocation import DbtInvocation
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_importing_the_package_imports_hardly_anything() -> None:
 
 def test_a_dag_file_pays_for_no_client_and_no_dbt() -> None:
     """Beyond what Airflow itself imports."""
-    airflow = modules_after("from cosmos_async.compat import DAG")
+    airflow = modules_after("from cosmos_async.airflow.compat import DAG")
     ours = modules_after(
         "from cosmos_async import DbtDag, DbtTaskGroup, ProjectConfig, ProfileConfig, ExecutionConfig, RenderConfig\n"
         "from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosmos_async.ownership import Lineage, Place, depths, is_held_back, unit_test_owner
+from cosmos_async.plan.ownership import Lineage, Place, depths, is_held_back, unit_test_owner
 
 #: Two branches that meet in ``top``, which has a child; ``side`` shares a seed with one of them.
 PROJECT = {

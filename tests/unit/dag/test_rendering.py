@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cosmos_async.compat import DAG, BaseOperator, TaskGroup
+from cosmos_async.airflow.compat import DAG, BaseOperator, TaskGroup
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import (
     DbtResourceType,
@@ -19,8 +19,8 @@ from cosmos_async.constants import (
     TestBehavior,
 )
 from cosmos_async.dag import DbtDag, DbtTaskGroup
-from cosmos_async.edges import Placed, connect_placed
 from cosmos_async.exceptions import ConfigError, ProfileError, ProjectError
+from cosmos_async.rendering.edges import Placed, connect_placed
 
 MakeDag = Callable[..., DAG]
 COSMOS = json.loads((Path(__file__).parent / "cosmos_task_ids.json").read_text())

@@ -13,8 +13,8 @@ import pytest
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.constants import TestIndirectSelection
 from cosmos_async.dbt.command import dbt_arguments, dbt_environment, merged_vars
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.invocation import DbtInvocation
 
 
 def invocation(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cosmos_async.dbt.fallback import outcome_of
-from cosmos_async.outcome import JobRecord, Outcome, Status, dump_outcome, load_outcome
-from cosmos_async.plan import Level
+from cosmos_async.plan.model import Level
+from cosmos_async.plan.outcome import JobRecord, Outcome, Status, dump_outcome, load_outcome
 
 BEGUN, ENDED = "2024-02-29T12:00:00+00:00", "2024-02-29T12:01:00+00:00"
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt import interpreter
-from cosmos_async.dbt.interpreter import DbtVersions, dbt_versions, find_dbt_python, python_of
+from cosmos_async.dbt.environment import interpreter
+from cosmos_async.dbt.environment.interpreter import DbtVersions, dbt_versions, find_dbt_python, python_of
 from cosmos_async.dbt.process import Processes
 from cosmos_async.exceptions import ConfigError, DbtError
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.part import _restore, relations_of
+from cosmos_async.dbt.scripts.partial_invocation import _restore, relations_of
 
 
 class Kind(Enum):

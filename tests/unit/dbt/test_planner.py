@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.planner import Plan, make_plan
+from cosmos_async.dbt.planner.planner import Plan, make_plan
 from cosmos_async.exceptions import PlanError
-from cosmos_async.plan import (
+from cosmos_async.plan.model import (
     CallOperation,
     Guard,
     GuardKind,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_async.dbt import inside
 from cosmos_async.dbt.process import Finished, Processes, masker
+from cosmos_async.dbt.scripts import common as inside
 from cosmos_async.exceptions import DbtError
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.recorder import emptiness, sql
-from cosmos_async.dbt.recorder.fields import empty_query
-from cosmos_async.dbt.recorder.overlay import NotNow, Overlay
-from cosmos_async.dbt.recorder.uploads import Uploads
+from cosmos_async.dbt.scripts.recorder import emptiness, sql
+from cosmos_async.dbt.scripts.recorder.fields import empty_query
+from cosmos_async.dbt.scripts.recorder.overlay import NotNow, Overlay
+from cosmos_async.dbt.scripts.recorder.uploads import Uploads
 
 ID = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
 

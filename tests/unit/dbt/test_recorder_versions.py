@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.recorder.versions import refusal, warning
+from cosmos_async.dbt.scripts.recorder.versions import refusal, warning
 
 
 def found(core: str, bigquery: str = "1.10.0") -> dict[str, str]:

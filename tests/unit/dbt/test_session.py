@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.process import Processes
+from cosmos_async.dbt.project.working_copy import Workspace
 from cosmos_async.dbt.session import Dbt, open_dbt, private_folder
-from cosmos_async.dbt.workspace import Workspace
 from cosmos_async.exceptions import ConfigError, ProjectError
-from cosmos_async.invocation import DbtInvocation
 
 ECHO = """\
 import json, os, sys
@@ -96,8 +96,9 @@ def test_a_recorded_dbt_that_lost_its_recorder_reaches_nobody(
     """
     google-cloud-bigquery is sent to a port where nobody listens; only the recorder knows the real one.
     """
-    (tmp_path / "recorder.py").write_text(ECHO)
-    monkeypatch.setattr("cosmos_async.dbt.session.HERE", tmp_path)
+    (tmp_path / "recorder").mkdir()
+    (tmp_path / "recorder" / "__main__.py").write_text(ECHO)
+    monkeypatch.setattr("cosmos_async.dbt.session.SCRIPTS", tmp_path)
 
     dbt(tmp_path, lines, env=env, endpoint=endpoint).record(["build"], tmp_path / "out.json")
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.project import Project, declared_packages
-from cosmos_async.dbt.workspace import Workspace, open_workspace, refuse_lost_paths
+from cosmos_async.dbt.project.project_file import Project, declared_packages
+from cosmos_async.dbt.project.working_copy import Workspace, open_workspace, refuse_lost_paths
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.profiles.base import RenderedProfile
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cosmos_async import compat
-from cosmos_async.compat import DAG, AirflowException
+from cosmos_async.airflow import compat
+from cosmos_async.airflow.compat import DAG, AirflowException
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.node import DbtRunAsyncOperator, DbtTestAsyncOperator
 from cosmos_async.operators.teardown import TeardownAsyncOperator

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.compat import DAG
+from cosmos_async.airflow.compat import DAG
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
-from cosmos_async.dbt.late import LatePlans
+from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.planner.late import LatePlans
 from cosmos_async.exceptions import PlanGone, PlanNotFound
-from cosmos_async.invocation import DbtInvocation
 from cosmos_async.operators.node import DbtNodeAsyncOperator
 from cosmos_async.operators.run_plan import INDEX_FILE, RunPlan
-from cosmos_async.outcome import Outcome, Status, load_outcome
-from cosmos_async.plan import Index, IndexEntry, Level, NodePlan, RunInfo, dump_index, load_index
-from cosmos_async.store import PlanAddress, life_of, outcome_object
-from cosmos_async.triggers.storage import delete_folder, read_index_bytes, read_object, upload_plan
+from cosmos_async.plan.model import Index, IndexEntry, Level, NodePlan, RunInfo, dump_index, load_index
+from cosmos_async.plan.outcome import Outcome, Status, load_outcome
+from cosmos_async.plan.store import PlanAddress, life_of, outcome_object
+from cosmos_async.triggers.store.documents import delete_folder, read_index_bytes, read_object, upload_plan
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
@@ -136,9 +136,9 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ended:
         return Outcome(unique_id, Status.SUCCESS, None, Level.DBT, at, at, kwargs["try_number"])
 
     monkeypatch.setattr("cosmos_async.dbt.session.open_dbt", open_dbt)
-    monkeypatch.setattr("cosmos_async.dbt.late.plan_late", plan_late)
+    monkeypatch.setattr("cosmos_async.dbt.planner.late.plan_late", plan_late)
     monkeypatch.setattr("cosmos_async.dbt.fallback.run_node", in_dbt)
-    monkeypatch.setattr("cosmos_async.dbt.freshness.run_freshness", in_dbt)
+    monkeypatch.setattr("cosmos_async.dbt.planner.freshness.run_freshness", in_dbt)
     return run
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.compat import AirflowFailException
+from cosmos_async.airflow.compat import AirflowFailException
 from cosmos_async.dbt.results import Artifacts
 from cosmos_async.exceptions import DbtError, PlanGone
 from cosmos_async.operators.results import ResultsAsyncOperator
-from cosmos_async.outcome import Outcome, Status
-from cosmos_async.plan import Hook, Index, IndexEntry, Level, RunInfo, dump_index, load_index
+from cosmos_async.plan.model import Hook, Index, IndexEntry, Level, RunInfo, dump_index, load_index
+from cosmos_async.plan.outcome import Outcome, Status
 
 SOURCE = "source.shop.till.orders"
 RUN = RunInfo("d", "r", "2026-01-01T00:00:00+00:00", "h", "shop", "dev", "i", "1.11", "1.11", "0.1")

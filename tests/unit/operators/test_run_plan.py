@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cosmos_async.operators.run_plan import RunPlan
-from cosmos_async.outcome import Outcome, Status
-from cosmos_async.plan import Level, RunInfo
-from cosmos_async.store import PlanAddress
+from cosmos_async.plan.model import Level, RunInfo
+from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.plan.store import PlanAddress
 
 RUN = RunInfo("d", "r", "2026-01-01T00:00:00+00:00", "h", "shop", "dev", "i", "1.11", "1.11", "0.1")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cosmos_async import ExecutionConfig, ProfileConfig, ProjectConfig
-from cosmos_async.compat import DAG
+from cosmos_async.airflow.compat import DAG
 from cosmos_async.exceptions import ConfigError, CosmosAsyncError, ProfileError, StoreError
 from cosmos_async.operators import SetupAsyncOperator
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.compat import DAG, AirflowException, AirflowSkipException
+from cosmos_async.airflow.compat import DAG, AirflowException, AirflowSkipException
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
-from cosmos_async.dbt.late import LatePlans
+from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.planner.late import LatePlans
 from cosmos_async.exceptions import ConfigError, PlanError
-from cosmos_async.invocation import DbtInvocation
 from cosmos_async.operators.node import DbtNodeAsyncOperator
-from cosmos_async.outcome import Outcome, Status
-from cosmos_async.plan import Level, NodePlan, RunInfo
+from cosmos_async.plan.model import Level, NodePlan, RunInfo
+from cosmos_async.plan.outcome import Outcome, Status
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
@@ -114,8 +114,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
     monkeypatch.setattr("cosmos_async.dbt.session.open_dbt", open_dbt)
     monkeypatch.setattr("cosmos_async.dbt.fallback.run_node", made.run_node)
-    monkeypatch.setattr("cosmos_async.dbt.freshness.run_freshness", made.run_freshness)
-    monkeypatch.setattr("cosmos_async.dbt.late.plan_late", made.plan_late)
+    monkeypatch.setattr("cosmos_async.dbt.planner.freshness.run_freshness", made.run_freshness)
+    monkeypatch.setattr("cosmos_async.dbt.planner.late.plan_late", made.plan_late)
     monkeypatch.setattr("cosmos_async.operators.fallback.RunPlan", Plan)
     return made
 

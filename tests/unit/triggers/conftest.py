@@ -78,7 +78,7 @@ def bench(google: FakeGoogle, identity: dict[str, Any], endpoints: None) -> Benc
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """A clock for the sessions of triggers, which make their own."""
-    from cosmos_async.triggers import session
+    from cosmos_async.triggers.google import session
 
     fake = FakeClock()
     monkeypatch.setattr(session, "_real_clock", fake)

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.triggers import base
 
-from cosmos_async.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER
+from cosmos_async.airflow.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER
 
 
 def is_success(event: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.store import NEWEST_OBJECT
+from cosmos_async.plan.store import NEWEST_OBJECT
 from tests.unit.triggers.bench import RUN, Bench, job, model
 from tests.unit.triggers.ends import is_success
 

@@ -14,9 +14,9 @@ from airflow.triggers.base import TriggerEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cosmos_async.plan import CallOperation, NativeKind, NativeOperation, Step
+from cosmos_async.plan.model import CallOperation, NativeKind, NativeOperation, Step
 from cosmos_async.testing import FakeGoogle
-from cosmos_async.triggers import session
+from cosmos_async.triggers.google import session
 from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_success
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.outcome import Status
-from cosmos_async.plan import Batch, Guard, GuardKind, NodePlan, Step, dump_node, load_node
+from cosmos_async.plan.model import Batch, Guard, GuardKind, NodePlan, Step, dump_node, load_node
+from cosmos_async.plan.outcome import Status
 from tests.unit.triggers.bench import Bench, cancelled, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 from tests.unit.triggers.test_dbt import payload
@@ -200,8 +200,8 @@ def test_batches_survive_the_store(five: NodePlan) -> None:
 
 def test_batches_have_jobs_of_their_own(five: NodePlan) -> None:
     """A batch's name is part of its jobs' ids."""
-    from cosmos_async.names import TaskKey
-    from cosmos_async.triggers.steps import id_of, plan_of
+    from cosmos_async.plan.names import TaskKey
+    from cosmos_async.triggers.jobs.steps import id_of, plan_of
 
     key = TaskKey("d", "r", "t", -1, 1)
     ids: set[Any] = {id_of(key, plan_of(five, each), 0) for each in five.batches}

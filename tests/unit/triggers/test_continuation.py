@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cosmos_async.exceptions import CosmosAsyncError
-from cosmos_async.plan import (
+from cosmos_async.plan.model import (
     CallOperation,
     Guard,
     GuardKind,
@@ -16,7 +16,7 @@ from cosmos_async.plan import (
     NativeOperation,
     Step,
 )
-from cosmos_async.triggers.continuation import Begun, go_on, lasting
+from cosmos_async.triggers.execution.continuation import Begun, go_on, lasting
 from tests.unit.strategies import ORDERS
 from tests.unit.triggers.bench import job, model, target_state
 

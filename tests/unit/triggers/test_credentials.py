@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from cosmos_async.exceptions import ProfileError
-from cosmos_async.triggers import credentials
-from cosmos_async.triggers.credentials import connection_credentials, identity_key, resolve
+from cosmos_async.triggers.google import credentials
+from cosmos_async.triggers.google.credentials import connection_credentials, identity_key, resolve
 
 KEY = {"type": "service_account", "client_email": "dbt@p.iam", "private_key": "SECRET", "project_id": "p"}
 

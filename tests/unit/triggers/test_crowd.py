@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from cosmos_async.triggers.crowd import Crowd
+from cosmos_async.triggers.loop.single_flight import Crowd
 
 
 class Oracle:

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 from airflow.triggers.base import TriggerEvent
 
-from cosmos_async.names import TaskKey
-from cosmos_async.outcome import Status
-from cosmos_async.plan import FORMAT, CallOperation, Guard, GuardKind, Level, TestRule
-from cosmos_async.store import index_object, outcome_object, upload_object
+from cosmos_async.plan.model import FORMAT, CallOperation, Guard, GuardKind, Level, TestRule
+from cosmos_async.plan.names import TaskKey
+from cosmos_async.plan.outcome import Status
+from cosmos_async.plan.store import index_object, outcome_object, upload_object
 from cosmos_async.testing import Request
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
 from cosmos_async.triggers.teardown import TeardownTrigger
@@ -270,7 +270,7 @@ async def test_what_dbt_listed_is_listed_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str, dataset: str | None, expected: dict
 ) -> None:
     """Page by page; what the run itself may add meanwhile, with its temporary tables, is no difference."""
-    monkeypatch.setattr("cosmos_async.triggers.bigquery.ENTRIES_PER_PAGE", 2)
+    monkeypatch.setattr("cosmos_async.triggers.google.bigquery.ENTRIES_PER_PAGE", 2)
     for name in ("a", "b", "c", "ours", "ours__dbt_tmp"):
         bench.google.add_table("p", "raw", name)
     request = {"what": what, "project": "p", "ignored": ["ours", "shop"]}
@@ -750,7 +750,7 @@ async def test_an_upload_that_google_has_forgotten_is_begun_anew(
 
 async def _plan_large_seed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Plan a seed of three pieces, and return its bytes."""
-    monkeypatch.setattr("cosmos_async.triggers.uploads.LARGEST", 10)
+    monkeypatch.setattr("cosmos_async.triggers.google.uploads.LARGEST", 10)
     data = b"id,name\n1,tea\n2,milk\n3,sugar\n"
     digest = hashlib.sha256(data).hexdigest()
     load = {

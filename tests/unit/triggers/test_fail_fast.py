@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from airflow.triggers.base import TriggerEvent
 
-from cosmos_async.outcome import Status
-from cosmos_async.plan import Level
-from cosmos_async.triggers import fail_fast
+from cosmos_async.plan.model import Level
+from cosmos_async.plan.outcome import Status
+from cosmos_async.triggers.execution import fail_fast
 from tests.unit.triggers.bench import Bench, cancelled, data_test, event_of, job, model, test_row
 from tests.unit.triggers.ends import is_failure, is_skip, is_success
 

@@ -13,12 +13,12 @@ import pytest
 
 from cosmos_async.exceptions import ApiError, Unavailable
 from cosmos_async.testing import FakeGoogle, Harm
-from cosmos_async.triggers import bigquery as bigquery_module
-from cosmos_async.triggers import folders
-from cosmos_async.triggers.bigquery import BigQuery, JobRef
-from cosmos_async.triggers.clock import Clock
-from cosmos_async.triggers.rest import Rest
-from cosmos_async.triggers.session import shared_session
+from cosmos_async.triggers.google import bigquery as bigquery_module
+from cosmos_async.triggers.google.bigquery import BigQuery, JobRef
+from cosmos_async.triggers.google.rest import Rest
+from cosmos_async.triggers.google.session import shared_session
+from cosmos_async.triggers.loop.clock import Clock
+from cosmos_async.triggers.store import folders
 from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 
@@ -72,7 +72,7 @@ PASSING_PAIRS = [
 
 def steps() -> tuple[Any, ...]:
     """Return a node that makes every kind of call."""
-    from cosmos_async.plan import CallOperation
+    from cosmos_async.plan.model import CallOperation
 
     return (
         target_state("orders", "VIEW"),
@@ -496,7 +496,7 @@ async def test_one_job_s_trouble_is_not_its_neighbour_s(bench: Bench, clock: Fak
 
 async def test_a_dead_list_does_not_end_who_is_polled(bench: Bench, clock: FakeClock) -> None:
     """Copies are watched by a list, queries by a poll of their own each."""
-    from cosmos_async.triggers.waiter import Waiter
+    from cosmos_async.triggers.jobs.waiter import Waiter
 
     bench.google.fail("jobs.list", 503, times=None)
     held = bench.google.on_query("select", held=True)
@@ -540,7 +540,7 @@ def test_an_unreadable_answer_is_no_answer() -> None:
 
     import aiohttp
 
-    from cosmos_async.triggers.errors import TRANSPORT_ERRORS, api_error
+    from cosmos_async.triggers.google.errors import TRANSPORT_ERRORS, api_error
 
     with pytest.raises(json.JSONDecodeError) as raised:
         json.loads("<html>secret</html>")

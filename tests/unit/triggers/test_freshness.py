@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.outcome import Status
-from cosmos_async.plan import FreshnessRule, Level, NodePlan
+from cosmos_async.plan.model import FreshnessRule, Level, NodePlan
+from cosmos_async.plan.outcome import Status
 from tests.unit.triggers.bench import Bench, job
 from tests.unit.triggers.ends import is_failure, is_success
 

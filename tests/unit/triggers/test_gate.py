@@ -10,14 +10,14 @@ import time
 import pytest
 from blockbuster import BlockingError
 
-import cosmos_async.triggers.clock
-from cosmos_async.triggers import threads
+import cosmos_async.triggers.loop.clock
+from cosmos_async.triggers.loop import threads
 
 
 async def test_the_gate_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is read on the event loop is caught; else every other green test would prove nothing."""
     source = "async def block():\n    with open('/etc/hostname') as file:\n        file.read()\n"
-    code = compile(source, cosmos_async.triggers.clock.__file__, "exec")
+    code = compile(source, cosmos_async.triggers.loop.clock.__file__, "exec")
     namespace: dict[str, object] = {}
     exec(code, namespace)
 

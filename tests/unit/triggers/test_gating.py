@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cosmos_async.plan import NodePlan
-from cosmos_async.triggers.works import Result
+from cosmos_async.plan.model import NodePlan
+from cosmos_async.triggers.execution.task_nodes import Result
 from tests.unit.triggers.bench import Bench, data_test, model, test_row
 from tests.unit.triggers.ends import is_success
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.plan import Level, NativeKind, NativeOperation, NodePlan
+from cosmos_async.plan.model import Level, NativeKind, NativeOperation, NodePlan
 from cosmos_async.testing import Request
-from cosmos_async.triggers.natives.hands import ATTEMPTS
+from cosmos_async.triggers.natives.context import ATTEMPTS
 from tests.unit.triggers.bench import Bench, FakeClock, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 

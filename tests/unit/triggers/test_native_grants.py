@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.grants import PRIVILEGE
-from cosmos_async.plan import Level, NativeKind, NativeOperation, NodePlan, Step
+from cosmos_async.plan.grants import PRIVILEGE
+from cosmos_async.plan.model import Level, NativeKind, NativeOperation, NodePlan, Step
 from tests.unit.triggers.bench import Bench, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from cosmos_async.plan import Level, NativeKind, NativeOperation, NodePlan
+from cosmos_async.plan.model import Level, NativeKind, NativeOperation, NodePlan
 from tests.unit.triggers.bench import Bench, cancelled, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 

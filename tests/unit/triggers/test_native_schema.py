@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.plan import Level, NativeKind, NativeOperation, NodePlan
+from cosmos_async.plan.model import Level, NativeKind, NativeOperation, NodePlan
 from tests.unit.triggers.bench import Bench, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from cosmos_async.compat import HAS_ON_KILL
-from cosmos_async.plan import CallOperation, Guard, GuardKind
+from cosmos_async.airflow.compat import HAS_ON_KILL
+from cosmos_async.plan.model import CallOperation, Guard, GuardKind
 from cosmos_async.triggers import base
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
 from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state

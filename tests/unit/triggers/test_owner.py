@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cosmos_async.exceptions import JobTaken
-from cosmos_async.plan import CallOperation, NodePlan
-from cosmos_async.store import life_of, new_nonce, run_folder
+from cosmos_async.plan.model import CallOperation, NodePlan
+from cosmos_async.plan.store import life_of, new_nonce, run_folder
 from cosmos_async.testing import FakeGoogle
-from cosmos_async.triggers import address, session
-from cosmos_async.triggers.same_job import difference, require_same
+from cosmos_async.triggers import address
+from cosmos_async.triggers.google import session
+from cosmos_async.triggers.jobs.same_job import difference, require_same
 from cosmos_async.triggers.teardown import TeardownTrigger
 from tests.unit.triggers.bench import (
     RUN,

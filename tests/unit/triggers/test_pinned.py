@@ -18,11 +18,11 @@ from airflow.triggers.base import BaseTrigger
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosmos_async.compat import DAG
+from cosmos_async.airflow.compat import DAG
 from cosmos_async.exceptions import PlanDamaged, StoreError
 from cosmos_async.operators import DbtRunAsyncOperator
-from cosmos_async.plan import NodePlan, dump_node
-from cosmos_async.store import (
+from cosmos_async.plan.model import NodePlan, dump_node
+from cosmos_async.plan.store import (
     above,
     artifact_object,
     artifacts_folder,
@@ -32,8 +32,8 @@ from cosmos_async.store import (
     run_folder,
     upload_object,
 )
-from cosmos_async.triggers.folders import GcsFolder, LocalFolder
-from cosmos_async.triggers.storage import read_upload
+from cosmos_async.triggers.store.documents import read_upload
+from cosmos_async.triggers.store.folders import GcsFolder, LocalFolder
 from tests.unit.triggers.bench import SETUP, Bench, event_of, job, model
 from tests.unit.triggers.ends import is_success
 
@@ -223,7 +223,7 @@ def test_a_folder_refuses_names_that_lead_out_of_it(name: str) -> None:
 @pytest.mark.parametrize("name", ["../other/x", "/x", "a/../../x", "..", "./x"])
 async def test_both_kinds_of_folders_refuse_a_way_out(bench: Bench, tmp_path: Path, name: str) -> None:
     """Reading, too: a plan's upload is named by the plan."""
-    from cosmos_async.triggers.session import shared_session
+    from cosmos_async.triggers.google.session import shared_session
 
     async with shared_session(bench.identity) as session:
         for folder in (

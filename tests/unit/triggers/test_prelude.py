@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmos_async.outcome import Status
-from cosmos_async.plan import Guard, GuardKind, Hook, JobOperation
+from cosmos_async.plan.model import Guard, GuardKind, Hook, JobOperation
+from cosmos_async.plan.outcome import Status
 from tests.unit.triggers.bench import Bench, job, model
 from tests.unit.triggers.ends import is_failure, is_success
 

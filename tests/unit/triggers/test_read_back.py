@@ -12,7 +12,7 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosmos_async.plan import (
+from cosmos_async.plan.model import (
     Level,
     NativeKind,
     NativeOperation,

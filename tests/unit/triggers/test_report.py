@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cosmos_async.exceptions import ApiError, JobFailed
-from cosmos_async.outcome import JobRecord, Outcome, Status
-from cosmos_async.plan import Level
-from cosmos_async.triggers import report
+from cosmos_async.plan.model import Level
+from cosmos_async.plan.outcome import JobRecord, Outcome, Status
+from cosmos_async.triggers.execution import report
 from tests.unit.triggers.bench import data_test, model
 
 

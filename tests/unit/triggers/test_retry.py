@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosmos_async.exceptions import ApiError
-from cosmos_async.triggers.retry import (
+from cosmos_async.triggers.google.retry import (
     JOBS,
     NO_ANSWER,
     ONCE,

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from cosmos_async.testing import FakeGoogle
-from cosmos_async.triggers.session import shared_session
+from cosmos_async.triggers.google.session import shared_session
 from tests.unit.triggers.bench import Bench, FakeClock, event_of, model
 from tests.unit.triggers.ends import is_success
 
@@ -52,7 +52,7 @@ class Secrets:
     def connection(self, **extra: Any) -> dict[str, Any]:
         """Return the identity of an Airflow connection."""
         self._monkeypatch.setattr(
-            "cosmos_async.triggers.credentials._get_connection", lambda conn_id: Connection(**extra)
+            "cosmos_async.triggers.google.credentials._get_connection", lambda conn_id: Connection(**extra)
         )
         return {"conn_id": "gcp"}
 
@@ -145,7 +145,7 @@ def secrets(google: FakeGoogle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     from cosmos_async.testing.google import IMPERSONATION
 
     where = google.endpoint + IMPERSONATION.replace("{account}", "{service_account}")
-    monkeypatch.setattr("cosmos_async.triggers.token.IMPERSONATION_URI", where)
+    monkeypatch.setattr("cosmos_async.triggers.google.token.IMPERSONATION_URI", where)
     return Secrets(google, tmp_path, monkeypatch)
 
 

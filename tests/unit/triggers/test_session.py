@@ -12,10 +12,10 @@ import pytest
 from cosmos_async.exceptions import ApiError, AuthError, ProfileError, Unavailable
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.testing.google import IMPERSONATION
-from cosmos_async.triggers.bigquery import BigQuery, JobRef
-from cosmos_async.triggers.retry import PROMPT
-from cosmos_async.triggers.session import Session, shared_session
-from cosmos_async.triggers.token import SCOPES
+from cosmos_async.triggers.google.bigquery import BigQuery, JobRef
+from cosmos_async.triggers.google.retry import PROMPT
+from cosmos_async.triggers.google.session import Session, shared_session
+from cosmos_async.triggers.google.token import SCOPES
 from tests.unit.triggers.bench import FakeClock, cancelled
 
 
@@ -106,7 +106,7 @@ async def test_an_impersonated_account_may_do_what_dbts_may(
 ) -> None:
     """Its token opens spreadsheets, too, and has the scopes that the profile adds."""
     where = google.endpoint + IMPERSONATION.replace("{account}", "{service_account}")
-    monkeypatch.setattr("cosmos_async.triggers.token.IMPERSONATION_URI", where)
+    monkeypatch.setattr("cosmos_async.triggers.google.token.IMPERSONATION_URI", where)
     asked = {"impersonation_chain": ["via@p.iam", "run@p.iam"], "scopes": ["https://example.com/auth/more"]}
 
     async with shared_session({**identity, **asked}) as session:
@@ -357,7 +357,7 @@ async def test_a_page_of_html_is_no_message(google: FakeGoogle, identity: dict[s
     """Proxies answer with pages; their text is cut down to a line."""
     import aiohttp
 
-    from cosmos_async.triggers.errors import api_error
+    from cosmos_async.triggers.google.errors import api_error
 
     raised = aiohttp.ClientResponseError(
         None,

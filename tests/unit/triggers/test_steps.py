@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosmos_async.exceptions import PlanNotFound
-from cosmos_async.names import TaskKey
-from cosmos_async.plan import CallOperation, Guard, GuardKind, Index, IndexEntry, Level, RunInfo, Step
-from cosmos_async.triggers.steps import (
+from cosmos_async.plan.model import CallOperation, Guard, GuardKind, Index, IndexEntry, Level, RunInfo, Step
+from cosmos_async.plan.names import TaskKey
+from cosmos_async.triggers.execution.task_nodes import nodes_of
+from cosmos_async.triggers.jobs.steps import (
     Check,
     Finish,
     Send,
@@ -23,7 +24,6 @@ from cosmos_async.triggers.steps import (
     next_action,
     own_job_after,
 )
-from cosmos_async.triggers.works import nodes_of
 from tests.unit.triggers.bench import job, model, target_state
 
 KEY = TaskKey("dag", "run", "task", -1, 1)

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound, StoreError
-from cosmos_async.outcome import Outcome, Status
-from cosmos_async.plan import Level
-from cosmos_async.store import NEWEST_OBJECT, PlanAddress, index_object
-from cosmos_async.triggers.folders import LocalFolder, ObjectMissing
-from cosmos_async.triggers.gather import gather_bounded
-from cosmos_async.triggers.storage import (
+from cosmos_async.plan.model import Level
+from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.plan.store import NEWEST_OBJECT, PlanAddress, index_object
+from cosmos_async.triggers.loop.gather import gather_bounded
+from cosmos_async.triggers.store.documents import (
     delete_folder,
     nonce_of,
     read_index,
@@ -26,6 +25,7 @@ from cosmos_async.triggers.storage import (
     write_objects,
     write_outcomes,
 )
+from cosmos_async.triggers.store.folders import LocalFolder, ObjectMissing
 from tests.unit.triggers.bench import FOLDER, Bench, FakeClock
 
 

@@ -16,9 +16,7 @@ from airflow.triggers.base import TriggerEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosmos_async.names import TaskKey
-from cosmos_async.outcome import Status
-from cosmos_async.plan import (
+from cosmos_async.plan.model import (
     CallOperation,
     Guard,
     GuardKind,
@@ -29,9 +27,11 @@ from cosmos_async.plan import (
     NodePlan,
     Step,
 )
+from cosmos_async.plan.names import TaskKey
+from cosmos_async.plan.outcome import Status
 from cosmos_async.testing import FakeGoogle
-from cosmos_async.triggers import session
-from cosmos_async.triggers.steps import id_of
+from cosmos_async.triggers.google import session
+from cosmos_async.triggers.jobs.steps import id_of
 from tests.unit.strategies import ORDERS, ORDERS_PATH
 from tests.unit.triggers.bench import Bench, FakeClock, job, model, profile, target_state
 from tests.unit.triggers.ends import is_failure, is_success

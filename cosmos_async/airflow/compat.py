@@ -1,0 +1,109 @@
+"""
+Airflow 2.8 to 3.3 under one set of names.
+
+Each difference says which version makes it removable. Nothing here decides anything; it only finds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow import __version__ as _airflow_version
+from airflow.exceptions import AirflowException
+
+from cosmos_async.airflow.versions import abilities
+
+AIRFLOW_VERSION: tuple[int, int] = tuple(int(part) for part in _airflow_version.split(".")[:2])  # type: ignore[assignment]
+
+if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 0):
+    from airflow.sdk import DAG, BaseOperator, BaseOperatorLink, TaskGroup
+else:  # removable when Airflow 2.11 is dropped
+    from airflow.models.baseoperator import BaseOperator
+    from airflow.models.baseoperatorlink import BaseOperatorLink
+    from airflow.models.dag import DAG
+    from airflow.utils.task_group import TaskGroup
+
+if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 1):
+    from airflow.sdk import BaseHook
+else:  # removable when Airflow 3.0 is dropped
+    from airflow.hooks.base import BaseHook
+
+try:
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+except ImportError:  # removable when Airflow 3.2 is dropped
+    from airflow.exceptions import AirflowFailException, AirflowSkipException  # type: ignore[no-redef,attr-defined]
+
+__all__ = [
+    "AIRFLOW_VERSION",
+    "DAG",
+    "ENDS_IN_TRIGGERER",
+    "FAILS_IN_TRIGGERER",
+    "HAS_ON_KILL",
+    "SHOWS_NAMES",
+    "STARTS_IN_TRIGGERER",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowSkipException",
+    "BaseHook",
+    "BaseOperator",
+    "BaseOperatorLink",
+    "TaskGroup",
+    "has_listeners",
+    "start_trigger_args",
+]
+
+_ABILITIES = abilities(AIRFLOW_VERSION)
+
+#: The scheduler honours ``start_from_trigger``.
+STARTS_IN_TRIGGERER = _ABILITIES.starts
+
+#: A trigger may end its task (``TaskSuccessEvent`` and its siblings).
+ENDS_IN_TRIGGERER = _ABILITIES.ends
+
+#: A trigger may fail its task without the task losing its retries.
+FAILS_IN_TRIGGERER = _ABILITIES.fails
+
+#: Airflow itself tells a kill from a restart, through ``on_kill``.
+HAS_ON_KILL = _ABILITIES.on_kill
+
+#: A task may be shown under another name than its id.
+SHOWS_NAMES = AIRFLOW_VERSION >= (2, 9)
+
+
+def start_trigger_args(trigger_cls: str, trigger_kwargs: dict[str, Any], next_method: str) -> Any:
+    """Return Airflow's ``StartTriggerArgs``; only where :data:`STARTS_IN_TRIGGERER`."""
+    from airflow.triggers.base import StartTriggerArgs
+
+    return StartTriggerArgs(
+        trigger_cls=trigger_cls,
+        trigger_kwargs=trigger_kwargs,
+        next_method=next_method,
+        next_kwargs=None,
+        timeout=None,
+    )
+
+
+_TASK_LISTENER_HOOKS = (
+    "on_task_instance_running",
+    "on_task_instance_success",
+    "on_task_instance_failed",
+)
+
+
+def has_listeners() -> bool:
+    """
+    Return whether a plugin listens to task instances (OpenLineage, for one).
+
+    Airflow calls listeners only for tasks that a worker runs, so such an installation wants its tasks to end there.
+    """
+    if AIRFLOW_VERSION >= (3, 2):
+        from airflow.sdk.listener import get_listener_manager
+    else:
+        from airflow.listeners.listener import get_listener_manager  # type: ignore[assignment]
+    return any(
+        hasattr(listener, hook)
+        for listener in get_listener_manager().pm.get_plugins()
+        for hook in _TASK_LISTENER_HOOKS
+        # Airflow's own example listens to everything and does nothing.
+        if getattr(listener, "__name__", "") != "airflow.example_dags.plugins.event_listener"
+    )

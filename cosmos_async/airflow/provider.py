@@ -1,0 +1,61 @@
+"""
+What Airflow learns of this package by its provider entry point.
+
+Airflow asks while it still reads its own configuration, so nothing of Airflow may be imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosmos_async._version import __version__
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description, as Airflow's ``provider_info.schema.json`` asks."""
+    return {
+        "package-name": "cosmos-async",
+        "name": "Cosmos Async",
+        "description": "dbt projects on BigQuery, run from the triggerer.",
+        "versions": [__version__],
+        "extra-links": ["cosmos_async.airflow.links.BigQueryJobLink"],
+        "config": {
+            "cosmos_async": {
+                "description": "Settings of cosmos-async. Each falls back to Cosmos' own [cosmos] section.",
+                "options": _OPTIONS,
+            }
+        },
+    }
+
+
+def _option(description: str, *, example: str | None = None, default: str | None = None) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": example,
+        "default": default,
+    }
+
+
+_OPTIONS = {
+    "remote_target_path": _option(
+        "Where setup keeps a run's plan and the tasks their outcomes.",
+        example="gs://my-bucket/dbt",
+    ),
+    "remote_target_path_conn_id": _option(
+        "The Airflow connection for remote_target_path; the profile's own when unset.",
+        example="google_cloud_default",
+    ),
+    "bigquery_endpoint": _option(
+        "Root of BigQuery's API, where it is not Google's public one.",
+        example="https://bigquery-psc.p.googleapis.com",
+    ),
+    "storage_endpoint": _option("Root of Cloud Storage's API, where it is not Google's public one."),
+    "max_concurrent_jobs": _option(
+        "How many BigQuery jobs one triggerer runs at once per credentials; 0 sets no limit. Tasks that start in the "
+        "triggerer pass by Airflow's pools.",
+        default="0",
+    ),
+    "cache_dir": _option("Local folder for rendered graphs, dbt's partial parse and virtual environments."),
+}

@@ -1,0 +1,97 @@
+"""
+From an open dbt to the plan of a run: record the invocation once, then plan what was recorded.
+
+Setup does it within Airflow and ``cosmos-async plan`` without; here is what both do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+from cosmos_async.dbt.planner.freshness import record_sources
+from cosmos_async.dbt.planner.planner import Plan, make_plan, projects_of
+from cosmos_async.dbt.session import Dbt
+from cosmos_async.exceptions import ConfigError
+from cosmos_async.plan.model import Json
+
+PARSED = "parsed"  # the recorder's file with the parsed project, beside the recording
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The plan of a run and what it was made from."""
+
+    plan: Plan  #: its uploads lie in dbt's working copy, and are gone with it
+    recording: Json  #: what the recorder wrote; its nodes are in the order in which dbt built them
+
+
+def record_plan(
+    dbt: Dbt,
+    *,
+    dag_id: str,
+    run_id: str,
+    owned: bool = True,
+    detach: bool = False,
+    sources: Sequence[str] = (),
+    command: str = "build",
+) -> Planned:
+    """
+    Record *dbt*'s invocation and return the plan of the run. The warehouse is read, and not changed.
+
+    Args:
+        dbt: Still open while the plan's uploads are needed.
+        dag_id: The DAG the plan is for.
+        run_id: The DAG run.
+        owned: As for :func:`cosmos_async.dbt.planner.planner.make_plan`.
+        detach: As there.
+        sources: Those whose freshness is measured, by unique id.
+        command: dbt's command.
+
+    Raises:
+        ConfigError: dbt selected nothing.
+        DbtError: dbt itself refused; its own words are in the message.
+        PlanError: The run cannot be planned at all.
+    """
+    recording = dbt.workspace.target_path / "cosmos_async_recording" / "recording.json"
+    recording.parent.mkdir()
+    arguments = dbt.arguments(command)
+    dbt.processes.on_line(
+        f"Recording `dbt {' '.join(arguments)}`: dbt reads the warehouse, and nothing is changed there."
+    )
+    begun = datetime.now(timezone.utc)
+    finished = dbt.record(arguments, recording)
+    if finished.exit_code != 0:
+        raise dbt.failure(arguments, finished)
+    recorded = json.loads(recording.read_bytes())
+    if recorded["started_at"]:
+        # dbt's own `run_started_at`, in UTC without saying so: what real dbt runs later must see the same.
+        begun = datetime.fromisoformat(recorded["started_at"]).replace(tzinfo=timezone.utc)
+    plan = make_plan(
+        recorded,
+        dag_id=dag_id,
+        run_id=run_id,
+        created_at=begun.isoformat(),
+        host=socket.gethostname(),
+        uploads=recording.parent / "uploads",
+        owned=owned,
+        detach=detach,
+    )
+    parsed = recording.parent / PARSED
+    if parsed.is_file():
+        known = hashlib.sha256(parsed.read_bytes()).hexdigest()
+        plan = replace(plan, run=replace(plan.run, parsed=known), parsed=parsed)
+    if not plan.nodes:
+        raise ConfigError(
+            "dbt selected no node, so there is nothing to run. Check select, exclude and selector."
+        )
+    if sources:
+        kept = None if plan.parsed is None else plan.parsed.read_bytes()
+        measured = record_sources(dbt, sources, run=plan.run, parsed=kept)
+        nodes = {**plan.nodes, **measured}
+        plan = replace(plan, nodes=nodes, run=replace(plan.run, projects=projects_of(nodes)))
+    return Planned(plan, recorded)

@@ -1,0 +1,217 @@
+"""
+A working copy of a dbt project for one task, gone when the task ends.
+
+The user's folder is never written to: the copy has real folders and links to the project's files, a target and a log
+folder of its own, and a ``profiles.yml`` that only this user can read and that holds no secret. Around it is what is
+around the project (``tree.py``), so that paths which look upwards find what they find there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosmos_async.dbt.command import SECRET_PREFIX
+from cosmos_async.dbt.options import anchored_variables
+from cosmos_async.dbt.project.project_file import PROJECT_FILE, Project
+from cosmos_async.dbt.project.tree import Tree
+from cosmos_async.exceptions import ProjectError
+from cosmos_async.plan.names import digest
+from cosmos_async.profiles.base import RenderedProfile
+
+logger = logging.getLogger(__name__)
+
+PARTIAL_PARSE = "partial_parse.msgpack"
+_LOCK_FILE = "package-lock.yml"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where one task runs dbt."""
+
+    source: Path  #: the user's project
+    project_dir: Path  #: its working copy
+    profiles_dir: Path
+    target_path: Path
+    log_path: Path
+    packages_dir: Path  #: where dbt looks for installed packages
+    tree: Path  #: what is around the working copy, from the file system's root on
+    env: dict[str, str] = field(repr=False)  #: everything dbt's process sees; secrets included
+    kept_parse: Path | None = None  #: where the parsed project is kept for the next task
+    written: tuple[str, ...] = field(default=(), repr=False)  #: secrets that the user's profile spells out
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must not be seen in a log: those dbt itself treats as secret, and those in the profile."""
+        named = (value for name, value in self.env.items() if name.startswith(SECRET_PREFIX))
+        return (*named, *self.written)
+
+    def original(self, text: str) -> str:
+        """Return *text*, in which dbt names files of the working copy, with the user's own files in their places."""
+        return text.replace(str(self.project_dir), str(self.source)).replace(str(self.tree), "")
+
+    def keep_partial_parse(self) -> None:
+        """Keep what dbt parsed for the next task on this machine. dbt itself finds out whether it still fits."""
+        parsed = self.target_path / PARTIAL_PARSE
+        if self.kept_parse is None or not parsed.is_file():
+            return
+        self.kept_parse.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Another task may be reading it: never change it in place.
+        descriptor, beside = tempfile.mkstemp(dir=self.kept_parse.parent, prefix=".parse-")
+        os.close(descriptor)
+        shutil.copyfile(parsed, beside)
+        os.replace(beside, self.kept_parse)
+
+
+@contextmanager
+def open_workspace(
+    source: Path,
+    profile: RenderedProfile,
+    env: Mapping[str, str],
+    *,
+    cache_dir: Path | None = None,
+    variant: str = "",
+) -> Iterator[Workspace]:
+    """
+    Make a working copy of the project in *source* and delete it at the end.
+
+    Args:
+        source: The user's project.
+        profile: The profile to write beside it.
+        env: What dbt's process shall see; the profile's own variables and the copy's paths are added.
+        cache_dir: Where parsed projects are kept; None has dbt parse anew each time.
+        variant: Tells apart users of the cache that would push each other out, such as two versions of dbt.
+
+    Raises:
+        ProjectError: There is no readable dbt project, or a folder that it names cannot be shown to dbt.
+    """
+    source = source.absolute()
+    project = Project.read(source, env)
+    linked = project.written.union((".git",))
+    folder = Path(tempfile.mkdtemp(prefix="cosmos_async-dbt-"))
+    try:
+        tree = Tree(folder / "tree")
+        project_dir = tree.mirror(
+            project.root,
+            # Large, and dbt writes nothing there: the copy has a target and a log folder of its own, elsewhere.
+            linked=lambda path: (
+                str(path.relative_to(project.root)) in linked
+                or path.name == "__pycache__"
+                or (path / "pyvenv.cfg").exists()
+            ),
+            copied=lambda path: path.name == _LOCK_FILE,  # `dbt deps` writes it
+        )
+        packages_dir = _own_packages(tree, project)
+        for path in project.outside():
+            tree.bring(path)
+        refuse_lost_paths(project, project_dir)
+        workspace = Workspace(
+            source=source,
+            project_dir=project_dir,
+            profiles_dir=_folder(folder / "profiles"),
+            # As deep as the project: for a file that lies above it, dbt writes into folders above this one.
+            target_path=_folder(
+                folder / "written" / project.root.relative_to(project.root.anchor) / "target"
+            ),
+            log_path=_folder(folder / "logs"),
+            packages_dir=packages_dir,
+            tree=tree.root,
+            env=dict(env),
+            kept_parse=_kept_parse(source, profile, cache_dir, variant),
+            written=profile.written_secrets,
+        )
+        workspace.env.update(profile.write(workspace.profiles_dir))
+        workspace.env.update(anchored_variables(env, source))
+        if not _says_colors(workspace.env, project, profile):
+            workspace.env["DBT_USE_COLORS"] = (
+                "False"  # nobody asked for them, and Airflow's log shows their codes
+            )
+        for name, value in _ours(workspace).items():
+            workspace.env[name] = value
+            workspace.env.pop(name.replace("DBT_", "DBT_ENGINE_", 1), None)  # dbt 1.11 would prefer it
+        _bring_partial_parse(workspace)
+        yield workspace
+        workspace.keep_partial_parse()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():  # the task's own result matters more than temporary files
+            logger.warning("The temporary folder %s could not be deleted; please delete it.", folder)
+
+
+def _ours(workspace: Workspace) -> dict[str, str]:
+    # As variables rather than options: they must not be part of the invocation that `dbt retry` repeats.
+    return {
+        "DBT_PROJECT_DIR": str(workspace.project_dir),
+        "DBT_PROFILES_DIR": str(workspace.profiles_dir),
+        "DBT_TARGET_PATH": str(workspace.target_path),
+        "DBT_LOG_PATH": str(workspace.log_path),
+        "DBT_WRITE_JSON": "True",  # whatever the project says: run_results.json tells what became of a node
+    }
+
+
+def _says_colors(env: Mapping[str, str], project: Project, profile: RenderedProfile) -> bool:
+    flags = project.settings.get("flags") or profile.flags
+    return (isinstance(flags, dict) and "use_colors" in flags) or any(
+        name in env for name in ("DBT_USE_COLORS", "DBT_ENGINE_USE_COLORS")
+    )
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True)
+    return path
+
+
+def _own_packages(tree: Tree, project: Project) -> Path:
+    """Make the folder of installed packages ours, wherever it is: `dbt deps` deletes it and makes it anew."""
+    packages = project.root / project.packages
+    if os.path.isabs(project.packages):
+        return packages  # dbt looks there, and not in the tree
+    there = tree.at(packages)
+    if there.resolve().is_relative_to(tree.root.resolve()) and there.is_dir():
+        return there  # a folder of the project, and as such ours
+    if packages.is_dir():
+        return tree.mirror(packages)
+    tree.make_real(packages.parent)
+    return there
+
+
+def refuse_lost_paths(project: Project, project_dir: Path) -> None:
+    """
+    Make sure that whatever the project's path lists name is there for dbt as well: dbt would pass over it in silence.
+
+    Args:
+        project: The user's.
+        project_dir: Its working copy.
+
+    Raises:
+        ProjectError: It is not.
+    """
+    for key, path in project.path_lists():
+        if (project.root / path).exists() and not (project_dir / path).exists():
+            raise ProjectError(
+                f"{path!r} of {key} in {project.root / PROJECT_FILE} is there, but cannot be shown to dbt, which runs "
+                f"in a working copy of the project. Let Airflow's user read the folders above {project.root / path}, "
+                "or move it into the project."
+            )
+
+
+def _kept_parse(project: Path, profile: RenderedProfile, cache_dir: Path | None, variant: str) -> Path | None:
+    if cache_dir is None:
+        return None
+    return cache_dir / "parsed" / f"{digest(project, profile.name, profile.target, variant)[:32]}.msgpack"
+
+
+def _bring_partial_parse(workspace: Workspace) -> None:
+    kept = workspace.kept_parse
+    if kept is None:
+        return
+    for path in (kept, workspace.source / "target" / PARTIAL_PARSE):
+        if path.is_file():
+            shutil.copyfile(path, workspace.target_path / PARTIAL_PARSE)
+            return

@@ -1,0 +1,189 @@
+"""
+The nodes of one task: one group after the other, the nodes of a group at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cosmos_async.plan.model import Index, Level, NodePlan
+from cosmos_async.plan.names import TaskKey
+from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.triggers.execution.continuation import Begun
+from cosmos_async.triggers.execution.executor import execute, execute_prelude
+from cosmos_async.triggers.execution.fail_fast import MESSAGE, FailFast
+from cosmos_async.triggers.execution.late import Resume
+from cosmos_async.triggers.execution.task_nodes import Result
+from cosmos_async.triggers.jobs.cancel import cancel_jobs, cancel_jobs_of
+from cosmos_async.triggers.jobs.context import End, NeedsDbt, Run
+from cosmos_async.triggers.jobs.steps import parts_of
+from cosmos_async.triggers.loop.gather import gather_bounded, unless
+from cosmos_async.triggers.store.documents import leave_outcome, read_node
+
+#: Tests of one task that are under way at once; more would only queue in BigQuery.
+TESTS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Groups:
+    """
+    A task's nodes under way.
+
+    Args:
+        run: What they share.
+        index: The run's table of contents.
+        groups: Their unique ids; see :func:`cosmos_async.triggers.execution.task_nodes.nodes_of`.
+        resume: Where to begin.
+        result: Takes in what comes of them, also where this is cancelled in the middle.
+    """
+
+    run: Run
+    index: Index
+    groups: Sequence[Sequence[str]]
+    resume: Resume
+    result: Result
+
+    async def carry_out(self, others: FailFast | None = None) -> None:
+        """
+        Execute every node that is left.
+
+        Args:
+            others: With ``--fail-fast``: the run's other tasks. The first of all nodes that fails ends this.
+        """
+        if others is None:
+            await self._execute()
+            return
+        failed = await others.failed_task(self.run.key, self.run.log)
+        if failed is None:
+            own = asyncio.Event()
+            failed = await unless(self._execute(own), self._until_failure(own, others))
+        if failed is not None:
+            await self._stop(failed)
+
+    async def _execute(self, failed: asyncio.Event | None = None) -> None:
+        prepared, number = False, 1 + len(self.result.earlier)
+        for position, group in enumerate(self.groups):
+            left = self.resume.left_of(position, group)
+            if position < self.resume.position:
+                continue
+            plans = await gather_bounded(self._plan(position, unique_id) for unique_id in left)
+            if not prepared and any(_needs_the_run(plan) for plan in plans):
+                await execute_prelude(self.index.prelude, self.run, self.index.hooks)
+                prepared = True
+            ends: dict[str, End] = {}
+            try:
+                await gather_bounded(
+                    (
+                        self._execute_one(plan, position, number + offset, ends, failed)
+                        for offset, plan in enumerate(plans)
+                    ),
+                    most=TESTS_AT_ONCE,
+                )
+            finally:
+                self.result.add([ends[unique_id] for unique_id in left if unique_id in ends], self.index)
+            number += len(left)
+            self.result.position, rest = position, self.groups[position + 1 :]
+            if self.result.has_failed:
+                self.result.add_skipped(rest)
+                return
+            if self.result.dbt:
+                self.result.rest = len(rest)
+                return
+
+    async def _execute_one(
+        self,
+        plan: NodePlan,
+        position: int,
+        number: int,
+        ends: dict[str, End],
+        failed: asyncio.Event | None,
+    ) -> None:
+        run = replace(self.run, key=self._key(position, plan.unique_id))
+        begun = await self._begun(position, plan.unique_id)
+        total = sum(len(group) for group in self.groups)
+        end = await execute(plan, run, number=number, total=total, begun=begun)
+        if isinstance(end, NeedsDbt):
+            way = (
+                "goes to a worker, to be planned as things are now, and then goes on here"
+                if end.late
+                else "needs real dbt on a worker"
+            )
+            run.log.info(f"{plan.unique_id} {way}: {end.reason}")
+            ends[plan.unique_id] = end
+            return
+        await leave_outcome(run.folder, end.outcome)
+        ends[plan.unique_id] = end
+        if failed is not None and end.outcome.status.failed:
+            failed.set()
+
+    def _late(self, position: int, unique_id: str) -> str:
+        """Return the digest of the plan that a worker made for a node in this try, nothing where there is none."""
+        return self.resume.plans.get(unique_id, "") if position == self.resume.position else ""
+
+    async def _begun(self, position: int, unique_id: str) -> Begun | None:
+        """Return setup's plan where that has written something before this one was made."""
+        done = self.resume.done.get(unique_id, 0) if position == self.resume.position else 0
+        if not done:
+            return None
+        setups = await read_node(self.run.folder, unique_id, self.index.nodes[unique_id].digest)
+        return Begun(setups, done)
+
+    def _key(self, position: int, unique_id: str) -> TaskKey:
+        return replace(self.run.key, late=self._late(position, unique_id))
+
+    async def _plan(self, position: int, unique_id: str) -> NodePlan:
+        digest = self._late(position, unique_id) or self.index.nodes[unique_id].digest
+        return await read_node(self.run.folder, unique_id, digest)
+
+    # -- --fail-fast --------------------------------------------------------------------------------------------------
+
+    async def _until_failure(self, own: asyncio.Event, others: FailFast) -> str:
+        elsewhere = asyncio.ensure_future(others.until_failure(self.run.key, self.run.log))
+        here = asyncio.ensure_future(own.wait())
+        try:
+            await asyncio.wait({elsewhere, here}, return_when=asyncio.FIRST_COMPLETED)
+            return self.run.key.task_id if here.done() else elsewhere.result()
+        finally:
+            for task in (elsewhere, here):
+                task.cancel()
+            await asyncio.gather(elsewhere, here, return_exceptions=True)
+
+    async def _stop(self, failed: str) -> None:
+        """End what is under way, and leave the nodes that have no outcome as dbt would: skipped."""
+        ended = {outcome.unique_id for outcome in self.result.outcomes}
+        left = [
+            (position, unique_id)
+            for position, group in enumerate(self.groups)
+            for unique_id in group
+            if unique_id not in ended
+        ]
+        if left:
+            names = ", ".join(unique_id for _, unique_id in left)
+            self.run.log.warning(f"{MESSAGE}: {failed} has failed. Skipped: {names}")
+        await cancel_jobs(list(self.run.under_way.values()), self.run.warehouse, self.run.log)
+        await gather_bounded(self._stop_one(*each) for each in left)
+        self.result.stop(failed, [unique_id for _, unique_id in left])
+
+    async def _stop_one(self, position: int, unique_id: str) -> None:
+        plan, key = await self._plan(position, unique_id), self._key(position, unique_id)
+        # By their names as well: what an earlier life of this try submitted is not known to this one.
+        for part in parts_of(plan):
+            await cancel_jobs_of(part, [key], self.run, why="as another node has failed (--fail-fast)")
+        now = self.run.clock.utc().isoformat()
+        outcome = Outcome(
+            unique_id=unique_id,
+            status=Status.SKIPPED,
+            message=MESSAGE,
+            level=plan.level,
+            started_at=now,
+            completed_at=now,
+            try_number=key.try_number,
+        )
+        await leave_outcome(self.run.folder, outcome)
+
+
+def _needs_the_run(plan: NodePlan) -> bool:
+    """Return whether what the run does before its nodes comes before this one; a no-op needs nothing."""
+    return bool(plan.steps or plan.batches or plan.freshness) or plan.level in (Level.LATE, Level.DBT)

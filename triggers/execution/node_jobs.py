@@ -1,0 +1,191 @@
+"""
+The jobs of one node: submitted once, watched to their end, repeated where BigQuery itself spoiled them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from cosmos_async.exceptions import ApiError, CosmosAsyncError, JobFailed, JobTaken, Unavailable
+from cosmos_async.plan.model import JobOperation, NodePlan
+from cosmos_async.plan.names import attempt_id
+from cosmos_async.plan.outcome import JobRecord
+from cosmos_async.plan.statistics import job_record
+from cosmos_async.triggers.execution import report
+from cosmos_async.triggers.google.bigquery import JobRef
+from cosmos_async.triggers.google.retry import GiveUp, after_failed_job
+from cosmos_async.triggers.jobs import steps
+from cosmos_async.triggers.jobs import submit as jobs
+from cosmos_async.triggers.jobs.cancel import cancel_jobs, has_later_try
+from cosmos_async.triggers.jobs.context import Run
+from cosmos_async.triggers.store.documents import read_upload
+
+Json = dict[str, Any]
+Submit = Callable[[JobOperation, str], Awaitable[Json]]
+
+
+class NodeJobs:
+    """
+    What one node has submitted.
+
+    Args:
+        plan: The node's plan.
+        run: What it shares with its task's other nodes.
+    """
+
+    def __init__(self, plan: NodePlan, run: Run) -> None:
+        self._plan = plan
+        self._run = run
+        self._warehouse = run.warehouse
+        self._bigquery = run.warehouse.bigquery
+        self._ids: list[str] = []  # of all that were submitted
+        self._stops = self._bigquery.session.pulse.stops
+        self.records: list[JobRecord] = []
+
+    async def own(self, operation: JobOperation, first_id: str) -> Json:
+        """
+        Submit the job, wait for it and return it; a job that BigQuery itself spoils is followed by another one.
+
+        After a crash the same jobs are met again, in the same order.
+
+        Args:
+            operation: What to do.
+            first_id: The id of the first attempt.
+
+        Raises:
+            JobFailed: The job ended with an error that is not BigQuery's own.
+            ApiError: Google refused it.
+        """
+        run, attempt = self._run, 1
+        while True:
+            job = await self._once(operation, attempt_id(first_id, attempt))
+            left = None if run.deadline is None else run.deadline - run.clock.now()
+            decision = after_failed_job(job, attempt=attempt, jitter=run.clock.jitter(), left=left)
+            if isinstance(decision, GiveUp):
+                raise_for_error(job)
+                return job
+            run.log.warning(
+                f"{self._plan.unique_id}: BigQuery job {JobRef.of(job)} failed through no fault of its own "
+                f"({(jobs.error_of(job) or {}).get('message')}); submitting it again in {decision.wait:.0f} s"
+            )
+            await run.clock.sleep(decision.wait)
+            attempt += 1
+
+    async def _once(self, operation: JobOperation, job_id: str) -> Json:
+        run = self._run
+        data = None
+        if operation.upload is not None:
+            data = await read_upload(run.folder, operation.upload, operation.upload_digest)
+        async with self._place():
+            # Known before it is sent: a kill in between must find it.
+            run.under_way[job_id] = JobRef(operation.project, job_id, operation.location)
+            self._ids.append(job_id)
+            try:
+                submitted = await jobs.submit(
+                    self._bigquery,
+                    operation,
+                    job_id,
+                    unique_id=self._plan.unique_id,
+                    data=data,
+                    before=self.unless_given_up,
+                    deadline=run.deadline,
+                )
+            except Unavailable:
+                raise  # nobody knows whether it is there
+            except (ApiError, JobTaken):
+                # There is none of ours: nobody may cancel what is there.
+                del run.under_way[job_id]
+                raise
+            run.under_way[job_id] = submitted.ref
+            run.log.info(
+                report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
+            )
+            job = await self._warehouse.waiter.wait(submitted.resource, deadline=run.deadline)
+            del run.under_way[job_id]
+        self.records.append(job_record(job, purpose=operation.purpose))
+        return job
+
+    def _place(self) -> Any:
+        limit = self._warehouse.limit
+        if limit.full:
+            self._run.log.info(
+                f"{self._plan.unique_id}: waiting, {limit.most} jobs are running (setting max_concurrent_jobs)"
+            )
+        return limit
+
+    async def shared(self, operation: JobOperation) -> Json:
+        """
+        Return the finished job that several nodes of the run need; whoever comes first submits it.
+
+        Raises:
+            JobFailed: The job ended with an error.
+            ApiError: Google refused it.
+        """
+        assert operation.shared is not None
+        key = ("shared", self._run.index, operation.shared)
+        return await self._bigquery.session.once(key, lambda: self._shared_once(operation))
+
+    async def _shared_once(self, operation: JobOperation) -> Json:
+        # Not under_way, and without a deadline: other tasks need it as well, so this one's end leaves it alone.
+        attempt = 1
+        while True:
+            job_id = steps.id_of_shared(self._run.index, operation.shared or "", attempt)
+            submitted = await jobs.submit(self._bigquery, operation, job_id, unique_id=self._plan.unique_id)
+            self._run.log.info(
+                report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
+            )
+            job = await self._warehouse.waiter.wait(submitted.resource)
+            failed = jobs.error_of(job) is not None
+            # Somebody else's failure must not stand for ever: each try of a task may ask once more.
+            if failed and submitted.adopted and attempt < self._run.key.try_number:
+                attempt += 1
+                continue
+            raise_for_error(job)
+            return job
+
+    async def unless_given_up(self) -> None:
+        """
+        Refuse to write after this process stood still, if the task was tried anew meanwhile.
+
+        Raises:
+            CosmosAsyncError: It was.
+        """
+        stops = self._bigquery.session.pulse.stops
+        if stops == self._stops:
+            return
+        if await has_later_try(self._plan, self._run):
+            raise CosmosAsyncError(
+                f"{self._plan.unique_id}: this triggerer stood still for a while, and a later try of the task has begun. "
+                "This one writes nothing more."
+            )
+        self._stops = stops
+
+    async def abandon(self) -> None:
+        """Ask for the end of a job that we have stopped watching, such as after too many errors."""
+        run = self._run
+        left = [run.under_way.pop(job_id) for job_id in self._ids if job_id in run.under_way]
+        if left:
+            await cancel_jobs(left, self._warehouse, run.log)
+
+    def note_rows(self, job: Json, rows: int | None) -> None:
+        """Keep what the table knows of a job's rows; its statistics are silent about CREATE TABLE AS SELECT."""
+        job_id = job["jobReference"]["jobId"]
+        self.records = [
+            replace(record, rows=rows) if record.job_id == job_id and record.rows is None else record
+            for record in self.records
+        ]
+
+
+def raise_for_error(job: Json) -> None:
+    """
+    Raise what a finished job failed with.
+
+    Raises:
+        JobFailed: The job ended with an error.
+    """
+    error = jobs.error_of(job)
+    if error is not None:
+        message = error.get("message") or "BigQuery gave no message."
+        raise JobFailed(message, reason=error.get("reason"), job=job)

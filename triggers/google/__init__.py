@@ -1,0 +1,1 @@
+"""Google's REST APIs for asyncio: sessions, tokens, retries, errors, BigQuery."""

@@ -1,0 +1,67 @@
+"""
+What executing a task's nodes needs, and how a node can end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Union
+
+from cosmos_async.plan.model import NodePlan
+from cosmos_async.plan.names import TaskKey
+from cosmos_async.plan.outcome import Outcome
+from cosmos_async.triggers.google.bigquery import JobRef
+from cosmos_async.triggers.jobs.warehouse import Warehouse
+from cosmos_async.triggers.store.folders import Folder
+
+
+class Log(Protocol):
+    """Where a node's story is told."""
+
+    def info(self, message: str, /) -> Any: ...
+    def warning(self, message: str, /) -> Any: ...
+    def error(self, message: str, /) -> Any: ...
+
+
+@dataclass
+class Run:
+    """What all nodes have in common that are executed for one task."""
+
+    key: TaskKey
+    index: str  #: the digest of the run's index; part of the ids of shared jobs
+    warehouse: Warehouse
+    folder: Folder
+    log: Log
+    deadline: float | None = None  #: when to give up, on the session's clock
+    threads: int = 0  #: how many batches of the run's models may be under way here at once; 0 means no bound
+    under_way: dict[str, JobRef] = field(
+        default_factory=dict
+    )  #: our own jobs that may be running; for a kill
+
+    @property
+    def clock(self) -> Any:
+        """Time and chance."""
+        return self.warehouse.bigquery.session.clock
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The node has an outcome, good or bad."""
+
+    plan: NodePlan
+    outcome: Outcome
+    report: str | None = None  #: what went wrong, in full
+
+
+@dataclass(frozen=True)
+class NeedsDbt:
+    """The node needs a worker; nothing more was written for it."""
+
+    plan: NodePlan
+    reason: str
+    late: bool = False  #: it can be planned anew now, and go on here; otherwise real dbt has to run it
+    #: The position in its plan up to which it has been carried out, where that has left something behind; else 0.
+    done: int = 0
+
+
+End = Union[Finished, NeedsDbt]
