@@ -35,9 +35,9 @@ from cosmos_async.triggers.jobs.steps import id_of
 from tests.unit.strategies import ORDERS, ORDERS_PATH
 from tests.unit.triggers.bench import Bench, FakeClock, job, model, profile, target_state
 from tests.unit.triggers.ends import is_failure, is_success
+from tests.unit.triggers.execution.test_late import plan_late
 from tests.unit.triggers.test_any_order import CRASHES, one_life
 from tests.unit.triggers.test_dbt import payload
-from tests.unit.triggers.test_late import plan_late
 
 NODE = "model.shop.orders"
 KEY = TaskKey("shop_dag", "run1", "shop.orders.run", -1, 1)

@@ -20,7 +20,7 @@ from cosmos_async.dag import DbtDag
 from cosmos_async.graph.manifest import graph_of
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 SOURCES = ["source.p.raw.a", "source.p.raw.b"]
 PROFILE = ProfileConfig(
     "p",

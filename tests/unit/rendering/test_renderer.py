@@ -409,7 +409,7 @@ def asking(manifest: dict[str, Any], tmp_path: Path, own: dict[str, dict[str, An
         resources[unique_id].setdefault("config", {})["meta"] = meta
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(manifest))
-    return ProjectConfig(Path(__file__).parent / "shop", manifest_path=path)
+    return ProjectConfig(Path(__file__).parents[1] / "shop", manifest_path=path)
 
 
 def test_a_tests_meta_sets_its_tasks_arguments(

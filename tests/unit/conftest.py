@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 SHOP = HERE / "shop"
 
 #: Where a second environment with dbt is, as ``make`` sets it up.
-DBT = HERE.parents[2] / ".venvs" / "dbt-1.11" / "bin" / "dbt"
+DBT = HERE.parents[1] / ".venvs" / "dbt-1.11" / "bin" / "dbt"
 
 
 @pytest.fixture(autouse=True)

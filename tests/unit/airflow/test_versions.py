@@ -17,7 +17,7 @@ import cosmos_async
 from cosmos_async.airflow import compat
 from cosmos_async.airflow.versions import abilities
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = Path(cosmos_async.__file__).parent
 #: Lives in dbt's own interpreter.
 DBTS = "cosmos_async.dbt.scripts.recorder."
