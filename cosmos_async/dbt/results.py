@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from cosmos_async.dbt.session import SCRIPTS, Dbt
+from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import RunInfo
 from cosmos_async.plan.outcome import Outcome
@@ -72,7 +72,7 @@ def write_results(
     artifacts = Artifacts(run_results=target / "run_results.json", manifest=target / "manifest.json")
     artifacts.run_results.unlink(missing_ok=True)
     arguments = dbt.arguments(command)
-    finished = dbt.run_script(SCRIPTS / "results_writer.py", ["--outcomes", str(outcomes_file)], arguments)
+    finished = dbt.run_script("results_writer", ["--outcomes", str(outcomes_file)], arguments)
     if finished.exit_code == 0 and artifacts.run_results.is_file():
         return artifacts
     failure = dbt.failure(arguments, finished)

@@ -24,6 +24,7 @@ from cosmos_async.dbt.project.project_file import declared_packages
 from cosmos_async.dbt.project.working_copy import Workspace, open_workspace
 from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
 
+#: Run by dbt's interpreter, with the name of a script.
 SCRIPTS = Path(__file__).parent / "scripts"
 EMULATOR = "BIGQUERY_EMULATOR_HOST"  # google-cloud-bigquery's own variable
 REAL_ENDPOINT = "COSMOS_ASYNC_BIGQUERY_ENDPOINT"  # tells the recorder what it hides
@@ -47,16 +48,25 @@ class Dbt:
 
     def run(self, arguments: Sequence[str]) -> Finished:
         """Run dbt itself, for real."""
-        return self.run_script(SCRIPTS / "common.py", [], arguments, separator=False)
+        return self.run_python([SCRIPTS, "plain_dbt", *arguments])
 
-    def run_script(
-        self, script: Path, options: Sequence[str], arguments: Sequence[str], *, separator: bool = True
-    ) -> Finished:
-        """Run one of our scripts in dbt's interpreter, talking to the real BigQuery."""
+    def run_script(self, script: str, options: Sequence[str], arguments: Sequence[str]) -> Finished:
+        """
+        Run one of our scripts in dbt's interpreter, talking to the real BigQuery.
+
+        Args:
+            script: The module's name, below ``cosmos_async/dbt/scripts``.
+            options: The script's own.
+            arguments: dbt's.
+        """
+        return self.run_python([SCRIPTS, script, *options, "--", *arguments])
+
+    def run_python(self, command: Sequence[str | Path]) -> Finished:
+        """Run dbt's interpreter with this command line, talking to the real BigQuery."""
         env = dict(self.workspace.env)
         if self.endpoint is not None:
             env[EMULATOR] = self.endpoint
-        return self._run(script, [*options, *(["--"] if separator else []), *arguments], env)
+        return self._run(command, env)
 
     def record(self, arguments: Sequence[str], out: Path, options: Sequence[str] = ()) -> Finished:
         """
@@ -70,7 +80,7 @@ class Dbt:
         env = dict(self.workspace.env)
         env[REAL_ENDPOINT] = self.endpoint or env.get(EMULATOR, "")
         env[EMULATOR] = NOWHERE
-        return self._run(SCRIPTS / "recorder", ["--out", str(out), *options, "--", *arguments], env)
+        return self._run([SCRIPTS, "recorder.main", "--out", str(out), *options, "--", *arguments], env)
 
     def install_packages(self) -> None:
         """
@@ -110,10 +120,11 @@ class Dbt:
             f"`dbt {shlex.join(arguments)}` in {self.workspace.source} ended with exit code {finished.exit_code}:\n{words}"
         )
 
-    def _run(self, script: Path, arguments: Sequence[str], env: Mapping[str, str]) -> Finished:
+    def _run(self, command: Sequence[str | Path], env: Mapping[str, str]) -> Finished:
         workspace = self.workspace
-        command: list[str | Path] = [self.python, script, *arguments]
-        return self.processes.run(command, cwd=workspace.project_dir, env=env, secrets=workspace.secrets)
+        return self.processes.run(
+            [self.python, *command], cwd=workspace.project_dir, env=env, secrets=workspace.secrets
+        )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Every number, time and row that nobody knows before the run is another one, chos
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import random
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ENTRY = Path(__file__).parents[2] / "cosmos_async" / "dbt" / "scripts" / "recorder" / "__main__.py"
+ENTRY = Path(__file__).parents[2] / "cosmos_async" / "dbt" / "scripts" / "__main__.py"
 
 
 def main() -> None:
@@ -24,9 +25,8 @@ def main() -> None:
     assert spec.loader is not None
     entry = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(entry)
-    entry.load()
-    from cosmos_async_recorder import answers, sql  # type: ignore[import-not-found]
-    from cosmos_async_recorder.main import main as record  # type: ignore[import-not-found]
+    record = entry.load("recorder.main").main
+    answers, sql = (importlib.import_module(f"{entry.NAME}.recorder.{name}") for name in ("answers", "sql"))
 
     Altered(random.Random(os.environ["ALTERED_SEED"])).install(answers, sql)
     record(sys.argv[1:])

@@ -16,7 +16,7 @@ from cosmos_async.dbt.planner.planner import Plan, make_plan
 from cosmos_async.testing import FakeGoogle, Request
 
 ROOT = Path(__file__).parents[2]
-RECORDER = ROOT / "cosmos_async" / "dbt" / "scripts" / "recorder"
+RECORDER = (ROOT / "cosmos_async" / "dbt" / "scripts", "recorder.main")
 PROJECT = ROOT / "tests" / "projects" / "writes"
 NOWHERE = "http://127.0.0.1:1"
 
@@ -83,7 +83,7 @@ async def record(
     folder: Path,
     *more: str,
     project: Path = PROJECT,
-    recorder: Path = RECORDER,
+    recorder: Sequence[Any] = RECORDER,
     **variables: str,
 ) -> Recorded:
     """Record `dbt build`; *variables* are those of the project's profile."""
@@ -99,7 +99,7 @@ async def record(
     out.parent.mkdir()
     before, seen = google.catalog.tables(), len(google.requests)
     ended = await run(
-        [dbt_python(version), recorder, "--out", out, "--", *arguments(folder, *more, project=project)],
+        [dbt_python(version), *recorder, "--out", out, "--", *arguments(folder, *more, project=project)],
         env=env,
         cwd=folder,
     )

@@ -156,7 +156,7 @@ async def test_no_plan_depends_on_what_is_made_up(
     tmp_path: Path, seed: int, version: str, recorded: Recorded
 ) -> None:
     """Whatever the recorder answers instead, each node that has steps has the same ones."""
-    altered = await recorded_with(version, tmp_path, recorder=ALTERED, ALTERED_SEED=str(seed))
+    altered = await recorded_with(version, tmp_path, recorder=[ALTERED], ALTERED_SEED=str(seed))
 
     assert steps(altered) == steps(recorded)
     assert told(altered) != told(recorded)  # dbt has met other answers

@@ -516,7 +516,7 @@ async def start(version: str, folder: Path, *more: str, **env: str) -> Ended:
     """Run the recorder where no warehouse is."""
     out = folder / "recording.json"
     ended = await run(
-        [dbt_python(version), RECORDER, "--out", out, "--", *arguments(folder, *more)],
+        [dbt_python(version), *RECORDER, "--out", out, "--", *arguments(folder, *more)],
         env=clean_environment(BIGQUERY_EMULATOR_HOST=NOWHERE, **env),
         cwd=folder,
     )

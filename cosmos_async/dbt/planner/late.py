@@ -19,7 +19,7 @@ from typing import Any
 from cosmos_async.dbt.planner.planner import plan_nodes
 from cosmos_async.dbt.process import Finished
 from cosmos_async.dbt.scripts.partial_invocation import UNUSABLE
-from cosmos_async.dbt.session import SCRIPTS, Dbt
+from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import Level, NodePlan, RunInfo
 
@@ -149,7 +149,7 @@ def run_part(
     begun = _now()
     finished = start_part(
         dbt,
-        lambda options: dbt.run_script(SCRIPTS / "node_runner.py", options, arguments),
+        lambda options: dbt.run_script("node_runner", options, arguments),
         [unique_id],
         folder=dbt.workspace.target_path,
         run=run,

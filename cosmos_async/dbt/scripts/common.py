@@ -1,9 +1,5 @@
 """
-What our scripts share while they run in dbt's own interpreter. Run as a script, it is plain dbt.
-
-It imports the standard library and dbt only, as that interpreter may know nothing of this package, and works with
-every Python that dbt supports. The scripts beside it load it by its path: their folder is never on ``sys.path``,
-where its modules could stand in for the user's.
+What our scripts share while they run in dbt's own interpreter: their command line, their end, and dbt's start.
 """
 
 # mypy: disable-error-code=import-not-found
@@ -20,18 +16,6 @@ from typing import Any
 
 SEPARATOR = "--"
 SECONDS_TO_CANCEL = 10.0
-
-
-def main(arguments: list[str]) -> None:
-    """Run dbt's command line with *arguments* and exit with its exit code."""
-    follow_parent()
-    run_dbt(arguments)
-
-
-def leave_script_folder() -> None:
-    """Take the script's own folder off ``sys.path``; call it before anything else is imported."""
-    folder = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != folder]
 
 
 def follow_parent() -> None:
@@ -247,8 +231,3 @@ def run_dbt(arguments: list[str], manifest: Any = None) -> None:
     # dbt writes it into its artifacts as the invocation's command.
     sys.argv = ["dbt", *arguments]
     cli(obj={} if manifest is None else {"manifest": manifest})
-
-
-if __name__ == "__main__":
-    leave_script_folder()
-    main(sys.argv[1:])

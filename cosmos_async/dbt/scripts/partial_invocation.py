@@ -1,7 +1,7 @@
 """
 A part of an earlier invocation: some of its nodes, run or recorded alone, with the project as it was parsed then.
 
-Loaded inside dbt's own interpreter, beside ``common.py``, by what records nodes anew and by what runs them. dbt is
+It runs in dbt's own interpreter, for what records nodes anew and for what runs them. dbt is
 given the whole invocation's arguments, and so ``selected_resources``, ``--defer`` and ``invocation_args_dict`` mean
 what they mean there. Then its queue is narrowed to the nodes in the way of ``dbt retry``. No selector could do that:
 names of tests repeat, ``fqn:`` takes folders along, and a model brings its unit tests. The hooks of the run
@@ -16,6 +16,8 @@ import os
 import zlib
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from .common import need, pin_invocation
 
 #: What of a parsed project serves only to parse it again: contents of files, values of environment variables.
 NOT_KEPT = ("files", "env_vars")
@@ -54,17 +56,17 @@ class Part:
             document = json.load(file)
         return cls(tuple(document.pop("unique_ids")), **document)
 
-    def narrow(self, inside: Any) -> None:
+    def narrow(self) -> None:
         """Make dbt part of the invocation, and its graph tasks run these nodes alone, without the run's hooks."""
-        inside.pin_invocation(self.invocation_id, self.started_at)
-        _narrow(inside, frozenset(self.unique_ids))
+        pin_invocation(self.invocation_id, self.started_at)
+        _narrow(frozenset(self.unique_ids))
         if self.parsed is None:
             return
         try:
             relations = _kept(self.parsed)["relations"]
         except _DAMAGED:
             return  # what is wrong with the file, who asks for the project says
-        _remember_relations(inside, relations)
+        _remember_relations(relations)
 
     def manifest(self) -> Any:
         """
@@ -135,7 +137,7 @@ def relations_of(adapter: Any) -> list[list[Any]]:
     return [[one.database, one.schema, one.identifier, one.type and str(one.type.value)] for one in known]
 
 
-def _remember_relations(inside: Any, kept: dict[str, Any]) -> None:
+def _remember_relations(kept: dict[str, Any]) -> None:
     """
     Let dbt know of the warehouse what it knew in the run's own process, instead of what is there by now.
 
@@ -144,7 +146,7 @@ def _remember_relations(inside: Any, kept: dict[str, Any]) -> None:
     """
     from dbt.task.runnable import GraphRunnableTask
 
-    inside.need(GraphRunnableTask, "populate_adapter_cache")
+    need(GraphRunnableTask, "populate_adapter_cache")
     populate = GraphRunnableTask.populate_adapter_cache
 
     def populating(task: Any, adapter: Any, *args: Any, **kwargs: Any) -> None:
@@ -239,7 +241,7 @@ def _ephemerals(task: Any, unique_ids: frozenset[str]) -> set[str]:
     return found
 
 
-def _narrow(inside: Any, unique_ids: frozenset[str]) -> None:
+def _narrow(unique_ids: frozenset[str]) -> None:
     from dbt.artifacts.schemas.results import RunStatus
     from dbt.exceptions import DbtRuntimeError
     from dbt.graph import GraphQueue
@@ -248,10 +250,10 @@ def _narrow(inside: Any, unique_ids: frozenset[str]) -> None:
     from dbt.task.run import RunTask
     from dbt.task.runnable import GraphRunnableTask
 
-    inside.need(GraphRunnableTask, "get_graph_queue")
-    inside.need(RunTask, "before_run", "safe_run_hooks")
-    inside.need(BuildTask, "get_graph_queue", "build_model_to_unit_test_map")
-    inside.need(runnable, "write_manifest")
+    need(GraphRunnableTask, "get_graph_queue")
+    need(RunTask, "before_run", "safe_run_hooks")
+    need(BuildTask, "get_graph_queue", "build_model_to_unit_test_map")
+    need(runnable, "write_manifest")
     # Setup has kept it for the run. Writing it again is the dearest thing that dbt does for one node of a large project.
     runnable.write_manifest = lambda manifest, target_path, which=None: None
 

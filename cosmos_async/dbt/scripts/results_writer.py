@@ -1,7 +1,7 @@
 """
 Have dbt write ``run_results.json`` and ``manifest.json`` of a run it did not execute, inside dbt's own interpreter.
 
-``<dbt's python> results_writer.py --outcomes OUTCOMES.json -- <the invocation's own dbt arguments>``
+``<dbt's python> <this folder> results_writer --outcomes OUTCOMES.json -- <the invocation's own dbt arguments>``
 
 The same dbt command runs, but its nodes are not executed: their results are built from what the run left behind.
 Everything else is dbt's own work: the order of hooks, the skipped children, the summary, the artifacts. The project's
@@ -22,11 +22,10 @@ hook or dbt itself failed.
 # mypy: disable-error-code="import-not-found, import-untyped"
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import sys
 from typing import Any
+
+from .common import follow_parent, need, parse_time, pin_invocation, render_start_hooks, run_dbt, split
 
 # The two kinds of nodes that dbt only passes by; there is nothing to execute and nothing to be planned.
 PASSED_BY = ("exposure", "saved_query")
@@ -34,29 +33,18 @@ PASSED_BY = ("exposure", "saved_query")
 FAILED = ("error", "fail", "partial success")
 
 
-def load_inside() -> Any:
-    """Return the module beside this file, without its folder on ``sys.path``."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "common.py")
-    spec = importlib.util.spec_from_file_location("cosmos_async_inside", path)
-    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    spec.loader.exec_module(module)  # type: ignore[union-attr]
-    module.leave_script_folder()
-    return module
-
-
 def main(arguments: list[str]) -> None:
     """Write the artifacts of the run that the command line names."""
-    inside = load_inside()
-    options, dbt_arguments = inside.split(arguments, "--outcomes")
+    options, dbt_arguments = split(arguments, "--outcomes")
     path = options["--outcomes"]
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
-    inside.follow_parent()
-    inside.pin_invocation(document.get("invocation_id"), document.get("started_at"))
-    replay = Replay(inside, document)
+    follow_parent()
+    pin_invocation(document.get("invocation_id"), document.get("started_at"))
+    replay = Replay(document)
     replay.install()
     try:
-        inside.run_dbt(dbt_arguments)
+        run_dbt(dbt_arguments)
     except SystemExit as exit_:
         raise SystemExit(replay.exit_code(exit_.code)) from None
 
@@ -64,8 +52,7 @@ def main(arguments: list[str]) -> None:
 class Replay:
     """The run's outcomes, put in the place of dbt's execution."""
 
-    def __init__(self, inside: Any, document: dict[str, Any]) -> None:
-        self.inside = inside
+    def __init__(self, document: dict[str, Any]) -> None:
         self.outcomes: dict[str, dict[str, Any]] = document["outcomes"]
         self.started_at = document.get("started_at")
         planned = document.get("planned")
@@ -78,8 +65,8 @@ class Replay:
         from dbt.task.run import RunTask
         from dbt.task.runnable import GraphRunnableTask
 
-        self.inside.need(GraphRunnableTask, "execute_nodes", "_handle_result", "get_runner", "call_runner")
-        self.inside.need(RunTask, "before_run", "after_run", "get_hooks_by_type", "safe_run_hooks")
+        need(GraphRunnableTask, "execute_nodes", "_handle_result", "get_runner", "call_runner")
+        need(RunTask, "before_run", "after_run", "get_hooks_by_type", "safe_run_hooks")
         GraphRunnableTask.execute_nodes = lambda task: self.execute_nodes(task)
         RunTask.before_run = lambda task, adapter, selected_uids: self.before_run(task, selected_uids)
         after_run = RunTask.after_run
@@ -95,7 +82,7 @@ class Replay:
         begun = [outcome["started_at"] for outcome in self.outcomes.values() if outcome.get("started_at")]
         if self.started_at or begun:
             # From it dbt computes how long the run took.
-            task.started_at = self._seconds(self.started_at or min(begun, key=self.inside.parse_time))
+            task.started_at = self._seconds(self.started_at or min(begun, key=parse_time))
         for hook in self._start_hooks(task):
             if hook.unique_id in self.outcomes:
                 task.node_results.append(self.result(hook, self.outcomes[hook.unique_id], thread="main"))
@@ -113,7 +100,7 @@ class Replay:
                 for unique_id, outcome in self.outcomes.items()
                 if self._is_node(task, unique_id, selected) and not (stops and outcome["status"] == "skipped")
             ),
-            key=lambda unique_id: self.inside.parse_time(self.outcomes[unique_id]["completed_at"]),
+            key=lambda unique_id: parse_time(self.outcomes[unique_id]["completed_at"]),
         )
         left = [
             unique_id
@@ -181,7 +168,7 @@ class Replay:
             status = RunStatus(status) if status in list(RunStatus) else RunStatus.Success  # 1.9 has no no-op
         timing = []
         if outcome.get("started_at"):
-            begun, ended = (self.inside.parse_time(outcome[name]) for name in ("started_at", "completed_at"))
+            begun, ended = (parse_time(outcome[name]) for name in ("started_at", "completed_at"))
             timing = [TimingInfo("execute", begun, ended)]
         if outcome.get("compiled_code") is not None and hasattr(node, "compiled_code"):
             node.compiled, node.compiled_code = True, outcome["compiled_code"]
@@ -205,7 +192,7 @@ class Replay:
             failed = (
                 one for one, outcome in self.outcomes.items() if outcome["status"] in ("error", "skipped")
             )
-            self.inside.render_start_hooks(task, frozenset(failed))
+            render_start_hooks(task, frozenset(failed))
         original(task, adapter, results)
         hooks = task.node_results[before:]
         self.failed_hooks = [hook.node.unique_id for hook in hooks if hook.status in ("error", "skipped")]
@@ -262,8 +249,4 @@ class Replay:
     def _seconds(self, text: str) -> float:
         import datetime
 
-        return float(self.inside.parse_time(text).replace(tzinfo=datetime.timezone.utc).timestamp())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+        return float(parse_time(text).replace(tzinfo=datetime.timezone.utc).timestamp())

@@ -91,7 +91,7 @@ def test_an_empty_configuration_leaves_dbt_its_flags(
     ).stdout
     with opened(project, env=variables) as dbt:
         lines.clear()
-        finished = dbt.run_script(script, [], dbt.arguments("build"), separator=False)
+        finished = dbt.run_python([script, *dbt.arguments("build")])
         assert finished.exit_code == 0, finished.words
 
     expected, ours = flags(plain.splitlines()), flags(lines)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cosmos_async.dbt.process import Finished, Processes, masker
-from cosmos_async.dbt.scripts import common as inside
+from cosmos_async.dbt.scripts import common
 from cosmos_async.exceptions import DbtError
 
 
@@ -233,10 +233,10 @@ def test_dbt_is_interrupted_when_its_parent_vanishes():
     """
     program = f"""
         import importlib.util, signal
-        spec = importlib.util.spec_from_file_location("inside", {inside.__file__!r})
-        inside = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(inside)
-        inside.follow_parent()
+        spec = importlib.util.spec_from_file_location("common", {common.__file__!r})
+        common = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(common)
+        common.follow_parent()
         try:
             print("ready", flush=True)
             signal.pause()

@@ -52,10 +52,16 @@ def dbt(
     )
 
 
-def run_echo(dbt: Dbt, lines: list[str]) -> Any:
-    script = dbt.workspace.project_dir / "echo.py"
+@pytest.fixture(autouse=True)
+def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of the scripts' folder: what tells how it was started."""
+    script = tmp_path / "echo.py"
     script.write_text(ECHO)
-    assert dbt.run_script(script, ["--node", "n"], ["build"]).exit_code == 0
+    monkeypatch.setattr("cosmos_async.dbt.session.SCRIPTS", script)
+
+
+def run_echo(dbt: Dbt, lines: list[str]) -> Any:
+    assert dbt.run_script("node_runner", ["--node", "n"], ["build"]).exit_code == 0
     return json.loads(lines[-1])
 
 
@@ -63,7 +69,7 @@ def test_real_runs_talk_to_googles_bigquery_unless_told_otherwise(tmp_path: Path
     """
     Without an endpoint nothing is set, and the script's own options are told apart from dbt's.
     """
-    assert run_echo(dbt(tmp_path, lines), lines) == [["--node", "n", "--", "build"], {}]
+    assert run_echo(dbt(tmp_path, lines), lines) == [["node_runner", "--node", "n", "--", "build"], {}]
 
 
 def test_real_runs_talk_to_the_configured_endpoint(tmp_path: Path, lines: list[str]):
@@ -91,19 +97,14 @@ def test_a_recorded_dbt_that_lost_its_recorder_reaches_nobody(
     env: dict[str, str],
     endpoint: str | None,
     real: str,
-    monkeypatch: pytest.MonkeyPatch,
 ):
     """
     google-cloud-bigquery is sent to a port where nobody listens; only the recorder knows the real one.
     """
-    (tmp_path / "recorder").mkdir()
-    (tmp_path / "recorder" / "__main__.py").write_text(ECHO)
-    monkeypatch.setattr("cosmos_async.dbt.session.SCRIPTS", tmp_path)
-
     dbt(tmp_path, lines, env=env, endpoint=endpoint).record(["build"], tmp_path / "out.json")
 
     arguments, seen = json.loads(lines[-1])
-    assert arguments == ["--out", str(tmp_path / "out.json"), "--", "build"]
+    assert arguments == ["recorder.main", "--out", str(tmp_path / "out.json"), "--", "build"]
     assert seen == {"BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1", "COSMOS_ASYNC_BIGQUERY_ENDPOINT": real}
 
 

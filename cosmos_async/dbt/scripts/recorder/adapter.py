@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ..common import need
 from .access import record_access
 from .columns import ColumnChanges
-from .common import need  # type: ignore[import-not-found]  # loaded by __main__
 from .grants import Grants
 from .journal import RUN
 from .made_up import MadeUpResults

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .common import need  # type: ignore[import-not-found]  # loaded by __main__
+from ..common import need
 from .session import Recording
 from .sql import Path
 

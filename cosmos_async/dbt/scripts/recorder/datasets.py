@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .common import need  # type: ignore[import-not-found]  # loaded by __main__
+from ..common import need
 from .session import Recording
 
 

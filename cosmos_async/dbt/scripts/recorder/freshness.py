@@ -6,8 +6,8 @@ import functools
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from ..common import need
 from .answers import FRESHNESS_ROW
-from .common import need  # type: ignore[import-not-found]  # loaded by __main__
 from .lines import freshness_says_planned
 from .session import Recording
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .common import need  # type: ignore[import-not-found]  # loaded by __main__
+from ..common import need
 from .journal import Journal
 
 #: How a node that is not built now appears in dbt's lines: the word before it, and the status behind.

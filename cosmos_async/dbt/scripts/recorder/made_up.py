@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .common import need  # type: ignore[import-not-found]  # loaded by __main__
+from ..common import need
 from .jobs import Result
 from .session import Recording
 

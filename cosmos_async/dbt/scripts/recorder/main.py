@@ -11,6 +11,8 @@ import sys
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
+from ..common import follow_parent, hide_location_lookups, import_client, pin_invocation, split
+from ..partial_invocation import Part, keep
 from .versions import refusal, warning
 
 FORMAT = 1
@@ -23,24 +25,21 @@ ENDPOINT = "COSMOS_ASYNC_BIGQUERY_ENDPOINT"
 
 def main(arguments: list[str]) -> NoReturn:
     """Record what dbt would do and exit: 0 when every selected node was planned or left to dbt."""
-    from . import common as inside  # type: ignore[attr-defined]  # loaded by __main__
-    from . import partial_invocation as part
-
-    options, dbt_arguments = inside.split(arguments, "--out", "--part")
-    inside.follow_parent()
-    inside.hide_location_lookups()
+    options, dbt_arguments = split(arguments, "--out", "--part")
+    follow_parent()
+    hide_location_lookups()
     out, of = os.path.abspath(options["--out"]), None
     versions = _versions()
     if "--part" in options:
         gc.disable()  # it lives for seconds, and what it makes it needs to the end
-    inside.import_client()
+    import_client()
     if "--part" in options:
-        of = part.Part.read(options["--part"])
-        of.narrow(inside)
+        of = Part.read(options["--part"])
+        of.narrow()
     else:
         _warn(versions)  # once a run
         # What dbt calls the beginning is several moments; those who run a part of this run later know one.
-        inside.pin_invocation(None, datetime.now(timezone.utc).isoformat())
+        pin_invocation(None, datetime.now(timezone.utc).isoformat())
     recording, flags = _install(os.path.join(os.path.dirname(out), "uploads"), late=of is not None)
     # Only now may dbt find BigQuery.
     endpoint = os.environ.pop(ENDPOINT, None)
@@ -53,7 +52,7 @@ def main(arguments: list[str]) -> NoReturn:
     _write(out, _document(recording, versions, dbt_arguments, flags()))
     if of is None:
         path = os.path.join(os.path.dirname(out), PARSED)
-        part.keep(recording.config, flags(), path, recording.journal.relations)
+        keep(recording.config, flags(), path, recording.journal.relations)
     raise SystemExit(0)
 
 

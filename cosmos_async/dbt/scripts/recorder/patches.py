@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ..common import need
 from .adapter import AdapterPatches
-from .common import need  # type: ignore[import-not-found]  # loaded by __main__
 from .datasets import DatasetPatches
 from .freshness import FreshnessPatches
 from .node_context import Asker

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ..common import need
 from .batches import BatchPatches
-from .common import need  # type: ignore[import-not-found]  # loaded by __main__
 from .describe import describe
 from .lines import run_says_planned, runners_say_planned
 from .session import NEEDS_DBT, LeftToDbt, Recording

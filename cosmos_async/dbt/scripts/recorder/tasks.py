@@ -6,8 +6,8 @@ import functools
 import time
 from typing import Any
 
-from .common import need  # type: ignore[import-not-found]  # loaded by __main__
-from .partial_invocation import relations_of  # type: ignore[import-not-found]  # loaded by __main__
+from ..common import need
+from ..partial_invocation import relations_of
 from .session import LeftToDbt, Recording
 
 
