@@ -1,5 +1,5 @@
 """
-What an operator of Airflow sets, rather than the author of a DAG.
+Settings in ``airflow.cfg``: what an operator of Airflow sets, rather than the author of a DAG.
 
 Every setting is looked up in section ``[cosmos_async]`` of Airflow's configuration, then in Cosmos' ``[cosmos]``, so
 ``AIRFLOW__COSMOS_ASYNC__CACHE_DIR`` wins over ``AIRFLOW__COSMOS__CACHE_DIR``. Nothing is read before it is asked for.

@@ -16,7 +16,7 @@ from cosmos_async.exceptions import PlanGone, PlanNotFound
 from cosmos_async.plan.names import TaskKey
 from cosmos_async.plan.store import ADDRESS_KEY, PlanAddress
 from cosmos_async.triggers.google.credentials import Identity
-from cosmos_async.triggers.loop.single_flight import Crowd
+from cosmos_async.triggers.loop.single_flight import SingleFlight
 from cosmos_async.triggers.store.documents import ObjectMissing, newest_index
 from cosmos_async.triggers.task import Airflow
 
@@ -30,7 +30,7 @@ MOST_UNKNOWN = 20
 AGE = 1.0
 KEPT = 256  # runs
 
-_CROWD = Crowd()  # the tasks of a run ask by the hundred at one moment
+_FLIGHT = SingleFlight()  # the tasks of a run ask by the hundred at one moment
 _known: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[TaskKey, PlanAddress]]
 _known = WeakKeyDictionary()
 
@@ -72,7 +72,7 @@ async def plan_address(
 
 async def _is_newest(address: PlanAddress, identity: Identity) -> bool:
     try:
-        newest = await _CROWD.ask(
+        newest = await _FLIGHT.ask(
             ("newest", address), lambda: newest_index(address, identity=identity), age=AGE
         )
     except ObjectMissing:  # the run's teardown was here
@@ -83,7 +83,7 @@ async def _is_newest(address: PlanAddress, identity: Identity) -> bool:
 async def _asked(airflow: Airflow, setup: TaskKey) -> PlanAddress:
     unknown, last, state = 0, False, None
     while True:
-        value = await _CROWD.ask(
+        value = await _FLIGHT.ask(
             (id(airflow), setup, ADDRESS_KEY),
             lambda: airflow.xcom(setup, ADDRESS_KEY),
             age=0.0 if last else AGE,
@@ -95,7 +95,7 @@ async def _asked(airflow: Airflow, setup: TaskKey) -> PlanAddress:
                 f"The setup task {setup.dag_id}.{setup.task_id} has left no plan in run {setup.run_id}. "
                 f"Clear {setup.task_id} together with this task, so that the run is planned first."
             )
-        state = await _CROWD.ask((id(airflow), setup), lambda: airflow.state(setup))
+        state = await _FLIGHT.ask((id(airflow), setup), lambda: airflow.state(setup))
         unknown = unknown + 1 if state is None else 0
         # It may have ended between the two questions, so the first is asked once more.
         last = state in ENDED or unknown > MOST_UNKNOWN

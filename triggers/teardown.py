@@ -11,7 +11,7 @@ from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
 from cosmos_async.triggers.base import EndingTrigger
-from cosmos_async.triggers.jobs.orphans import end_leftovers
+from cosmos_async.triggers.jobs.orphans import cancel_orphaned_jobs
 from cosmos_async.triggers.store.documents import delete_folder
 from cosmos_async.triggers.task import TaskFacts
 
@@ -57,7 +57,7 @@ class TeardownTrigger(EndingTrigger):
     async def _delete(self) -> dict[str, Any]:
         try:
             address = await self.plan_address(TaskFacts.of(self).key)
-            await end_leftovers(address, identity=self.identity, log=self.log)
+            await cancel_orphaned_jobs(address, identity=self.identity, log=self.log)
             count = await delete_folder(address, identity=self.identity)
         except PlanNotFound as error:
             self.log.info(f"There is nothing to delete: {error}")

@@ -1,5 +1,5 @@
 """
-Is there a triggerer, and would it see the plan? Otherwise every node of a run would wait for ever, or fail.
+Health checks before a run: is there a triggerer, and would it see the plan? Else every node would wait for ever, or fail.
 
 Asked once by the setup task, before it plans anything.
 """

@@ -1,4 +1,4 @@
-"""The link from a task to its BigQuery job in Google's console."""
+"""Operator extra link: from a task to its BigQuery job in Google's console."""
 
 from __future__ import annotations
 

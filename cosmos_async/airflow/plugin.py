@@ -1,4 +1,4 @@
-"""What Airflow's UI learns of this package by its plugin entry point."""
+"""Airflow plugin: what the UI learns of this package by its entry point."""
 
 from __future__ import annotations
 

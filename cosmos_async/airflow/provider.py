@@ -1,5 +1,5 @@
 """
-What Airflow learns of this package by its provider entry point.
+Provider info: what Airflow learns of this package by its entry point.
 
 Airflow asks while it still reads its own configuration, so nothing of Airflow may be imported here.
 """

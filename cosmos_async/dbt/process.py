@@ -1,5 +1,5 @@
 """
-Starting a process, listening to it and ending it.
+Subprocesses: start one, listen to it, end it.
 
 A process never goes through a shell, never outlives its task and never shows a secret: its lines are masked before
 anybody sees them. Nothing here knows dbt but the few words by which its error messages begin.

@@ -1,5 +1,5 @@
 """
-Asking dbt beside a DAG file's import, which Airflow ends after a while.
+``dbt ls`` in the background of a DAG file's import, which Airflow ends after a while.
 
 ``dbt ls`` of a large project may take longer than Airflow gives the import (``dagbag_import_timeout``). So it is a
 process of its own that puts the answer where the next import finds it, whatever becomes of this one.
@@ -57,7 +57,7 @@ class Question:
         document = GraphCache(self.directory).get(self.key)
         return None if document is None else Graph.from_json(document)
 
-    def answer(self, asker: Callable[..., Any] = ask) -> Graph:
+    def answer(self, ask_dbt: Callable[..., Any] = ask) -> Graph:
         """
         Ask dbt, unless another process has asked meanwhile, keep the answer and return it.
 
@@ -69,7 +69,7 @@ class Question:
             kept = self.kept()
             if kept is not None:
                 return kept
-            answer = asker(
+            answer = ask_dbt(
                 self.invocation,
                 project_dir=self.project_dir,
                 profile=self.profile,

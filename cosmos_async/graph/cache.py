@@ -1,5 +1,5 @@
 """
-What is kept of a graph between two imports of a DAG file.
+The cache of graphs between two imports of a DAG file.
 
 Two steps. A look at every file's size and time (no reading) finds a *reference*, which knows the files' content digest
 and the environment variables they read; these, together with everything else the answer depends on, find the graph.

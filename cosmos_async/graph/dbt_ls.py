@@ -1,5 +1,5 @@
 """
-Asking dbt itself what a selection holds.
+``dbt ls``: ask dbt itself what a selection holds.
 
 It is the invocation of the run, with ``ls`` for ``build``: what is listed here is what will be built. dbt works in a
 copy of the project and needs neither the warehouse nor a credential, as ``dbt ls`` sends nothing.

@@ -1,5 +1,5 @@
 """
-A task that begins and, where nothing needs a worker, ends in the triggerer.
+Deferrable operator: a task that begins and, where nothing needs a worker, ends in the triggerer.
 
 Two entries, one trigger: Airflow starts the trigger by itself where it can (``start_from_trigger``); everywhere else
 ``execute`` defers at once. A subclass with an ``execute`` of its own is always entered there.

@@ -6,20 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
 from cosmos_async.exceptions import ConfigError, PlanError
-from cosmos_async.operators.run_plan import RunPlan, key_of
-from cosmos_async.operators.setup import airflow_context
+from cosmos_async.operators.run_plan import RunPlan, airflow_context, key_of
 from cosmos_async.plan.model import Index, Level, RunInfo
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.ownership import is_source
 from cosmos_async.plan.store import PlanAddress
 
 if TYPE_CHECKING:
+    from cosmos_async.dbt.invocation import DbtInvocation
     from cosmos_async.dbt.session import Dbt
-    from cosmos_async.operators.node import DbtNodeAsyncOperator
 
 
 GONE = (
@@ -27,7 +26,24 @@ GONE = (
 )
 
 
-def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) -> dict[str, Any] | None:
+class NodeTask(Protocol):
+    """The task whose nodes are worked on: :class:`~cosmos_async.operators.node.DbtNodeAsyncOperator`."""
+
+    task_id: str
+    work: str
+    unique_id: str | None
+    dbt: DbtInvocation | None
+    processes: Any  #: dbt's, for ``on_kill``
+    setup_task_id: str
+    identity: dict[str, Any]
+
+    @property
+    def log(self) -> Any:
+        """Airflow's log of the task."""
+        ...
+
+
+def work(operator: NodeTask, context: Any, event: dict[str, Any]) -> dict[str, Any] | None:
     """
     Do what *event* asks for and return where the trigger goes on, None where the task has ended well.
 
@@ -59,7 +75,7 @@ def work(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) ->
         raise
 
 
-def plan_anew(operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any]) -> dict[str, Any] | None:
+def plan_anew(operator: NodeTask, context: Any, event: dict[str, Any]) -> dict[str, Any] | None:
     """
     Plan a task alone whose plan is gone, and return where the trigger begins; None where the task has ended well.
 
@@ -106,7 +122,7 @@ def _is_planned(index: Index, unique_id: str) -> bool:
     return index.nodes[unique_id].level is not Level.DBT and not is_source(unique_id)
 
 
-def _need_dbt(operator: DbtNodeAsyncOperator) -> None:
+def _need_dbt(operator: NodeTask) -> None:
     if operator.dbt is None:
         raise ConfigError(
             f"task {operator.task_id} needs real dbt and does not know how to run it: give it "
@@ -115,7 +131,7 @@ def _need_dbt(operator: DbtNodeAsyncOperator) -> None:
 
 
 def _work(
-    operator: DbtNodeAsyncOperator, context: Any, event: dict[str, Any], plan: RunPlan, index: Index
+    operator: NodeTask, context: Any, event: dict[str, Any], plan: RunPlan, index: Index
 ) -> dict[str, Any] | None:
     from cosmos_async.dbt.process import Processes
     from cosmos_async.dbt.session import open_dbt
@@ -162,7 +178,7 @@ class _Worker:
 
     def __init__(
         self,
-        operator: DbtNodeAsyncOperator,
+        operator: NodeTask,
         context: Any,
         dbt: Dbt,
         plan: RunPlan,

@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_async.airflow.compat import AirflowFailException, BaseOperator
 from cosmos_async.exceptions import ConfigError, DbtError, PlanGone
-from cosmos_async.operators.run_plan import INDEX_FILE, RunPlan, key_of
-from cosmos_async.operators.setup import COMPILED_FILE, airflow_context
+from cosmos_async.operators.run_plan import (
+    COMPILED_FILE,
+    INDEX_FILE,
+    KEPT_KEY,
+    RunPlan,
+    airflow_context,
+    key_of,
+)
 from cosmos_async.plan.model import load_index
 
 if TYPE_CHECKING:
@@ -23,7 +29,6 @@ if TYPE_CHECKING:
     from cosmos_async.plan.outcome import Outcome
 
 ARTIFACTS_KEY = "dbt_artifacts"  # of this task's XCom: the folder with run_results.json
-KEPT_KEY = "dbt_kept"  # likewise: the nonce of the planned run whose outcomes are kept there
 
 
 class ResultsAsyncOperator(BaseOperator):

@@ -36,8 +36,10 @@ from cosmos_async.plan.store import (
 if TYPE_CHECKING:
     from cosmos_async.triggers.google.credentials import Identity
 
-OUTCOMES_FILE = "outcomes.json"
+OUTCOMES_FILE = "outcomes.json"  # kept beyond the teardown, as the following
 INDEX_FILE = "index.json"
+COMPILED_FILE = "compiled.json"  # beside the plan: every node's compiled code, for run_results.json
+KEPT_KEY = "dbt_kept"  # of the results task's XCom: the nonce of the planned run whose outcomes are kept
 
 
 def key_of(instance: Any) -> TaskKey:
@@ -45,6 +47,17 @@ def key_of(instance: Any) -> TaskKey:
     return TaskKey(
         instance.dag_id, instance.run_id, instance.task_id, instance.map_index, max(1, instance.try_number)
     )
+
+
+def airflow_context(context: Any) -> dict[str, str]:
+    """Return the task instance's ``AIRFLOW_CTX_...`` variables, which dbt projects like to read."""
+    instance = context["ti"]
+    return {
+        "AIRFLOW_CTX_DAG_ID": instance.dag_id,
+        "AIRFLOW_CTX_DAG_RUN_ID": instance.run_id,
+        "AIRFLOW_CTX_TASK_ID": instance.task_id,
+        "AIRFLOW_CTX_TRY_NUMBER": str(instance.try_number),
+    }
 
 
 def base_folder() -> str:

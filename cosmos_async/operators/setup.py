@@ -21,7 +21,13 @@ from cosmos_async.airflow.health import executor_of_many_machines, require_trigg
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.operators.mapping import is_mapped_with
-from cosmos_async.operators.run_plan import base_folder, folder_of_run
+from cosmos_async.operators.run_plan import (
+    COMPILED_FILE,
+    KEPT_KEY,
+    airflow_context,
+    base_folder,
+    folder_of_run,
+)
 from cosmos_async.plan.model import Level, dump_index, dump_node
 from cosmos_async.plan.store import (
     ADDRESS_KEY,
@@ -30,8 +36,6 @@ from cosmos_async.plan.store import (
     parsed_object,
     upload_object,
 )
-
-COMPILED_FILE = "compiled.json"  # beside the plan: every node's compiled code, for run_results.json
 
 if TYPE_CHECKING:
     from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
@@ -228,7 +232,7 @@ class SetupAsyncOperator(BaseOperator):
 
         Airflow keeps the XCom of the results task until that begins once more, and has none of it in a new run.
         """
-        from cosmos_async.operators.results import KEPT_KEY, ResultsAsyncOperator
+        from cosmos_async.operators.results import ResultsAsyncOperator
 
         instance = context["ti"]
         if instance.try_number <= 1:
@@ -308,14 +312,3 @@ def stored(plan: Plan) -> tuple[dict[str, bytes], bytes]:
     if plan.parsed is not None and plan.run.parsed is not None:
         objects[parsed_object(plan.run.parsed)] = plan.parsed.read_bytes()
     return objects, dump_index(plan.index(digests))
-
-
-def airflow_context(context: Any) -> dict[str, str]:
-    """Return the task instance's ``AIRFLOW_CTX_...`` variables, which dbt projects like to read."""
-    instance = context["ti"]
-    return {
-        "AIRFLOW_CTX_DAG_ID": instance.dag_id,
-        "AIRFLOW_CTX_DAG_RUN_ID": instance.run_id,
-        "AIRFLOW_CTX_TASK_ID": instance.task_id,
-        "AIRFLOW_CTX_TRY_NUMBER": str(instance.try_number),
-    }

@@ -1,5 +1,5 @@
 """
-The part of an answer that dbt could have looked at.
+What a guard compares: the part of an answer that dbt could have looked at.
 
 A guard compares projections, so what changes without mattering (row counts, etags, modification times) does not send a
 node the slow way. The same functions project what setup read and what the trigger reads.

@@ -1,5 +1,5 @@
 """
-Which task gets which of the ``operator_args`` of a DAG.
+``operator_args``: which task of a DAG gets which of them.
 
 ``operator_args`` hold three kinds of things: what dbt is told (for the task that runs dbt), what Airflow is told (see
 :data:`AIRFLOW`) and what Cosmos is told about its own ways of running dbt (for nobody here). The lists are explicit, so

@@ -1,5 +1,5 @@
 """
-Who waits for whom: the edges between a graph's tasks, which are those of ``dbt build``.
+Task dependencies: the edges between a graph's tasks, which are those of ``dbt build``.
 
 A node's children wait for its last task. Functions are the exception: no test holds them back, and what lies behind them
 waits for the tests of what lies before them. A node without a place (a converter left it out, say) passes the order on.

@@ -1,5 +1,5 @@
 """
-Where a node goes on that a plan has written in part: pure.
+Resume a node that an earlier plan has written in part: where the new plan goes on. Pure.
 
 A guard may differ behind a write. The node is planned anew then, and dbt would begin from the beginning; but what has been
 written must not be written a second time. Where the new plan begins with the very operations that are done, and for the

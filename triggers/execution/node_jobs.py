@@ -41,7 +41,7 @@ class NodeJobs:
         self._warehouse = run.warehouse
         self._bigquery = run.warehouse.bigquery
         self._ids: list[str] = []  # of all that were submitted
-        self._stops = self._bigquery.session.pulse.stops
+        self._stops = self._bigquery.session.suspension.stops
         self.records: list[JobRecord] = []
 
     async def own(self, operation: JobOperation, first_id: str) -> Json:
@@ -152,7 +152,7 @@ class NodeJobs:
         Raises:
             CosmosAsyncError: It was.
         """
-        stops = self._bigquery.session.pulse.stops
+        stops = self._bigquery.session.suspension.stops
         if stops == self._stops:
             return
         if await has_later_try(self._plan, self._run):

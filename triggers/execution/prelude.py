@@ -1,5 +1,5 @@
 """
-What a run needs once before any node: its on-run-start hooks, one after the other, with an outcome for each.
+on-run-start hooks and datasets: what a run needs once before any node, hooks one after the other with an outcome for each.
 
 Every task of the run may come here first, in a triggerer of its own. The hooks' jobs have ids that all tasks share; what
 the hooks read, they read before the first of these jobs that is not there yet.

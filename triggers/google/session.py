@@ -21,7 +21,7 @@ from cosmos_async.triggers.google.errors import TRANSPORT_ERRORS, api_error
 from cosmos_async.triggers.google.retry import PROMPT, Budget, GiveUp, after_error
 from cosmos_async.triggers.google.token import GivenToken, SharedToken, make_token
 from cosmos_async.triggers.loop.clock import Clock
-from cosmos_async.triggers.loop.suspension import Pulse
+from cosmos_async.triggers.loop.suspension import SuspensionDetector
 
 T = TypeVar("T")
 Before = Callable[[], Awaitable[None]]
@@ -50,7 +50,7 @@ class Session:
         self._http: aiohttp.ClientSession | None = None
         self._token: SharedToken | GivenToken | None = None
         self._flights: dict[Any, asyncio.Task[Any]] = {}
-        self.pulse = Pulse()  #: tells whether this process has stood still
+        self.suspension = SuspensionDetector()  #: tells whether this process has stood still
         self._closers: list[Callable[[], Awaitable[None]]] = []
 
     @property
@@ -89,12 +89,12 @@ class Session:
             await http.close()
             raise
         self._http = http
-        self.pulse.start()
+        self.suspension.start()
 
     async def aclose(self) -> None:
         """Close everything that was opened."""
         http, self._http = self._http, None
-        await self.pulse.stop()
+        await self.suspension.stop()
         for close in reversed(self._closers):
             await close()
         for flight in list(self._flights.values()):

@@ -1,5 +1,5 @@
 """
-End jobs: those of a killed task, and those that earlier tries left behind.
+Cancel jobs: those of a killed task, and those that earlier tries left behind.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-What executing a task's nodes needs, and how a node can end.
+Execution context: what all nodes of a task are executed with, and how a node can end.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Our own limits of what runs at once.
+Bounded concurrency: our own limits of what runs at once.
 
 Tasks that Airflow starts in the triggerer pass no pool and no ``max_active_tasks``; this is what is left to hold them.
 """

@@ -1,5 +1,5 @@
 """
-Jobs that outlived their tasks: once a run is over, none of it goes on.
+Orphaned jobs: those that outlived their tasks are cancelled once the run is over.
 
 A task that was stopped while no triggerer had it cannot end its job; the run's teardown does.
 """
@@ -28,7 +28,7 @@ from cosmos_async.triggers.store.folders import Folder, folder_of
 SKEW = timedelta(hours=1)
 
 
-async def end_leftovers(address: PlanAddress, *, identity: Identity, log: Log) -> None:
+async def cancel_orphaned_jobs(address: PlanAddress, *, identity: Identity, log: Log) -> None:
     """
     Cancel the queries of a run whose every task has ended, if any of them still run.
 
@@ -53,7 +53,7 @@ async def end_leftovers(address: PlanAddress, *, identity: Identity, log: Log) -
             left = [
                 job
                 for project in sorted({project for plan in plans for project in plan["projects"]})
-                for job in await _left(plans, project, warehouse)
+                for job in await _orphans(plans, project, warehouse)
             ]
             for job in left:
                 log.warning(f"Cancelling BigQuery job {job}: its task has ended, and nobody ended the job.")
@@ -72,7 +72,7 @@ async def _plans(folder: Folder) -> list[dict[str, Any]]:
     return [(await parse_json(document))["run"] for document in documents]
 
 
-async def _left(plans: list[dict[str, Any]], project: str, warehouse: Warehouse) -> list[JobRef]:
+async def _orphans(plans: list[dict[str, Any]], project: str, warehouse: Warehouse) -> list[JobRef]:
     invocations = {plan["invocation_id"] for plan in plans}
     since = min(datetime.fromisoformat(plan["created_at"]) for plan in plans) - SKEW
     found: list[JobRef] = []

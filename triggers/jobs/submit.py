@@ -1,5 +1,5 @@
 """
-Submit a job once, whatever happens to the answer.
+Submit a job once, whatever happens to the answer: idempotent by its id.
 
 Ids are computed, so "already exists" means: this very job, from an earlier life of this task or from a reply that was
 lost. It is adopted, once it has turned out to be what would have been submitted.

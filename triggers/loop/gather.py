@@ -1,5 +1,5 @@
 """
-Many things at once, but not too many, and none left behind; and things that must come to their end.
+Bounded gather: many awaitables at once, but not too many, and none left behind; and some that must come to their end.
 """
 
 from __future__ import annotations

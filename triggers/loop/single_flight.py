@@ -1,5 +1,5 @@
 """
-One question for all who have it at the same time.
+Single flight: coroutines that have the same question at the same time send one request and share its answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Turns = dict[Any, "asyncio.Task[Any]"]
 UnderWay = dict[Any, _Turn]
 
 
-class Crowd:
+class SingleFlight:
     """
     Lets coroutines of one event loop share the answers to their questions.
 

@@ -1,5 +1,5 @@
 """
-Notice that this process stood still.
+Notice that this process was suspended: a frozen machine, or a blocked event loop.
 
 A triggerer that is frozen for a while (a paused machine, a blocked event loop) wakes up in the middle of its work, and
 Airflow may have given that to another one meanwhile. Nobody tells it so at once.
@@ -16,7 +16,7 @@ INTERVAL = 1.0  # seconds between two beats
 STILL = 15.0
 
 
-class Pulse:
+class SuspensionDetector:
     """
     Beats on the event loop it was started on, in real time.
 

@@ -1,5 +1,5 @@
 """
-Synchronous code from a coroutine: the one place.
+Run synchronous code in a thread, for a coroutine: the one place.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 from cosmos_async.exceptions import PlanDamaged
 from cosmos_async.plan.model import NativeKind, NativeOperation
 from cosmos_async.triggers.natives import access, columns, grants, partitions
-from cosmos_async.triggers.natives.context import Done, Eyes, Hands, Part
+from cosmos_async.triggers.natives.context import Done, JobLookup, NativeContext, Part
 
 __all__ = ["Done", "Eyes", "Hands", "Part", "parts", "perform"]
 
@@ -28,7 +28,7 @@ _PARTS = {
 }
 
 
-async def perform(operation: NativeOperation, hands: Hands) -> Done:
+async def perform(operation: NativeOperation, context: NativeContext) -> Done:
     """
     Carry out one native operation.
 
@@ -40,10 +40,10 @@ async def perform(operation: NativeOperation, hands: Hands) -> Done:
     """
     if operation.kind not in _PERFORM:
         raise PlanDamaged(f"a native operation of an unknown kind: {operation.kind!r}")
-    return await _PERFORM[operation.kind](operation, hands)
+    return await _PERFORM[operation.kind](operation, context)
 
 
-async def parts(operation: NativeOperation, eyes: Eyes) -> list[Part]:
-    """Return the jobs that a try which these eyes look at has submitted for *operation*, or may yet submit."""
+async def parts(operation: NativeOperation, lookup: JobLookup) -> list[Part]:
+    """Return the jobs that the try of this look-up has submitted for *operation*, or may yet submit."""
     found = _PARTS.get(operation.kind)
-    return [] if found is None else await found(operation, eyes)
+    return [] if found is None else await found(operation, lookup)

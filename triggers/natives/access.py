@@ -5,10 +5,10 @@ from __future__ import annotations
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.plan.access import has_entry
 from cosmos_async.plan.model import NativeOperation
-from cosmos_async.triggers.natives.context import Done, Hands, again_when_stale
+from cosmos_async.triggers.natives.context import Done, NativeContext, again_when_stale
 
 
-async def grant(operation: NativeOperation, hands: Hands) -> Done:
+async def grant(operation: NativeOperation, context: NativeContext) -> Done:
     """
     Put an entry into a dataset's access list, unless it is there.
 
@@ -16,13 +16,13 @@ async def grant(operation: NativeOperation, hands: Hands) -> Done:
         CosmosAsyncError: The dataset is not there.
         ApiError: BigQuery refused, or the dataset never held still.
     """
-    return await again_when_stale(lambda: _once(operation, hands))
+    return await again_when_stale(lambda: _once(operation, context))
 
 
-async def _once(operation: NativeOperation, hands: Hands) -> Done:
+async def _once(operation: NativeOperation, context: NativeContext) -> Done:
     project, dataset = operation.request["project"], operation.request["dataset"]
     entry = operation.payload["entry"]
-    found = await hands.bigquery.get_dataset(project, dataset, deadline=hands.deadline)
+    found = await context.bigquery.get_dataset(project, dataset, deadline=context.deadline)
     if found is None:
         raise CosmosAsyncError(
             f"The dataset {project}.{dataset} is not there, so no access to it can be granted."
@@ -31,7 +31,7 @@ async def _once(operation: NativeOperation, hands: Hands) -> Done:
     if has_entry(access, entry):
         return Done(f"the dataset {project}.{dataset} gives access already")
     body = {"access": [*access, entry]}
-    await hands.bigquery.patch_dataset(
-        project, dataset, body, etag=found.get("etag"), deadline=hands.deadline
+    await context.bigquery.patch_dataset(
+        project, dataset, body, etag=found.get("etag"), deadline=context.deadline
     )
     return Done(f"the dataset {project}.{dataset} gives access from now on")

@@ -7,12 +7,12 @@ from typing import Any
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.plan.columns import described, split_known, with_added, with_synced
 from cosmos_async.plan.model import NativeOperation
-from cosmos_async.triggers.natives.context import Done, Hands, again_when_stale
+from cosmos_async.triggers.natives.context import Done, NativeContext, again_when_stale
 
 Json = dict[str, Any]
 
 
-async def describe(operation: NativeOperation, hands: Hands) -> Done:
+async def describe(operation: NativeOperation, context: NativeContext) -> Done:
     """
     Put descriptions and policy tags into a table's schema.
 
@@ -20,10 +20,10 @@ async def describe(operation: NativeOperation, hands: Hands) -> Done:
         CosmosAsyncError: The table is not there.
         ApiError: BigQuery refused, or the table never held still.
     """
-    return await again_when_stale(lambda: _describe(operation, hands))
+    return await again_when_stale(lambda: _describe(operation, context))
 
 
-async def add(operation: NativeOperation, hands: Hands) -> Done:
+async def add(operation: NativeOperation, context: NativeContext) -> Done:
     """
     Add columns to a table.
 
@@ -31,10 +31,10 @@ async def add(operation: NativeOperation, hands: Hands) -> Done:
         CosmosAsyncError: The table is not there.
         ApiError: BigQuery refused, or the table never held still.
     """
-    return await again_when_stale(lambda: _add(operation, hands))
+    return await again_when_stale(lambda: _add(operation, context))
 
 
-async def sync(operation: NativeOperation, hands: Hands) -> Done:
+async def sync(operation: NativeOperation, context: NativeContext) -> Done:
     """
     Give records of a table the shape that they have in the table of the new data.
 
@@ -42,14 +42,14 @@ async def sync(operation: NativeOperation, hands: Hands) -> Done:
         CosmosAsyncError: One of the tables is not there.
         ApiError: BigQuery refused, or the table never held still.
     """
-    return await again_when_stale(lambda: _sync(operation, hands))
+    return await again_when_stale(lambda: _sync(operation, context))
 
 
-async def _describe(operation: NativeOperation, hands: Hands) -> Done:
+async def _describe(operation: NativeOperation, context: NativeContext) -> Done:
     columns = operation.payload["columns"]
     path = _path(operation.request)
     name = ".".join(path)
-    table = await _table(path, hands)
+    table = await _table(path, context)
     fields = _fields(table)
     warnings: tuple[str, ...] = ()
     if operation.payload["checked"]:
@@ -62,27 +62,27 @@ async def _describe(operation: NativeOperation, hands: Hands) -> Done:
             )
     if not columns:
         return Done(f"no column of {name} to describe", warnings)
-    await _write(path, table, described(fields, columns), hands)
+    await _write(path, table, described(fields, columns), context)
     return Done(f"described {len(columns)} column{'s' if len(columns) > 1 else ''} of {name}", warnings)
 
 
-async def _add(operation: NativeOperation, hands: Hands) -> Done:
+async def _add(operation: NativeOperation, context: NativeContext) -> Done:
     additions = operation.payload["columns"]
     path = _path(operation.request)
-    table = await _table(path, hands)
+    table = await _table(path, context)
     fields = with_added(_fields(table), additions, replacing=operation.payload["replacing"])
-    await _write(path, table, fields, hands)
+    await _write(path, table, fields, context)
     if not additions:  # dbt-bigquery 1.9 does so after each snapshot
         return Done(f"wrote the columns of {'.'.join(path)} back as they are")
     return Done(f"added {', '.join(additions)} to {'.'.join(path)}")
 
 
-async def _sync(operation: NativeOperation, hands: Hands) -> Done:
+async def _sync(operation: NativeOperation, context: NativeContext) -> Done:
     names = operation.payload["columns"]
     path = _path(operation.request)
-    source = await _table(_path(operation.payload["source"]), hands)
-    table = await _table(path, hands)
-    await _write(path, table, with_synced(_fields(table), _fields(source), names), hands)
+    source = await _table(_path(operation.payload["source"]), context)
+    table = await _table(path, context)
+    await _write(path, table, with_synced(_fields(table), _fields(source), names), context)
     return Done(f"gave {', '.join(names)} of {'.'.join(path)} the fields of the new data")
 
 
@@ -94,13 +94,13 @@ def _fields(table: Json) -> list[Json]:
     return (table.get("schema") or {}).get("fields") or []
 
 
-async def _table(path: tuple[str, str, str], hands: Hands) -> Json:
-    table = await hands.bigquery.get_table(*path, deadline=hands.deadline)
+async def _table(path: tuple[str, str, str], context: NativeContext) -> Json:
+    table = await context.bigquery.get_table(*path, deadline=context.deadline)
     if table is None:
         raise CosmosAsyncError(f"{'.'.join(path)} is not there, so its columns cannot be changed.")
     return table
 
 
-async def _write(path: tuple[str, str, str], table: Json, fields: list[Json], hands: Hands) -> None:
+async def _write(path: tuple[str, str, str], table: Json, fields: list[Json], context: NativeContext) -> None:
     body = {"schema": {"fields": fields}}
-    await hands.bigquery.patch_table(*path, body, etag=table.get("etag"), deadline=hands.deadline)
+    await context.bigquery.patch_table(*path, body, etag=table.get("etag"), deadline=context.deadline)

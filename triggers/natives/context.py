@@ -1,4 +1,4 @@
-"""What a native operation works with, and what it tells afterwards."""
+"""What a native operation works with (the API, its jobs, the log), and what it tells afterwards."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cosmos_async.triggers.google.bigquery import BigQuery
 
 Json = dict[str, Any]
 
-#: How often something may change under our hands between reading it and writing it back.
+#: How often something may change between reading it and writing it back.
 ATTEMPTS = 5
 
 
-class Eyes(Protocol):
+class JobLookup(Protocol):
     """Where a native operation looks; its jobs are told apart by the names of their parts."""
 
     @property
@@ -34,7 +34,7 @@ class Eyes(Protocol):
         ...
 
 
-class Hands(Eyes, Protocol):
+class NativeContext(JobLookup, Protocol):
     """What a native operation works with."""
 
     async def job(self, operation: JobOperation, part: str) -> Json:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from cosmos_async.plan.grants import change_between, current_grants, script
 from cosmos_async.plan.model import JobOperation, NativeOperation
 from cosmos_async.triggers.google.bigquery import JobRef
-from cosmos_async.triggers.natives.context import Done, Eyes, Hands, Part, job_of, query_of
+from cosmos_async.triggers.natives.context import Done, JobLookup, NativeContext, Part, job_of, query_of
 
 _SHOW, _APPLY = "show", "apply"
 
 
-async def apply(operation: NativeOperation, hands: Hands) -> Done:
+async def apply(operation: NativeOperation, context: NativeContext) -> Done:
     """
     Ask for the relation's grants and change them to what is wanted.
 
@@ -20,16 +20,16 @@ async def apply(operation: NativeOperation, hands: Hands) -> Done:
     """
     payload, request = operation.payload, operation.request
     name = f"{request['project']}.{request['dataset']}.{request['table']}"
-    shown = await hands.job(_show(operation), _SHOW)
-    answer = await hands.bigquery.rows(JobRef.of(shown), deadline=hands.deadline)
+    shown = await context.job(_show(operation), _SHOW)
+    answer = await context.bigquery.rows(JobRef.of(shown), deadline=context.deadline)
     change = change_between(payload["grants"], current_grants(answer))
     if not change:
         return Done(f"all grants on {name} are in place")
-    await hands.job(query_of(payload["apply"], "grant", script(change, payload["texts"])), _APPLY)
+    await context.job(query_of(payload["apply"], "grant", script(change, payload["texts"])), _APPLY)
     return Done(f"on {name}: {change}")
 
 
-async def parts(operation: NativeOperation, eyes: Eyes) -> list[Part]:
+async def parts(operation: NativeOperation, lookup: JobLookup) -> list[Part]:
     """Return its two jobs."""
     applying = job_of(operation.payload["apply"], "grant")
     return [Part(_show(operation), _SHOW), Part(applying, _APPLY)]

@@ -10,14 +10,14 @@ from cosmos_async.plan.model import JobOperation, NativeOperation
 from cosmos_async.plan.partitions import copy_of, partition_ids
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.jobs import submit as jobs
-from cosmos_async.triggers.natives.context import Done, Eyes, Hands, Part, job_of
+from cosmos_async.triggers.natives.context import Done, JobLookup, NativeContext, Part, job_of
 
 Json = dict[str, Any]
 
 _FIND = "partitions"
 
 
-async def copy(operation: NativeOperation, hands: Hands) -> Done:
+async def copy(operation: NativeOperation, context: NativeContext) -> Done:
     """
     Ask for the partitions and copy each; the first copy that fails ends it, as in dbt.
 
@@ -28,12 +28,12 @@ async def copy(operation: NativeOperation, hands: Hands) -> Done:
     """
     request = operation.request
     name = f"{request['project']}.{request['dataset']}.{request['table']}"
-    found = await hands.job(_find(operation), _FIND)
-    answer = await hands.bigquery.rows(JobRef.of(found), deadline=hands.deadline)
+    found = await context.job(_find(operation), _FIND)
+    answer = await context.bigquery.rows(JobRef.of(found), deadline=context.deadline)
     copied = []
     for partition in partition_ids(answer, operation.payload["pattern"]):
         part = _copy(operation, partition)
-        await hands.job(part.operation, part.name)
+        await context.job(part.operation, part.name)
         copied.append(partition)
     if not copied:
         return Done(f"no partition to copy to {name}")
@@ -42,13 +42,13 @@ async def copy(operation: NativeOperation, hands: Hands) -> Done:
     )
 
 
-async def parts(operation: NativeOperation, eyes: Eyes) -> list[Part]:
+async def parts(operation: NativeOperation, lookup: JobLookup) -> list[Part]:
     """Return its query and, where that has an answer, the copies."""
     asking = Part(_find(operation), _FIND)
-    found = await eyes.find(asking.operation, asking.name)
+    found = await lookup.find(asking.operation, asking.name)
     if found is None or not jobs.is_done(found) or jobs.error_of(found) is not None:
         return [asking]
-    answer = await eyes.bigquery.rows(JobRef.of(found), deadline=eyes.deadline)
+    answer = await lookup.bigquery.rows(JobRef.of(found), deadline=lookup.deadline)
     known = [asking]
     with contextlib.suppress(CosmosAsyncError):  # it went no further than that
         for partition in partition_ids(answer, operation.payload["pattern"]):

@@ -1,5 +1,5 @@
 """
-Reading and writing what lies in a run's folder.
+Read and write plans, outcomes and uploads in a run's folder.
 
 The order is the invariant: objects first, then the index, then its address. What is read is checked against the
 digest that its address or the index gives.

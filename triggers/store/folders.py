@@ -1,5 +1,5 @@
 """
-One run's folder: in a bucket of Cloud Storage, or a local one where one machine is all there is.
+The run's folder of objects: in a bucket of Cloud Storage, or a local one where one machine is all there is.
 """
 
 from __future__ import annotations

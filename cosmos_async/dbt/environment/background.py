@@ -1,5 +1,5 @@
 """
-Making dbt's environment beside a DAG file's import, which has less time than an installer needs.
+Make dbt's environment in the background of a DAG file's import, which has less time than an installer needs.
 
 The builder is a process of its own: it goes on where Airflow gives up the import, and the next import finds what it
 has made. ``python -m cosmos_async.dbt.environment.background '{"parent": ..., "requirements": [...], ...}'`` is that process.
@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from cosmos_async.dbt.environment.interpreter import Environment
+from cosmos_async.dbt.environment.virtualenv import Environment
 from cosmos_async.dbt.process import Processes
 from cosmos_async.exceptions import ConfigError, DbtError
 

@@ -12,7 +12,8 @@ from typing import Any
 from cosmos_async.dbt.command import dbt_arguments
 from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.planner.late import run_part, start_part
-from cosmos_async.dbt.planner.steps import NotStatic, Steps
+from cosmos_async.dbt.planner.operations import NotStatic
+from cosmos_async.dbt.planner.steps import Steps
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.freshness import message_of

@@ -14,7 +14,9 @@ from pathlib import Path
 from cosmos_async._version import __version__
 from cosmos_async.constants import BUILT_RESOURCES
 from cosmos_async.dbt.planner.batches import make_batches
-from cosmos_async.dbt.planner.steps import NotStatic, Steps, create_schemas, hook_steps
+from cosmos_async.dbt.planner.operations import NotStatic
+from cosmos_async.dbt.planner.prelude import create_schemas, hook_steps
+from cosmos_async.dbt.planner.steps import Steps
 from cosmos_async.exceptions import PlanError
 from cosmos_async.plan.model import (
     Batch,

@@ -1,5 +1,5 @@
 """
-The file system as seen from a working copy: the user's own, but for the folders that are ours.
+Symbolic links around a working copy, which make it see the file system as the project does: the user's own, but for the folders that are ours.
 
 At first the tree is one link to the root of the file system. A folder that dbt works in is made real, and with it
 every folder above; whatever else lies in these is linked to. So ``..`` leads where it leads for the user's project, for

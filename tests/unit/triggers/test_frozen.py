@@ -21,7 +21,7 @@ from cosmos_async.plan.model import CallOperation, NativeKind, NativeOperation, 
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.google import session
 from cosmos_async.triggers.google.session import shared_session
-from cosmos_async.triggers.loop.suspension import Pulse
+from cosmos_async.triggers.loop.suspension import SuspensionDetector
 from tests.unit.triggers.bench import Bench, FakeClock, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 
@@ -60,30 +60,30 @@ async def test_a_process_notices_at_once_that_it_stood_still(monkeypatch: pytest
     """Before its first beat after it, and it counts each time once."""
     now = 100.0
     monkeypatch.setattr("cosmos_async.triggers.loop.suspension.time.monotonic", lambda: now)
-    pulse = Pulse(still=15)
-    assert pulse.stops == 0
+    suspension = SuspensionDetector(still=15)
+    assert suspension.stops == 0
 
     now += 40
-    assert pulse.stops == 1
-    pulse.start()
-    assert pulse.stops == 0 or pulse.stops == 1
-    await pulse.stop()
+    assert suspension.stops == 1
+    suspension.start()
+    assert suspension.stops == 0 or suspension.stops == 1
+    await suspension.stop()
 
 
 async def test_each_stop_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The beat after it confirms what was known already."""
-    pulse = Pulse(still=0.02)
-    pulse.start()
-    before = pulse.stops
+    suspension = SuspensionDetector(still=0.02)
+    suspension.start()
+    before = suspension.stops
 
-    pulse._last -= 60
+    suspension._last -= 60
 
-    assert pulse.stops == before + 1
-    last = pulse._last
-    while pulse._last == last:  # noqa: ASYNC110
+    assert suspension.stops == before + 1
+    last = suspension._last
+    while suspension._last == last:  # noqa: ASYNC110
         await asyncio.sleep(0)
-    assert pulse.stops == before + 1
-    await pulse.stop()
+    assert suspension.stops == before + 1
+    await suspension.stop()
 
 
 async def test_a_drop_is_not_repeated_once_another_instance_went_on(bench: Bench) -> None:
@@ -123,7 +123,7 @@ async def test_who_was_given_up_writes_nothing_more(bench: Bench, stood_still: b
     second = await event_of(other_process(bench, try_number=2))
     if stood_still:
         (run,) = old._runs
-        run.warehouse.bigquery.session.pulse._last -= 60
+        run.warehouse.bigquery.session.suspension._last -= 60
     look.release()
     event = await first
 
@@ -131,7 +131,7 @@ async def test_who_was_given_up_writes_nothing_more(bench: Bench, stood_still: b
     tables = [made.job_id for made in bench.google.inserted_jobs if "`orders` as" in made.spec.sql]
     if (
         not stood_still
-    ):  # nothing in it looks like a freeze, so nothing is asked: this is what the pulse is for
+    ):  # nothing in it looks like a freeze, so nothing is asked: this is what the detector is for
         assert len(tables) == 2
         return
     assert is_failure(event)
@@ -149,7 +149,7 @@ async def test_who_stood_still_and_is_still_wanted_goes_on(bench: Bench) -> None
     task = asyncio.create_task(event_of(trigger))
     await held.started()
     (run,) = trigger._runs
-    run.warehouse.bigquery.session.pulse._last -= 60
+    run.warehouse.bigquery.session.suspension._last -= 60
 
     held.release()
 

@@ -26,7 +26,7 @@ def record_access(adapter: Any, recording: Recording) -> None:
             entity = adapter_.get_table_ref_from_relation(entity).to_api_repr()
         entry = AccessEntry(role, entity_type, entity).to_api_repr()
         recording.journal.add(
-            recording.asker.node(),
+            recording.context.node(),
             "native",
             kind="grant_access",
             path=[target.project, target.dataset],

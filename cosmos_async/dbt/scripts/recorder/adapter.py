@@ -39,7 +39,7 @@ class AdapterPatches:
     def __init__(self, recording: Recording) -> None:
         self.journal = recording.journal
         self.overlay = recording.overlay
-        self.asker = recording.asker
+        self.context = recording.context
         self.recording = recording
         self.grants = Grants(recording)
         self.partitions = Partitions(recording)
@@ -118,7 +118,7 @@ class AdapterPatches:
         @functools.wraps(original)
         def leaving(self_: Any, *args: Any, **kwargs: Any) -> Any:
             if when is None or when(*args, *kwargs.values()):
-                self.asker.leave_to_dbt(reason)
+                self.context.leave_to_dbt(reason)
             return original(self_, *args, **kwargs)
 
         setattr(owner, name, leaving)
@@ -138,7 +138,7 @@ class AdapterPatches:
             }
             checking = self.journal.doing("describing") or {}
             self.journal.add(
-                self.asker.node(),
+                self.context.node(),
                 "native",
                 kind="update_columns",
                 path=[relation.database, relation.schema, relation.identifier],
@@ -163,11 +163,11 @@ class AdapterPatches:
             returned = call()
         if checking["asked"] and (not checking["checked"] or packages - _DBTS_OWN):
             # It did something else with the columns than having them checked, or a macro of the project may have.
-            self.asker.leave_to_dbt("persist_docs describes its columns in a way that is not known here.")
+            self.context.leave_to_dbt("persist_docs describes its columns in a way that is not known here.")
         return returned
 
     def _saw_relation(self, path: tuple[str, str, str], found: Any) -> None:
-        unique_id = self.asker.node()
+        unique_id = self.context.node()
         change = self.overlay.change(path)
         if unique_id == RUN or (change is not None and change.by == unique_id):
             return

@@ -34,7 +34,7 @@ class ColumnChanges:
 
     def __init__(self, recording: Recording) -> None:
         self._journal = recording.journal
-        self._asker = recording.asker
+        self._context = recording.context
         self._overlay = recording.overlay
 
     def install(self, adapter: Any) -> None:
@@ -98,17 +98,17 @@ class ColumnChanges:
     def _during(self, path: Path, dropped: frozenset[str], change: Callable[[], None]) -> Altering:
         if self._journal.doing("phase") == "compile":
             # Where it fails, dbt tells of it as an error of the model's SQL, which it has not compiled then.
-            self._asker.leave_to_dbt(f"Its SQL itself changes the columns of {'.'.join(path)}.")
+            self._context.leave_to_dbt(f"Its SQL itself changes the columns of {'.'.join(path)}.")
         altering = Altering(path, dropped)
         with self._journal.while_doing(altering=altering):
             change()
         fields = altering.now() if altering.fields is None else altering.fields
         if altering.before is not None and fields != altering.before:
-            self._overlay.note(path, by=self._asker.node(), columns=fields)
+            self._overlay.note(path, by=self._context.node(), columns=fields)
         return altering
 
     def _add(self, kind: str, path: Path, payload: dict[str, Any]) -> None:
-        self._journal.add(self._asker.node(), "native", kind=kind, path=list(path), payload=payload)
+        self._journal.add(self._context.node(), "native", kind=kind, path=list(path), payload=payload)
 
 
 def _path(relation: Any) -> Path:

@@ -31,7 +31,7 @@ class FreshnessPatches:
 
     def __init__(self, recording: Recording) -> None:
         self.journal = recording.journal
-        self.asker = recording.asker
+        self.context = recording.context
 
     def install(self) -> None:
         """Put everything in place."""
@@ -59,11 +59,11 @@ class FreshnessPatches:
                 response, found = original(*args, **kwargs)
             # What such a macro makes of the rows is not known; dbt's own hand them on.
             for package in sorted(packages - _DBTS_OWN):
-                self.asker.leave_to_dbt(
+                self.context.leave_to_dbt(
                     f"The package {package} measures the freshness of sources in its own way."
                 )
             if (found["max_loaded_at"], found["snapshotted_at"]) != (_LOADED, _ASKED) or response is None:
-                self.asker.leave_to_dbt(
+                self.context.leave_to_dbt(
                     "How old it is, dbt does not take from the row of its query as it stands."
                 )
             return response, found
@@ -76,15 +76,15 @@ class FreshnessPatches:
         @functools.wraps(original)
         def calculating(adapter: Any, source: Any, *args: Any, **kwargs: Any) -> Any:
             if "*" in (source.identifier or ""):
-                self.asker.leave_to_dbt(
+                self.context.leave_to_dbt(
                     "It is a wildcard, and no table of which BigQuery knows when it was changed."
                 )
             if _asks_in_batches(adapter):
-                self.asker.leave_to_dbt(
+                self.context.leave_to_dbt(
                     f"The project sets {_BATCH}, and so dbt asks about many sources at once."
                 )
             self.journal.add(
-                self.asker.node(), "last_modified", path=[source.database, source.schema, source.identifier]
+                self.context.node(), "last_modified", path=[source.database, source.schema, source.identifier]
             )
             age = (_ASKED - _LOADED).total_seconds()
             return None, {"max_loaded_at": _LOADED, "snapshotted_at": _ASKED, "age": age}

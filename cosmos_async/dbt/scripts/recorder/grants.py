@@ -22,7 +22,7 @@ class Grants:
 
     def __init__(self, recording: Recording) -> None:
         self._journal = recording.journal
-        self._asker = recording.asker
+        self._context = recording.context
         self._jobs = recording.wire.jobs
 
     def apply(
@@ -50,9 +50,9 @@ class Grants:
             payload = self._payload(generator.context, relation, grant_config)
         foreign = sorted(packages - _OWN_PACKAGES)
         if foreign:
-            self._asker.leave_to_dbt(f"Its grants are given by macros of {', '.join(foreign)}.")
+            self._context.leave_to_dbt(f"Its grants are given by macros of {', '.join(foreign)}.")
         path = [relation.database, relation.schema, relation.identifier]
-        self._journal.add(self._asker.node(), "native", kind="grants", path=path, payload=payload)
+        self._journal.add(self._context.node(), "native", kind="grants", path=path, payload=payload)
         return ""
 
     def _payload(self, macros: Any, relation: Any, wanted: Any) -> dict[str, Any]:
@@ -60,9 +60,9 @@ class Grants:
             isinstance(who, (list, tuple)) and all(isinstance(one, str) for one in who)
             for who in wanted.values()
         ):
-            self._asker.leave_to_dbt("Its grants are not lists of names.")
+            self._context.leave_to_dbt("Its grants are not lists of names.")
         if hasattr(macros["diff_of_two_dicts"], "macro"):
-            self._asker.leave_to_dbt("Its grants are compared by a macro of the project.")
+            self._context.leave_to_dbt("Its grants are compared by a macro of the project.")
 
         def statements(grants: Any, verb: str) -> list[str]:
             listed = macros["get_dcl_statement_list"](relation, grants, macros[f"get_{verb}_sql"])
@@ -75,7 +75,7 @@ class Grants:
         if statements(wanted, "grant") != [
             _join(texts["grant"], who).replace(_PRIVILEGE, name) for name, who in wanted.items() if who
         ]:
-            self._asker.leave_to_dbt("Its grants are not all written alike.")
+            self._context.leave_to_dbt("Its grants are not all written alike.")
         show = self._job(lambda: macros["run_query"](macros["get_show_grant_sql"](relation)))
         apply = self._job(lambda: macros["call_dcl_statements"]([_FIRST, _SECOND]))
         query = apply["configuration"]["query"]
@@ -91,12 +91,12 @@ class Grants:
         with self._jobs.keeping(_FIELDS) as kept:
             run()
         if len(kept) != 1:
-            self._asker.leave_to_dbt("Its grants are not given by one statement each.")
+            self._context.leave_to_dbt("Its grants are not given by one statement each.")
         return kept[0]
 
     def _cut(self, text: str) -> list[str]:
         if text.count(_FIRST) != 1 or text.count(_SECOND) != 1:
-            self._asker.leave_to_dbt("Its grants are written in a way that is not known here.")
+            self._context.leave_to_dbt("Its grants are written in a way that is not known here.")
         before, _, rest = text.partition(_FIRST)
         between, _, after = rest.partition(_SECOND)
         return [before, between, after]

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import answers, sql
+from . import answers, effects, sql
 from .calls import Call
 from .journal import RUN
-from .node_context import Asker
+from .node_context import NodeContext
 from .overlay import DryRun
 
 
@@ -81,14 +81,14 @@ class Jobs:
     Answers what is asked of jobs and of their results.
 
     Args:
-        asker: Who asks.
+        context: Of the node that asks.
         dry_run: Returns the fields of a query; None where BigQuery does not accept it or does not tell.
     """
 
-    def __init__(self, asker: Asker, dry_run: DryRun) -> None:
-        self._asker = asker
-        self._journal = asker.journal
-        self._overlay = asker.overlay
+    def __init__(self, context: NodeContext, dry_run: DryRun) -> None:
+        self._context = context
+        self._journal = context.journal
+        self._overlay = context.overlay
         self._dry_run = dry_run
         self._jobs: dict[str, dict[str, Any]] = {}  # the jobs that were never sent
         self._known: dict[str, Result] = {}  # what is known of their rows
@@ -108,7 +108,7 @@ class Jobs:
         query, reads = job.query, job.query is not None and sql.is_read(job.query["query"])
         columns_only = self._journal.doing("columns_only")
         if columns_only and not reads:
-            self._asker.leave_to_dbt(
+            self._context.leave_to_dbt(
                 "It needs the columns of a script, which BigQuery tells of queries only."
             )
         finding = self._journal.doing("finding")
@@ -124,16 +124,16 @@ class Jobs:
             return self.record(job, rows=True)
         if columns_only:
             return self._ask_for_columns(job)
-        unique_id = self._asker.node()
+        unique_id = self._context.node()
         why = self._overlay.why_not_now(
             query["query"], reader=unique_id, legacy=bool(query.get("useLegacySql"))
         )
         if unique_id == RUN:
-            self._asker.leave_to_dbt(
+            self._context.leave_to_dbt(
                 why.reason if why else "It asks BigQuery something that cannot be asked again later."
             )
         elif why:
-            (self._asker.leave_for_later if why.late else self._asker.leave_to_dbt)(why.reason)
+            (self._context.leave_for_later if why.late else self._context.leave_to_dbt)(why.reason)
         predicted = self._overlay.without_rows(query["query"]) or query["query"]
         answer = call.forward() if predicted == query["query"] else call.forward_query(predicted)
         self._accepted(answer)
@@ -195,8 +195,8 @@ class Jobs:
             job: The job.
             rows: Whether its result is a test's.
         """
-        unique_id, configuration, query = self._asker.node(), job.configuration, job.query
-        kind = None if query is None else sql.statement_type(query["query"])
+        unique_id, configuration, query = self._context.node(), job.configuration, job.query
+        kind = None if query is None else effects.statement_type(query["query"])
         resource = self._begin(job, kind)
         self._journal.add(
             unique_id,
@@ -234,7 +234,9 @@ class Jobs:
         """Return the dataset that is being created for the run, if it is that."""
         if query is None or "create_schema" not in (self._journal.doing("macros") or ()):
             return None
-        found = [what for what in map(sql.effect, sql.statements(query["query"])) if what.kind == "SCHEMA"]
+        found = [
+            what for what in map(effects.effect, sql.statements(query["query"])) if what.kind == "SCHEMA"
+        ]
         if len(found) != 1:
             return None
         return ".".join(
@@ -247,22 +249,22 @@ class Jobs:
         predicted = any(self._overlay.change(path) for path in sql.paths(text))
         fields = self._overlay.foretell(text, self._dry_run)
         if fields is None:
-            reader = self._asker.node()
+            reader = self._context.node()
             changed = self._overlay.changed_in(text, reader=reader)
             if changed is None:
-                self._asker.leave_for_later(
+                self._context.leave_for_later(
                     "It needs the columns of a query that BigQuery does not accept as it is now."
                 )
             elif changed[1] == reader:
-                self._asker.leave_to_dbt(
+                self._context.leave_to_dbt(
                     f"It needs the columns of a query over {changed[0]}, which it writes itself."
                 )
             else:
-                self._asker.leave_for_later(
+                self._context.leave_for_later(
                     f"It needs the columns of a query over {changed[0]}, which this run builds first ({changed[1]})."
                 )
         self._journal.add(
-            self._asker.node(), "schema", request=job.request, answer=fields, predicted=predicted
+            self._context.node(), "schema", request=job.request, answer=fields, predicted=predicted
         )
         resource = self._begin(job, "SELECT")
         self._known[job.job_id] = Result.FORETOLD
@@ -295,11 +297,11 @@ class Jobs:
             message = (answer.json().get("status", {}).get("errorResult") or {}).get("message")
         else:
             return  # nothing that the query could help
-        if message is None or self._asker.node() == RUN:
+        if message is None or self._context.node() == RUN:
             return
-        if self._asker.node().startswith("operation.") and self._overlay.unchanged:
+        if self._context.node().startswith("operation.") and self._overlay.unchanged:
             return  # a hook before anything is written: dbt meets the same, and says so in its own words
-        self._asker.leave_for_later(f"BigQuery does not accept what it asks as things are now: {message}")
+        self._context.leave_for_later(f"BigQuery does not accept what it asks as things are now: {message}")
 
     def results(self, call: Call) -> Any:
         """Return the rows of a job."""

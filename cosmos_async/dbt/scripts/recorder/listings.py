@@ -7,7 +7,7 @@ from typing import Any
 from . import answers
 from .calls import Call
 from .journal import RUN
-from .node_context import Asker
+from .node_context import NodeContext
 
 #: What is listed → the field that names one, and the one that tells its type.
 _FIELDS = {
@@ -22,29 +22,29 @@ class Listings:
     Answers listings.
 
     Args:
-        asker: Who asks.
+        context: Of the node that asks.
     """
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
-        self._journal = asker.journal
-        self._overlay = asker.overlay
+    def __init__(self, context: NodeContext) -> None:
+        self._context = context
+        self._journal = context.journal
+        self._overlay = context.overlay
         self._pages: dict[
             tuple[Any, ...], dict[str, str]
         ] = {}  # what is known of a listing, by its next page
 
     def answer(self, call: Call) -> Any:
         """Return BigQuery's answer to a listing, after noting it."""
-        unique_id, what = self._asker.node(), str(call.parts[-1])
+        unique_id, what = self._context.node(), str(call.parts[-1])
         path = tuple(call.parts[1:4:2])
         if unique_id == RUN:
             return self._begins(call, what, path)
         why = self._overlay.why_no_listing(path, reader=unique_id) if what != "datasets" else None
         if why is not None:
-            (self._asker.leave_for_later if why.late else self._asker.leave_to_dbt)(why.reason)
+            (self._context.leave_for_later if why.late else self._context.leave_to_dbt)(why.reason)
         answer = call.forward()
         if answer.status_code >= 300 and answer.status_code != 404:
-            self._asker.leave_to_dbt(f"It lists the {what} of {'.'.join(path)}, and BigQuery refuses.")
+            self._context.leave_to_dbt(f"It lists the {what} of {'.'.join(path)}, and BigQuery refuses.")
         document = answer.json() if answer.status_code < 300 else {}
         made = self._made(path) if what == "datasets" else []
         if made and "nextPageToken" not in document:

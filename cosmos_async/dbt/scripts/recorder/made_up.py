@@ -98,7 +98,7 @@ class MadeUpResults:
 
     def __init__(self, recording: Recording) -> None:
         self._journal = recording.journal
-        self._asker = recording.asker
+        self._context = recording.context
         self._jobs = recording.wire.jobs
 
     def install(self) -> None:
@@ -154,4 +154,4 @@ class MadeUpResults:
     def _looked(self, reason: str) -> None:
         # While no template is being rendered it is dbt itself, which makes a result of it.
         if self._journal.doing("rendering"):
-            self._asker.leave_to_dbt(reason)
+            self._context.leave_to_dbt(reason)

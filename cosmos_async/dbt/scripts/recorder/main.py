@@ -89,7 +89,7 @@ def _install(uploads: str, *, late: bool) -> Any:
     except ImportError as error:
         _refuse(f"This dbt is built differently from those that cosmos-async knows: {error}")
     from .journal import RUN, Journal
-    from .node_context import Asker
+    from .node_context import NodeContext
     from .overlay import Overlay
     from .patches import install
     from .session import LeftToDbt, Recording
@@ -108,14 +108,14 @@ def _install(uploads: str, *, late: bool) -> Any:
         if unique_id != RUN:
             raise LeftToDbt(reason)
 
-    asker = Asker(
+    context = NodeContext(
         journal,
         overlay,
         node=node,
         leave_to_dbt=functools.partial(leave, for_later=False),
         leave_for_later=functools.partial(leave, for_later=True),
     )
-    recording = Recording(asker, Wire(asker, Uploads(uploads)))
+    recording = Recording(context, Wire(context, Uploads(uploads)))
     install(recording)
     return recording, get_flags
 

@@ -1,4 +1,4 @@
-"""Who asks BigQuery something, and what whoever answers has to know."""
+"""The node on whose behalf dbt asks BigQuery something, and what is known of its run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .overlay import Overlay
 
 
 @dataclass(frozen=True)
-class Asker:
+class NodeContext:
     """
     The node on whose behalf a thread works, what is known of its run, and how its planning ends early.
 

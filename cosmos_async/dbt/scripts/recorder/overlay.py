@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import emptiness, sql
+from . import effects, emptiness, sql
 from .fields import empty_query
 
 DryRun = Callable[[str], Any]
@@ -116,7 +116,7 @@ class Overlay:
         """Note what a script does that was recorded and not sent."""
         found = sql.statements(script)
         for at, statement in enumerate(found):
-            what = sql.effect(statement)
+            what = effects.effect(statement)
             path = self.full(what.path)
             if what.kind == "SCHEMA":
                 if what.verb == "create":

@@ -33,7 +33,7 @@ class Partitions:
 
     def __init__(self, recording: Recording) -> None:
         self._journal = recording.journal
-        self._asker = recording.asker
+        self._context = recording.context
         self._jobs = recording.wire.jobs
         self._overlay = recording.overlay
 
@@ -68,16 +68,16 @@ class Partitions:
             returned = call(tmp_relation, target_relation, [partition], partition_by)
         suffix = f"${partition}"
         if len(found) != 1 or len(copies) != 1 or not _strip(copies[0]["configuration"], suffix):
-            self._asker.leave_to_dbt("It copies partitions in a way that is not known here.")
+            self._context.leave_to_dbt("It copies partitions in a way that is not known here.")
         path = (target_relation.database, target_relation.schema, target_relation.identifier)
         self._journal.add(
-            self._asker.node(),
+            self._context.node(),
             "native",
             kind="copy_partitions",
             path=list(path),
             payload={"find": found[0], "copy": copies[0], "pattern": partition.pattern},
         )
-        self._overlay.wrote(path, by=self._asker.node())
+        self._overlay.wrote(path, by=self._context.node())
         return returned
 
 

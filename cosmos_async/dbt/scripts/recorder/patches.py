@@ -9,7 +9,7 @@ from ..common import need
 from .adapter import AdapterPatches
 from .datasets import DatasetPatches
 from .freshness import FreshnessPatches
-from .node_context import Asker
+from .node_context import NodeContext
 from .runners import RunnerPatches
 from .session import Recording
 from .tasks import TaskPatches
@@ -18,7 +18,7 @@ from .wire import Wire
 
 def install(recording: Recording) -> None:
     """Put everything in place."""
-    replace_clients(recording.wire, recording.asker)
+    replace_clients(recording.wire, recording.context)
     AdapterPatches(recording).install()
     DatasetPatches(recording).install()
     RunnerPatches(recording).install()
@@ -26,7 +26,7 @@ def install(recording: Recording) -> None:
     FreshnessPatches(recording).install()
 
 
-def replace_clients(wire: Wire, asker: Asker) -> None:
+def replace_clients(wire: Wire, context: NodeContext) -> None:
     """Let every request of Google's clients come by *wire*."""
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud.bigquery import Client
@@ -46,7 +46,7 @@ def replace_clients(wire: Wire, asker: Asker) -> None:
     def request(session: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         # Another Google client: whatever it is for, it changes nothing while we plan.
         if not hasattr(session, "cosmos_async") and method.upper() not in ("GET", "HEAD"):
-            asker.leave_to_dbt(f"It sends {method} {url.split('?')[0]}, which is not known here.")
+            context.leave_to_dbt(f"It sends {method} {url.split('?')[0]}, which is not known here.")
             raise RuntimeError(
                 f"{method} {url.split('?')[0]} was not sent, as this run is only being planned"
             )

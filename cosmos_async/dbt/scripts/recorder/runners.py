@@ -18,7 +18,7 @@ class RunnerPatches:
     def __init__(self, recording: Recording) -> None:
         self.journal = recording.journal
         self.overlay = recording.overlay
-        self.asker = recording.asker
+        self.context = recording.context
         self._lock = recording.lock
         self._batches = BatchPatches(recording)
 
@@ -57,7 +57,7 @@ class RunnerPatches:
             try:
                 reason = self._beyond_us(runner, manifest)
                 if reason:
-                    self.asker.leave_to_dbt(reason)
+                    self.context.leave_to_dbt(reason)
                 with self.journal.while_doing(phase="run", test=kind if is_test else None, macros=()):
                     return compile_and_execute(runner, manifest, ctx)
             except DbtBaseException:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dbt_common.exceptions import DbtRuntimeError
 
-from .node_context import Asker
+from .node_context import NodeContext
 from .wire import Wire
 
 NEEDS_DBT = "left to real dbt"
@@ -20,10 +20,10 @@ class LeftToDbt(DbtRuntimeError):  # type: ignore[misc]  # dbt is not here when 
 class Recording:
     """What is known of one invocation of dbt."""
 
-    def __init__(self, asker: Asker, wire: Wire) -> None:
-        self.asker = asker
-        self.journal = asker.journal
-        self.overlay = asker.overlay
+    def __init__(self, context: NodeContext, wire: Wire) -> None:
+        self.context = context
+        self.journal = context.journal
+        self.overlay = context.overlay
         self.wire = wire
         self.config: Any = None  #: dbt's RuntimeConfig, once the run has begun
         self.lock = threading.Lock()

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import answers, sql
 from .calls import Call
-from .node_context import Asker
+from .node_context import NodeContext
 
 _TABLE_FIELDS = ("type", "schema", "timePartitioning", "rangePartitioning", "clustering")
 _SETTINGS = (
@@ -25,13 +25,13 @@ class Tables:
     Answers what is asked of tables and datasets.
 
     Args:
-        asker: Who asks.
+        context: Of the node that asks.
     """
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
-        self._journal = asker.journal
-        self._overlay = asker.overlay
+    def __init__(self, context: NodeContext) -> None:
+        self._context = context
+        self._journal = context.journal
+        self._overlay = context.overlay
 
     def get(self, call: Call) -> Any:
         """Return a table that is no query's result."""
@@ -41,7 +41,7 @@ class Tables:
         altering = self._journal.doing("altering")
         if altering is not None and altering.path == path:
             return self._get_altered(call, altering)
-        unique_id = self._asker.node()
+        unique_id = self._context.node()
         change = self._overlay.change(path)
         if change is None:
             answer = call.forward()
@@ -54,16 +54,16 @@ class Tables:
             self._saw_table(unique_id, path, None, predicted=True)
             return answers.not_found(f"Table {path[0]}:{path[1]}.{path[2]}", url)
         if self._journal.doing("layout"):
-            leave = self._asker.leave_to_dbt if change.by == unique_id else self._asker.leave_for_later
+            leave = self._context.leave_to_dbt if change.by == unique_id else self._context.leave_for_later
             leave(f"It asks how {'.'.join(path)} is partitioned, which this run builds first ({change.by}).")
         fields = change.columns()
         if fields is None:
             if change.by == unique_id:
-                self._asker.leave_to_dbt(
+                self._context.leave_to_dbt(
                     f"It reads the columns of {'.'.join(path)}, which it changes itself."
                 )
             else:
-                self._asker.leave_for_later(
+                self._context.leave_for_later(
                     f"It reads the columns of {'.'.join(path)}, which this run builds first ({change.by})."
                 )
         resource = answers.table(path, kind=change.kind, fields=fields)
@@ -82,14 +82,16 @@ class Tables:
             else:
                 altering.before = change.columns()
             if altering.before is None:
-                self._asker.leave_to_dbt("It changes columns of its table that cannot be foretold.")
+                self._context.leave_to_dbt("It changes columns of its table that cannot be foretold.")
             return answers.reply(answers.table(altering.path, fields=altering.before), url=call.url)
         return answers.reply(answers.table(altering.path, fields=altering.now()), url=call.url)
 
     def _saw_table(self, unique_id: str, path: sql.Path, resource: Any, *, predicted: bool) -> None:
         settings = bool(self._journal.doing("settings"))
         if settings and predicted:
-            self._asker.leave_to_dbt(f"It looks at the settings of {'.'.join(path)}, which it changes first.")
+            self._context.leave_to_dbt(
+                f"It looks at the settings of {'.'.join(path)}, which it changes first."
+            )
         fields = (*_TABLE_FIELDS, *_SETTINGS) if settings else _TABLE_FIELDS
         answer = resource and {name: resource[name] for name in fields if name in resource}
         kind = "settings" if settings else "table"
@@ -101,12 +103,18 @@ class Tables:
         answer = call.forward()
         if answer.status_code < 300 or answer.status_code == 404:
             found = None if answer.status_code == 404 else {"location": answer.json().get("location")}
-            self._journal.add(self._asker.node(), "dataset", path=list(path), answer=found)
+            self._journal.add(self._context.node(), "dataset", path=list(path), answer=found)
         return answer
 
     def change(self, call: Call) -> Any:
         """Answer a change of a table or a dataset, which is written down and not sent."""
-        unique_id, method, path, parts, url = self._asker.node(), call.method, call.path, call.parts, call.url
+        unique_id, method, path, parts, url = (
+            self._context.node(),
+            call.method,
+            call.path,
+            call.parts,
+            call.url,
+        )
         body = call.document if call.data else None
         altering = self._journal.doing("altering")
         written = (body or {}).get("schema") if method == "PATCH" else None
@@ -127,10 +135,10 @@ class Tables:
                 self._overlay.note(table, by=unique_id, exists=False)
             else:
                 if "schema" in (body or {}) or method != "PATCH":
-                    self._asker.leave_to_dbt(
+                    self._context.leave_to_dbt(
                         f"It changes the columns of {'.'.join(table)} after reading them."
                     )
                 return answers.reply(answers.table(table), url=url)
         else:
-            self._asker.leave_to_dbt(f"It changes the dataset {'.'.join(parts[1:4:2])} itself.")
+            self._context.leave_to_dbt(f"It changes the dataset {'.'.join(parts[1:4:2])} itself.")
         return answers.reply(None if method == "DELETE" else {}, url=url)

@@ -10,7 +10,7 @@ from .calls import Call
 from .jobs import Jobs, Submission
 from .journal import RUN
 from .listings import Listings
-from .node_context import Asker
+from .node_context import NodeContext
 from .tables import Tables
 from .uploads import Uploads
 
@@ -22,15 +22,15 @@ class Wire:
     Answers the requests of all clients of one dbt invocation.
 
     Args:
-        asker: Who asks.
+        context: Of the node that asks.
         uploads: Where to keep the bytes of load jobs.
     """
 
-    def __init__(self, asker: Asker, uploads: Uploads) -> None:
-        self.jobs = Jobs(asker, self.dry_run)
-        self._tables = Tables(asker)
-        self._listings = Listings(asker)
-        self._asker = asker
+    def __init__(self, context: NodeContext, uploads: Uploads) -> None:
+        self.jobs = Jobs(context, self.dry_run)
+        self._tables = Tables(context)
+        self._listings = Listings(context)
+        self._context = context
         self._uploads = uploads
         self._base = ""
         self._own: Any = None  # how to send a request of our own, for which project, and where
@@ -88,15 +88,15 @@ class Wire:
     def _unknown(self, call: Call) -> Any:
         if call.method in ("GET", "HEAD"):
             return self._flagged(call.forward(), call.path)
-        self._asker.journal.add(self._asker.node(), "unknown", method=call.method, path=call.path)
-        self._asker.leave_to_dbt(
+        self._context.journal.add(self._context.node(), "unknown", method=call.method, path=call.path)
+        self._context.leave_to_dbt(
             f"It sends {call.method} {call.path}, which is not known here and was not sent."
         )
         return answers.reply({}, url=call.url)
 
     def _flagged(self, answer: Any, what: str) -> Any:
-        if self._asker.node() != RUN:
-            self._asker.leave_to_dbt(f"It reads {what} from BigQuery, which cannot be compared later.")
+        if self._context.node() != RUN:
+            self._context.leave_to_dbt(f"It reads {what} from BigQuery, which cannot be compared later.")
         return answer
 
     def dry_run(self, query: str) -> Any:

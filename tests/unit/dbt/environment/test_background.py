@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cosmos_async.dbt.environment.background import main, wait_for_environment
-from cosmos_async.dbt.environment.interpreter import Environment
+from cosmos_async.dbt.environment.virtualenv import Environment
 from cosmos_async.exceptions import ConfigError, DbtError
 
 DBT = Environment(requirements=("dbt-bigquery==1.9",), system_site_packages=False, options=())

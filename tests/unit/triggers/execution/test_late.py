@@ -250,7 +250,7 @@ async def test_who_was_given_up_finds_a_later_try_by_its_new_plan(bench: Bench) 
     await held.started()
     (run,) = trigger._runs
     await plan_late(bench, model("orders"), try_number=2)
-    run.warehouse.bigquery.session.pulse._last -= 60  # this triggerer stood still for a minute
+    run.warehouse.bigquery.session.suspension._last -= 60  # this triggerer stood still for a minute
 
     held.release()
 

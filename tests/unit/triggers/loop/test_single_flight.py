@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from cosmos_async.triggers.loop.single_flight import Crowd
+from cosmos_async.triggers.loop.single_flight import SingleFlight
 
 
 class Oracle:
@@ -36,10 +36,10 @@ def test_who_does_not_mind_shares_the_question_that_is_under_way(age: float, ask
     """An answer may be as old as that, and no older."""
 
     async def scenario() -> None:
-        crowd, oracle = Crowd(), Oracle()
-        first = asyncio.ensure_future(crowd.ask("plan", oracle.answer))
+        flight, oracle = SingleFlight(), Oracle()
+        first = asyncio.ensure_future(flight.ask("plan", oracle.answer))
         await some_turns()
-        others = [asyncio.ensure_future(crowd.ask("plan", oracle.answer, age=age)) for _ in range(10)]
+        others = [asyncio.ensure_future(flight.ask("plan", oracle.answer, age=age)) for _ in range(10)]
         await some_turns()
         oracle.let.set()
 
@@ -54,17 +54,17 @@ def test_all_who_come_before_it_is_sent_share_a_question() -> None:
     """Those who come later share the next one, though there is an answer on its way."""
 
     async def scenario() -> None:
-        crowd, oracle = Crowd(), Oracle()
-        first = [asyncio.ensure_future(crowd.ask("plan", oracle.answer)) for _ in range(100)]
+        flight, oracle = SingleFlight(), Oracle()
+        first = [asyncio.ensure_future(flight.ask("plan", oracle.answer)) for _ in range(100)]
         await some_turns()
-        second = [asyncio.ensure_future(crowd.ask("plan", oracle.answer)) for _ in range(100)]
+        second = [asyncio.ensure_future(flight.ask("plan", oracle.answer)) for _ in range(100)]
         await some_turns()
         assert oracle.asked == 1
         oracle.let.set()
 
         assert set(await asyncio.gather(*first)) == {1}
         assert set(await asyncio.gather(*second)) == {2}
-        assert await crowd.ask("plan", oracle.answer) == 3
+        assert await flight.ask("plan", oracle.answer) == 3
 
     asyncio.run(scenario())
 
@@ -73,12 +73,12 @@ def test_other_questions_do_not_wait() -> None:
     """Each has a line of its own."""
 
     async def scenario() -> None:
-        crowd, slow, quick = Crowd(), Oracle(), Oracle()
+        flight, slow, quick = SingleFlight(), Oracle(), Oracle()
         quick.let.set()
-        waiting = asyncio.ensure_future(crowd.ask("slow", slow.answer))
+        waiting = asyncio.ensure_future(flight.ask("slow", slow.answer))
         await some_turns()
 
-        assert await asyncio.wait_for(crowd.ask("quick", quick.answer), 5) == 1
+        assert await asyncio.wait_for(flight.ask("quick", quick.answer), 5) == 1
         slow.let.set()
         assert await waiting == 1
 
@@ -89,8 +89,8 @@ def test_who_goes_away_takes_nothing_with_him() -> None:
     """The one whose question is asked may be cancelled; the others get its answer."""
 
     async def scenario() -> None:
-        crowd, oracle = Crowd(), Oracle()
-        one, other = (asyncio.ensure_future(crowd.ask("plan", oracle.answer)) for _ in range(2))
+        flight, oracle = SingleFlight(), Oracle()
+        one, other = (asyncio.ensure_future(flight.ask("plan", oracle.answer)) for _ in range(2))
         await some_turns()
         one.cancel()
         oracle.let.set()
@@ -106,26 +106,26 @@ def test_an_error_is_told_to_all_and_kept_for_nobody() -> None:
     """Who asks after it asks anew."""
 
     async def scenario() -> None:
-        crowd, oracle = Crowd(), Oracle()
+        flight, oracle = SingleFlight(), Oracle()
         oracle.let.set()
 
         async def fail() -> int:
             raise ConnectionError("no Airflow")
 
-        told = await asyncio.gather(*(crowd.ask("plan", fail) for _ in range(3)), return_exceptions=True)
+        told = await asyncio.gather(*(flight.ask("plan", fail) for _ in range(3)), return_exceptions=True)
         assert [str(each) for each in told] == ["no Airflow"] * 3
-        assert await crowd.ask("plan", oracle.answer) == 1
+        assert await flight.ask("plan", oracle.answer) == 1
 
     asyncio.run(scenario())
 
 
 def test_each_event_loop_has_its_own() -> None:
     """A triggerer has one, tests have many."""
-    crowd = Crowd()
+    flight = SingleFlight()
 
     async def ask() -> int:
         oracle = Oracle()
         oracle.let.set()
-        return await crowd.ask("plan", oracle.answer)
+        return await flight.ask("plan", oracle.answer)
 
     assert [asyncio.run(ask()), asyncio.run(ask())] == [1, 1]

@@ -14,7 +14,7 @@ from cosmos_async.dbt.scripts.recorder import answers
 from cosmos_async.dbt.scripts.recorder.calls import Call
 from cosmos_async.dbt.scripts.recorder.journal import RUN, Journal
 from cosmos_async.dbt.scripts.recorder.listings import Listings
-from cosmos_async.dbt.scripts.recorder.node_context import Asker
+from cosmos_async.dbt.scripts.recorder.node_context import NodeContext
 from cosmos_async.dbt.scripts.recorder.overlay import Overlay
 
 ROOT = "https://bigquery.googleapis.com/bigquery/v2/projects/p"
@@ -41,7 +41,7 @@ class Seam:
         self.status = status
         self.node = READER
         self._listings = Listings(
-            Asker(
+            NodeContext(
                 self.journal,
                 self.overlay,
                 node=lambda: self.node,

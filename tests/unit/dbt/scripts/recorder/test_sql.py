@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.scripts.recorder import emptiness, sql
+from cosmos_async.dbt.scripts.recorder import effects, emptiness, sql
 from cosmos_async.dbt.scripts.recorder.fields import empty_query
 from cosmos_async.dbt.scripts.recorder.overlay import NotNow, Overlay
 from cosmos_async.dbt.scripts.recorder.uploads import Uploads
@@ -101,7 +101,7 @@ def test_only_what_defines_and_changes_has_no_rows_for_certain(text: str, none: 
 )
 def test_the_first_statement_of_a_block_is_seen(text: str, verb: str, path: tuple[str, ...]) -> None:
     """What a block does counts as what its node does, whatever stands before it."""
-    found = sql.effect(sql.statements(text)[0])
+    found = effects.effect(sql.statements(text)[0])
 
     assert (found.verb, found.path) == (verb, path)
 
@@ -126,14 +126,14 @@ def test_the_first_statement_of_a_block_is_seen(text: str, verb: str, path: tupl
 )
 def test_the_type_of_a_statement(text: str, kind: str) -> None:
     """In BigQuery's words, as dbt looks at them."""
-    assert sql.statement_type(text) == kind
+    assert effects.statement_type(text) == kind
 
 
 def test_the_query_of_a_created_table_is_found_behind_its_options() -> None:
     """Also where an option's text or a column is called like a keyword."""
     text = 'create or replace table `p.d.t` cluster by a OPTIONS(description="as select") as (select x as y from `p`.d.s)'
 
-    what = sql.effect(sql.statements(text)[0])
+    what = effects.effect(sql.statements(text)[0])
 
     assert (what.verb, what.kind, what.path) == ("create", "TABLE", ("p", "d", "t"))
     assert what.body == "(select x as y from `p`.d.s)"
@@ -410,7 +410,7 @@ def test_an_upload_in_chunks_is_kept_whole(tmp_path: Any) -> None:
 )
 def test_columns_that_a_statement_declares_or_changes_become_a_query(text: str, shape: str | None) -> None:
     """A dry run tells their types; whatever else a statement says of columns is not guessed at."""
-    assert sql.effect(sql.statements(text)[0]).shape == shape
+    assert effects.effect(sql.statements(text)[0]).shape == shape
 
 
 def test_an_altered_table_is_foretold_from_what_it_was_before() -> None:
