@@ -65,10 +65,11 @@ AIRFLOW ?= $(MATRIX)
 matrix: $(AIRFLOW:%=$(VENVS)/airflow-%/.ready) $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready $(WAREHOUSE)  ## run, clear, retry and kill on real Airflows 2.8 to 3.3, and their unit tests; AIRFLOW=3.1 picks one, ARGS=--no-unit
 	@$(CLEAN_ENV) $(RUN) -m tests.matrix $(AIRFLOW) $(ARGS)
 
-check: $(VENVS)/airflow-3.3/.ready  ## lint, format and types, changing nothing
+check: $(VENVS)/airflow-3.3/.ready  ## lint, format, types and the direction of imports, changing nothing
 	@$(VENVS)/airflow-3.3/bin/ruff check .
 	@$(VENVS)/airflow-3.3/bin/ruff format --check .
 	@$(CLEAN_ENV) $(RUN) -m mypy -p cosmos_async
+	@$(CLEAN_ENV) $(VENVS)/airflow-3.3/bin/lint-imports --no-logo --no-cache
 
 format: $(VENVS)/airflow-3.3/.ready  ## let ruff mend what it can
 	@$(VENVS)/airflow-3.3/bin/ruff check --fix .

@@ -26,19 +26,21 @@ if TYPE_CHECKING:
 __all__ = ["DbtDag", "DbtTaskGroup"]
 
 
-class DbtDag(DAG):
+class DbtProject:
     """
-    An Airflow DAG that runs a dbt project.
+    What a DAG and a task group of a dbt project have in common: their arguments, and how these become tasks.
+
+    The configuration objects are not changed; several DAGs may share them.
 
     Args:
-        args: Positional arguments of Airflow's ``DAG``.
+        args: Positional arguments of Airflow's ``DAG`` or ``TaskGroup``.
         project_config: The dbt project.
         profile_config: How dbt and the triggerer reach BigQuery.
         execution_config: With which dbt, from where.
         render_config: Which nodes, and how they look as tasks.
         operator_args: Arguments for the tasks: dbt's (``vars``, ``full_refresh``, ...) and Airflow's (``retries``, ...).
         on_warning_callback: Not available.
-        kwargs: Keyword arguments of Airflow's ``DAG``.
+        kwargs: Keyword arguments of Airflow's ``DAG`` or ``TaskGroup``.
 
     Raises:
         ConfigError: Something the configuration names is missing or contradictory.
@@ -57,104 +59,68 @@ class DbtDag(DAG):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        add_dbt_project(
-            self,
-            None,
-            project_config=project_config,
-            profile_config=profile_config,
-            execution_config=execution_config,
-            render_config=render_config,
-            operator_args=operator_args,
-            on_warning_callback=on_warning_callback,
+        if on_warning_callback is not None:
+            raise ConfigError(
+                "on_warning_callback is not supported: tests are judged in the triggerer, which runs no code of a DAG. "
+                "Leave it out; warnings stand in the tests' logs and in run_results.json."
+            )
+        if profile_config is None:
+            raise ProfileError("There is no profile_config. Give DbtDag or DbtTaskGroup one.")
+        if not settings.enable_setup_async_task():
+            raise ConfigError(
+                "Setting enable_setup_async_task is False, but every run plans itself here. Remove the setting, or set "
+                "AIRFLOW__COSMOS_ASYNC__ENABLE_SETUP_ASYNC_TASK=True if Cosmos needs it."
+            )
+        render = copy.copy(render_config) if render_config is not None else RenderConfig()
+        execution = copy.copy(execution_config) if execution_config is not None else ExecutionConfig()
+        project = _placed(project_config, execution, render)
+        operator = OperatorArgs.sort(operator_args)
+        _override(execution, operator)
+        if operator.dbt.get("env") and project.env_vars:
+            raise ConfigError(
+                "operator_args has env beside ProjectConfig.env_vars. Use ProjectConfig.env_vars alone."
+            )
+        project.validate()
+        profile_config.validate()
+        graph = load_graph(project, profile_config, execution, render)
+        dag, task_group = self._place()
+        tasks = TaskMaker(
+            dag=dag,
+            task_group=task_group,
+            project=project,
+            profile=profile_config,
+            execution=execution,
+            render=render,
+            args=replace(operator, dbt=_invocation(operator, project, execution, render)),
         )
+        Renderer(graph, tasks).render()
+
+    def _place(self) -> tuple[DAG, TaskGroup | None]:
+        """Return the DAG that the tasks belong to, and the task group, if there is one."""
+        raise NotImplementedError
 
 
-class DbtTaskGroup(TaskGroup):
+class DbtDag(DbtProject, DAG):
+    """An Airflow DAG that runs a dbt project; the arguments are those of :class:`DbtProject` and of ``DAG``."""
+
+    def _place(self) -> tuple[DAG, TaskGroup | None]:
+        return self, None
+
+
+class DbtTaskGroup(DbtProject, TaskGroup):
     """
     An Airflow task group that runs a dbt project; a DAG may have several.
 
     Args:
         group_id: The group's id, and the prefix of its tasks' ids.
-        args: Further positional arguments of Airflow's ``TaskGroup``.
-        kwargs: Keyword arguments of Airflow's ``TaskGroup``; the others are those of :class:`DbtDag`.
+        args, kwargs: Those of :class:`DbtProject` and of ``TaskGroup``.
     """
 
-    def __init__(
-        self,
-        group_id: str = "dbt_task_group",
-        *args: Any,
-        project_config: ProjectConfig,
-        profile_config: ProfileConfig | None = None,
-        execution_config: ExecutionConfig | None = None,
-        render_config: RenderConfig | None = None,
-        operator_args: dict[str, Any] | None = None,
-        on_warning_callback: Callable[..., Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, group_id: str = "dbt_task_group", *args: Any, **kwargs: Any) -> None:
         super().__init__(group_id, *args, **kwargs)
-        add_dbt_project(
-            self.dag,
-            self,
-            project_config=project_config,
-            profile_config=profile_config,
-            execution_config=execution_config,
-            render_config=render_config,
-            operator_args=operator_args,
-            on_warning_callback=on_warning_callback,
-        )
 
-
-def add_dbt_project(
-    dag: DAG,
-    task_group: TaskGroup | None,
-    *,
-    project_config: ProjectConfig,
-    profile_config: ProfileConfig | None = None,
-    execution_config: ExecutionConfig | None = None,
-    render_config: RenderConfig | None = None,
-    operator_args: dict[str, Any] | None = None,
-    on_warning_callback: Callable[..., Any] | None = None,
-) -> None:
-    """
-    Add a dbt project's tasks to *dag*, into *task_group* if there is one.
-
-    The configuration objects are not changed; several DAGs may share them.
-    """
-    if on_warning_callback is not None:
-        raise ConfigError(
-            "on_warning_callback is not supported: tests are judged in the triggerer, which runs no code of a DAG. "
-            "Leave it out; warnings stand in the tests' logs and in run_results.json."
-        )
-    if profile_config is None:
-        raise ProfileError("There is no profile_config. Give DbtDag or DbtTaskGroup one.")
-    if not settings.enable_setup_async_task():
-        raise ConfigError(
-            "Setting enable_setup_async_task is False, but every run plans itself here. Remove the setting, or set "
-            "AIRFLOW__COSMOS_ASYNC__ENABLE_SETUP_ASYNC_TASK=True if Cosmos needs it."
-        )
-    render = copy.copy(render_config) if render_config is not None else RenderConfig()
-    execution = copy.copy(execution_config) if execution_config is not None else ExecutionConfig()
-    project = _placed(project_config, execution, render)
-    args = OperatorArgs.sort(operator_args)
-    _override(execution, args)
-    if args.dbt.get("env") and project.env_vars:
-        raise ConfigError(
-            "operator_args has env beside ProjectConfig.env_vars. Use ProjectConfig.env_vars alone."
-        )
-
-    project.validate()
-    profile_config.validate()
-    graph = load_graph(project, profile_config, execution, render)
-    tasks = TaskMaker(
-        dag=dag,
-        task_group=task_group,
-        project=project,
-        profile=profile_config,
-        execution=execution,
-        render=render,
-        args=replace(args, dbt=_invocation(args, project, execution, render)),
-    )
-    Renderer(graph, tasks).render()
+    def _place(self) -> tuple[DAG, TaskGroup | None]:
+        return self.dag, self
 
 
 def _placed(project: ProjectConfig, execution: ExecutionConfig, render: RenderConfig) -> ProjectConfig:

@@ -32,7 +32,13 @@ class EndingTrigger(BaseTrigger):
     """
 
     #: The arguments, which are also the wire format: a field once written stays readable.
-    fields: tuple[str, ...] = ()
+    fields: tuple[str, ...] = (
+        "setup_task_id",
+        "identity",
+        "succeeds_in_triggerer",
+        "fails_in_triggerer",
+        "mapped_with_setup",
+    )
 
     #: Whether the trigger ends the task when another one's failure has stopped it.
     skips_in_triggerer: bool = False
@@ -44,8 +50,8 @@ class EndingTrigger(BaseTrigger):
         self,
         setup_task_id: str,
         identity: dict[str, Any],
-        succeeds_in_triggerer: bool,
-        fails_in_triggerer: bool,
+        succeeds_in_triggerer: bool = True,
+        fails_in_triggerer: bool = True,
         mapped_with_setup: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

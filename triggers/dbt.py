@@ -45,45 +45,26 @@ class BigQueryDbtTrigger(EndingTrigger):
     Args:
         work: What to execute; see :func:`cosmos_async.triggers.execution.task_nodes.nodes_of`.
         unique_id: dbt's id of the node; None for ``others`` and ``all_tests``.
-        setup_task_id: The setup task's full id.
-        identity: Names of the credentials; no secrets.
-        succeeds_in_triggerer: Whether the trigger ends the task when all went well.
-        fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
-        skips_in_triggerer: Likewise when another task's failure has stopped it (``--fail-fast``).
+        skips_in_triggerer: Whether the trigger ends the task when another one's failure has stopped it (``--fail-fast``).
         resume: Where to go on after a worker's work, in the same try: ``position`` of a group of nodes, and ``plans``,
             the digests of those that the worker planned anew, by unique id, and ``done``, how far setup's plans of them had
             come; where the run's plan is gone, ``address`` of the one that the worker made for this task. None begins with
             the first group.
-        mapped_with_setup: Whether both are in one mapped task group, where each instance has a plan of its own.
+        args, kwargs: Those of :class:`EndingTrigger`.
     """
 
-    fields = (
-        "work",
-        "unique_id",
-        "setup_task_id",
-        "identity",
-        "succeeds_in_triggerer",
-        "fails_in_triggerer",
-        "skips_in_triggerer",
-        "resume",
-        "mapped_with_setup",
-    )
+    fields = ("work", "unique_id", *EndingTrigger.fields, "skips_in_triggerer", "resume")
 
     def __init__(
         self,
         work: str,
         unique_id: str | None,
-        setup_task_id: str,
-        identity: dict[str, Any],
-        succeeds_in_triggerer: bool = True,
-        fails_in_triggerer: bool = True,
+        *args: Any,
         skips_in_triggerer: bool = True,
         resume: dict[str, Any] | None = None,
-        mapped_with_setup: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer, mapped_with_setup
-        )
+        super().__init__(*args, **kwargs)
         self.skips_in_triggerer = skips_in_triggerer
         self.work = work
         self.unique_id = unique_id

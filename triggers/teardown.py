@@ -20,33 +20,8 @@ class TeardownTrigger(EndingTrigger):
     """
     Delete the plans and outcomes of a run, and end its jobs that nobody ended; nothing to do is as good.
 
-    Args:
-        setup_task_id: The setup task whose folder is deleted.
-        identity: Names of the credentials, unless the plan's address names a connection of its own.
-        succeeds_in_triggerer: Whether the trigger ends the task when all went well.
-        fails_in_triggerer: Likewise when something failed.
-        mapped_with_setup: Whether both are in one mapped task group, where each instance has a plan of its own.
+    The arguments are those of :class:`EndingTrigger`; the plan's address may name a connection of its own.
     """
-
-    fields = (
-        "setup_task_id",
-        "identity",
-        "succeeds_in_triggerer",
-        "fails_in_triggerer",
-        "mapped_with_setup",
-    )
-
-    def __init__(
-        self,
-        setup_task_id: str,
-        identity: dict[str, Any],
-        succeeds_in_triggerer: bool = True,
-        fails_in_triggerer: bool = True,
-        mapped_with_setup: bool = False,
-    ) -> None:
-        super().__init__(
-            setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer, mapped_with_setup
-        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Delete the folder; yield one event."""

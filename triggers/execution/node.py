@@ -34,10 +34,10 @@ from cosmos_async.triggers.execution.continuation import lasting
 from cosmos_async.triggers.execution.node_jobs import NodeJobs, Submit
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.jobs import steps
-from cosmos_async.triggers.jobs import submit as jobs
-from cosmos_async.triggers.jobs.cancel import Look
+from cosmos_async.triggers.jobs.cancel import SubmittedJobs
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.same_job import require_same
+from cosmos_async.triggers.jobs.submit import find_job
 from cosmos_async.triggers.loop.gather import gather_bounded
 
 Json = dict[str, Any]
@@ -263,7 +263,7 @@ class Node:
             return None
         operation = steps.as_job(self._plan.steps[later])
         job_id = steps.id_of(self._run.key, self._plan, later)
-        found = await jobs.find(self._bigquery, operation, job_id, deadline=self._run.deadline)
+        found = await find_job(self._bigquery, operation, job_id, deadline=self._run.deadline)
         if found is None:
             return None
         require_same(self._plan.unique_id, operation, found.resource)
@@ -317,7 +317,7 @@ class Node:
         if earlier is not None:
             return earlier
         done = await natives.perform(
-            action.operation, _Hands(self._plan, self._run, action.position, self._jobs.own)
+            action.operation, _Context(self._plan, self._run, action.position, self._jobs.own)
         )
         for warning in done.warnings:
             self._run.log.warning(f"{self._plan.unique_id}: {warning}")
@@ -333,7 +333,7 @@ class _Done(Exception):
         self.position = position
 
 
-class _Hands(Look):
+class _Context(SubmittedJobs):
     """What the native operation at one position works with."""
 
     def __init__(self, plan: NodePlan, run: Run, position: int, submit: Submit) -> None:

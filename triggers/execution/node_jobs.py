@@ -14,12 +14,12 @@ from cosmos_async.plan.names import attempt_id
 from cosmos_async.plan.outcome import JobRecord
 from cosmos_async.plan.statistics import job_record
 from cosmos_async.triggers.execution import report
-from cosmos_async.triggers.google.bigquery import JobRef
+from cosmos_async.triggers.google.bigquery import JobRef, error_of
 from cosmos_async.triggers.google.retry import GiveUp, after_failed_job
 from cosmos_async.triggers.jobs import steps
-from cosmos_async.triggers.jobs import submit as jobs
 from cosmos_async.triggers.jobs.cancel import cancel_jobs, has_later_try
 from cosmos_async.triggers.jobs.context import Run
+from cosmos_async.triggers.jobs.submit import submit_job
 from cosmos_async.triggers.store.documents import read_upload
 
 Json = dict[str, Any]
@@ -68,7 +68,7 @@ class NodeJobs:
                 return job
             run.log.warning(
                 f"{self._plan.unique_id}: BigQuery job {JobRef.of(job)} failed through no fault of its own "
-                f"({(jobs.error_of(job) or {}).get('message')}); submitting it again in {decision.wait:.0f} s"
+                f"({(error_of(job) or {}).get('message')}); submitting it again in {decision.wait:.0f} s"
             )
             await run.clock.sleep(decision.wait)
             attempt += 1
@@ -83,7 +83,7 @@ class NodeJobs:
             run.under_way[job_id] = JobRef(operation.project, job_id, operation.location)
             self._ids.append(job_id)
             try:
-                submitted = await jobs.submit(
+                submitted = await submit_job(
                     self._bigquery,
                     operation,
                     job_id,
@@ -132,12 +132,12 @@ class NodeJobs:
         attempt = 1
         while True:
             job_id = steps.id_of_shared(self._run.index, operation.shared or "", attempt)
-            submitted = await jobs.submit(self._bigquery, operation, job_id, unique_id=self._plan.unique_id)
+            submitted = await submit_job(self._bigquery, operation, job_id, unique_id=self._plan.unique_id)
             self._run.log.info(
                 report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
             )
             job = await self._warehouse.waiter.wait(submitted.resource)
-            failed = jobs.error_of(job) is not None
+            failed = error_of(job) is not None
             # Somebody else's failure must not stand for ever: each try of a task may ask once more.
             if failed and submitted.adopted and attempt < self._run.key.try_number:
                 attempt += 1
@@ -185,7 +185,7 @@ def raise_for_error(job: Json) -> None:
     Raises:
         JobFailed: The job ended with an error.
     """
-    error = jobs.error_of(job)
+    error = error_of(job)
     if error is not None:
         message = error.get("message") or "BigQuery gave no message."
         raise JobFailed(message, reason=error.get("reason"), job=job)

@@ -23,8 +23,8 @@ from cosmos_async.plan.statistics import job_record
 from cosmos_async.plan.store import outcome_object
 from cosmos_async.triggers.execution.node import Node
 from cosmos_async.triggers.jobs import steps
-from cosmos_async.triggers.jobs import submit as jobs
 from cosmos_async.triggers.jobs.context import Run
+from cosmos_async.triggers.jobs.submit import find_job
 
 
 class Prelude:
@@ -109,7 +109,7 @@ class Prelude:
         for position, step in reversed(list(enumerate(self._steps))):
             if isinstance(step, JobOperation):
                 job_id = steps.id_of_shared(self._run.index, step.shared or "", 1)
-                if await jobs.find(self._run.warehouse.bigquery, step, job_id) is not None:
+                if await find_job(self._run.warehouse.bigquery, step, job_id) is not None:
                     return position
         return 0
 

@@ -306,3 +306,14 @@ def with_location(job: JobRef, error: ApiError) -> JobRef:
     """Return *job* with the location that BigQuery names in "Already Exists: Job project:EU.id"."""
     found = _JOB_IN_MESSAGE.search(str(error))
     return replace(job, location=found.group(1)) if found and job.location is None else job
+
+
+def is_done(resource: Json) -> bool:
+    """Return whether a job has ended, well or badly."""
+    return bool(resource.get("status", {}).get("state") == "DONE")
+
+
+def error_of(resource: Json) -> Json | None:
+    """Return what a finished job failed with, None where it did not."""
+    found: Json | None = resource.get("status", {}).get("errorResult")
+    return found

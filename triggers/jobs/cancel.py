@@ -12,11 +12,11 @@ from cosmos_async.plan.model import JobOperation, NativeOperation, NodePlan
 from cosmos_async.plan.names import TaskKey, attempt_id
 from cosmos_async.plan.store import late_objects
 from cosmos_async.triggers import natives
-from cosmos_async.triggers.google.bigquery import BigQuery, JobRef
+from cosmos_async.triggers.google.bigquery import BigQuery, JobRef, is_done
 from cosmos_async.triggers.google.retry import JOBS, is_worth_another_job
 from cosmos_async.triggers.jobs import steps
-from cosmos_async.triggers.jobs import submit as jobs
 from cosmos_async.triggers.jobs.context import Log, Run
+from cosmos_async.triggers.jobs.submit import find_job
 from cosmos_async.triggers.jobs.warehouse import Warehouse
 from cosmos_async.triggers.loop.gather import gather_bounded
 from cosmos_async.triggers.store.documents import read_plans
@@ -71,7 +71,7 @@ async def cancel_jobs_of(
         if isinstance(step, JobOperation) and step.shared is None
     )
     found += await gather_bounded(
-        _running_part(step, Look(plan, run, position, key))
+        _running_part(step, SubmittedJobs(plan, run, position, key))
         for key in keys
         for position, step in enumerate(plan.steps)
         if isinstance(step, NativeOperation)
@@ -95,7 +95,7 @@ async def has_later_try(plan: NodePlan, run: Run) -> bool:
     # It was perhaps planned anew for that.
     plans = [plan, *(each for each in await read_plans(run.folder, plan.unique_id) if each != plan)]
     found = await gather_bounded(
-        jobs.find(run.warehouse.bigquery, step, steps.id_of(key, each, position), deadline=run.deadline)
+        find_job(run.warehouse.bigquery, step, steps.id_of(key, each, position), deadline=run.deadline)
         for each in plans
         for position, step in enumerate(each.steps)
         if isinstance(step, JobOperation) and step.shared is None
@@ -103,7 +103,7 @@ async def has_later_try(plan: NodePlan, run: Run) -> bool:
     return any(job is not None for job in found)
 
 
-class Look:
+class SubmittedJobs:
     """
     Eyes on the jobs of one native operation.
 
@@ -139,7 +139,7 @@ class Look:
         return await _last_attempt(operation, self.id_of(part), self._run)
 
 
-async def _running_part(operation: NativeOperation, look: Look) -> Json | None:
+async def _running_part(operation: NativeOperation, look: SubmittedJobs) -> Json | None:
     # One after the other, as they were submitted: only the last of them can still run.
     last: Json | None = None
     for part in await natives.parts(operation, look):
@@ -147,19 +147,19 @@ async def _running_part(operation: NativeOperation, look: Look) -> Json | None:
         if found is None:
             break
         last = found
-    return None if last is None or jobs.is_done(last) else last
+    return None if last is None or is_done(last) else last
 
 
 async def _running(operation: JobOperation, first_id: str, run: Run) -> Json | None:
     found = await _last_attempt(operation, first_id, run)
-    return None if found is None or jobs.is_done(found) else found
+    return None if found is None or is_done(found) else found
 
 
 async def _last_attempt(operation: JobOperation, first_id: str, run: Run) -> Json | None:
     last: Json | None = None
     for attempt in range(1, JOBS.attempts + 1):
         job_id = attempt_id(first_id, attempt)
-        found = await jobs.find(run.warehouse.bigquery, operation, job_id, deadline=run.deadline)
+        found = await find_job(run.warehouse.bigquery, operation, job_id, deadline=run.deadline)
         if found is None:
             return last
         last = found.resource

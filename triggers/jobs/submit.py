@@ -52,7 +52,7 @@ def job_body(operation: JobOperation, job_id: str, *, left: float | None = None)
     return {"jobReference": reference, "configuration": configuration}
 
 
-async def submit(
+async def submit_job(
     bigquery: BigQuery,
     operation: JobOperation,
     job_id: str,
@@ -98,7 +98,7 @@ async def submit(
     return Submitted(JobRef.of(resource), resource, adopted=False)
 
 
-async def find(
+async def find_job(
     bigquery: BigQuery, operation: JobOperation, job_id: str, *, deadline: float | None = None
 ) -> Submitted | None:
     """Return the job under *job_id*, whatever it is, or None where there is none."""
@@ -131,14 +131,3 @@ def _dataset(operation: JobOperation) -> tuple[str, str] | None:
             if reference:
                 return reference.get("projectId", operation.project), reference["datasetId"]
     return None
-
-
-def is_done(resource: Json) -> bool:
-    """Return whether a job has ended, well or badly."""
-    return bool(resource.get("status", {}).get("state") == "DONE")
-
-
-def error_of(resource: Json) -> Json | None:
-    """Return what a finished job failed with, None where it did not."""
-    found: Json | None = resource.get("status", {}).get("errorResult")
-    return found

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosmos_async.exceptions import ApiError
-from cosmos_async.triggers.google.bigquery import BigQuery, JobRef
+from cosmos_async.triggers.google.bigquery import BigQuery, JobRef, is_done
 from cosmos_async.triggers.google.retry import ONCE, PATIENT, is_transient
-from cosmos_async.triggers.jobs.submit import is_done
 
 Json = dict[str, Any]
 

@@ -8,8 +8,7 @@ from typing import Any
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.plan.model import JobOperation, NativeOperation
 from cosmos_async.plan.partitions import copy_of, partition_ids
-from cosmos_async.triggers.google.bigquery import JobRef
-from cosmos_async.triggers.jobs import submit as jobs
+from cosmos_async.triggers.google.bigquery import JobRef, error_of, is_done
 from cosmos_async.triggers.natives.context import Done, JobLookup, NativeContext, Part, job_of
 
 Json = dict[str, Any]
@@ -46,7 +45,7 @@ async def parts(operation: NativeOperation, lookup: JobLookup) -> list[Part]:
     """Return its query and, where that has an answer, the copies."""
     asking = Part(_find(operation), _FIND)
     found = await lookup.find(asking.operation, asking.name)
-    if found is None or not jobs.is_done(found) or jobs.error_of(found) is not None:
+    if found is None or not is_done(found) or error_of(found) is not None:
         return [asking]
     answer = await lookup.bigquery.rows(JobRef.of(found), deadline=lookup.deadline)
     known = [asking]
