@@ -105,7 +105,7 @@ async def has_later_try(plan: NodePlan, run: Run) -> bool:
 
 class SubmittedJobs:
     """
-    Eyes on the jobs of one native operation.
+    The jobs of one native operation that a try has submitted.
 
     Args:
         plan: The node's plan.

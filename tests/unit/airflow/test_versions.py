@@ -46,7 +46,7 @@ def test_the_rooms_are_all_looked_at() -> None:
 
 def test_the_sources_are_python_39() -> None:
     """The recorder's included, which an old dbt's interpreter runs."""
-    for file in PACKAGE.rglob("*.py"):
+    for file in (*PACKAGE.rglob("*.py"), *(PACKAGE / "triggers").rglob("*.py")):  # a link, not followed
         ast.parse(file.read_text(encoding="utf-8"), str(file), feature_version=(3, 9))
 
 
