@@ -7,6 +7,7 @@ anybody sees them. Nothing here knows dbt but the few words by which its error m
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -207,3 +208,15 @@ def masker(secrets: Iterable[str]) -> Callable[[str], str]:
         return lambda line: line
     pattern = re.compile("|".join(re.escape(part) for part in parts))
     return lambda line: pattern.sub("***", line)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a living process holds a lock on the file *path*; a file that is not there has none."""
+    try:
+        with path.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -24,7 +24,7 @@ from typing import Any
 from cosmos_async.config import ProfileConfig
 from cosmos_async.dbt.environment.interpreter import find_dbt_python
 from cosmos_async.dbt.invocation import DbtInvocation
-from cosmos_async.dbt.process import Processes
+from cosmos_async.dbt.process import Processes, is_locked
 from cosmos_async.exceptions import ConfigError, CosmosAsyncError, DbtError
 from cosmos_async.graph.cache import GraphCache, locked
 from cosmos_async.graph.dbt_ls import ask
@@ -160,7 +160,7 @@ def answer_beside(question: Question, left: float) -> Graph:
 
 def _start(question: Question) -> subprocess.Popen[bytes] | None:
     """Start a process for the question, unless one is at it or has failed."""
-    if question.failure.is_file() or _is_going_on(question):
+    if question.failure.is_file() or is_locked(question.going_on):
         return None
     process = subprocess.Popen(
         [sys.executable, "-m", "cosmos_async.graph.background"],
@@ -174,17 +174,6 @@ def _start(question: Question) -> subprocess.Popen[bytes] | None:
     with process.stdin as pipe:
         pipe.write(question.portable())
     return process
-
-
-def _is_going_on(question: Question) -> bool:
-    try:
-        with question.going_on.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def main(question: Question) -> int:

@@ -19,7 +19,7 @@ from cosmos_async import settings
 from cosmos_async.airflow.compat import BaseOperator
 from cosmos_async.airflow.health import executor_of_many_machines, require_triggerer
 from cosmos_async.constants import TestBehavior
-from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
 from cosmos_async.operators.mapping import is_mapped_with
 from cosmos_async.operators.run_plan import (
     COMPILED_FILE,
@@ -64,21 +64,7 @@ class SetupAsyncOperator(BaseOperator):
 
     ui_color = "#ffeb9c"
     # For the UI: what a run made of its templates. `env` may hold secrets and is rendered, but not shown.
-    template_fields = (
-        "select",
-        "exclude",
-        "selector",
-        "vars",
-        "full_refresh",
-        "fail_fast",
-        "install_deps",
-        "location",
-        "threads",
-        "event_time_start",
-        "event_time_end",
-        "dbt_cmd_flags",
-        "dbt_cmd_global_flags",
-    )
+    template_fields = tuple(name for name in TEMPLATED if name != "env")
 
     def __init__(
         self,

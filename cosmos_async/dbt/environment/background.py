@@ -7,7 +7,6 @@ has made. ``python -m cosmos_async.dbt.environment.background '{"parent": ..., "
 
 from __future__ import annotations
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 
 from cosmos_async.dbt.environment.virtualenv import Environment
-from cosmos_async.dbt.process import Processes
+from cosmos_async.dbt.process import Processes, is_locked
 from cosmos_async.exceptions import ConfigError, DbtError
 
 LOOK_EVERY = 0.2  # seconds
@@ -39,7 +38,7 @@ def wait_for_environment(environment: Environment, parent: Path, patience: float
     if python.exists():
         return python
     log = environment.folder(parent).with_suffix(".log")
-    builder = None if _is_being_made(environment, parent) else _start_builder(environment, parent, log)
+    builder = None if is_locked(environment.lock_file(parent)) else _start_builder(environment, parent, log)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if python.exists():
@@ -54,17 +53,6 @@ def wait_for_environment(environment: Environment, parent: Path, patience: float
         "far it is. Airflow reads this DAG file again in a moment, and the DAG is there when the environment is ready. "
         "To do without the wait, install dbt beside Airflow or set ExecutionConfig(dbt_executable_path=...)."
     )
-
-
-def _is_being_made(environment: Environment, parent: Path) -> bool:
-    try:
-        with environment.lock_file(parent).open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _start_builder(environment: Environment, parent: Path, log: Path) -> subprocess.Popen[bytes]:
