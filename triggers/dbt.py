@@ -5,7 +5,7 @@ The trigger of a node's task: fetch the plan, carry it out, leave the outcome, e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +55,7 @@ class BigQueryDbtTrigger(EndingTrigger):
             come; where the run's plan is gone, ``address`` of the one that the worker made for this task. None begins with
             the first group.
         mapped_with_setup: Whether both are in one mapped task group, where each instance has a plan of its own.
+        deferred_by_worker: Whether a worker has started this trigger.
     """
 
     fields = (
@@ -67,6 +68,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         "skips_in_triggerer",
         "resume",
         "mapped_with_setup",
+        "deferred_by_worker",
     )
 
     def __init__(
@@ -80,9 +82,15 @@ class BigQueryDbtTrigger(EndingTrigger):
         skips_in_triggerer: bool = True,
         resume: dict[str, Any] | None = None,
         mapped_with_setup: bool = False,
+        deferred_by_worker: bool = False,
     ) -> None:
         super().__init__(
-            setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer, mapped_with_setup
+            setup_task_id,
+            identity,
+            succeeds_in_triggerer,
+            fails_in_triggerer,
+            mapped_with_setup,
+            deferred_by_worker,
         )
         self.skips_in_triggerer = skips_in_triggerer
         self.work = work
@@ -92,15 +100,14 @@ class BigQueryDbtTrigger(EndingTrigger):
         self._endpoint: str | None = None  # of the run's dbt profile, once it is known
         self._fails_fast: PlanAddress | None = None  # of the run's plan, if that has --fail-fast
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Carry out the work; yield one event."""
+    async def event(self) -> TriggerEvent:
+        """Carry out the work; return the event that tells how it went."""
         facts = TaskFacts.of(self)
         result = await self._result(facts)
         xcoms = _xcoms(result)
         if xcoms:
             await self.airflow.leave_xcoms(facts.key, xcoms)
-        for event in self.end(result.payload(), xcoms=xcoms):
-            yield event
+        return self.end(result.payload(), xcoms=xcoms)
 
     async def on_kill(self) -> None:
         """

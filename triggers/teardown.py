@@ -4,7 +4,6 @@ The trigger of the teardown task: end what the run left running, and delete its 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -26,6 +25,7 @@ class TeardownTrigger(EndingTrigger):
         succeeds_in_triggerer: Whether the trigger ends the task when all went well.
         fails_in_triggerer: Likewise when something failed.
         mapped_with_setup: Whether both are in one mapped task group, where each instance has a plan of its own.
+        deferred_by_worker: Whether a worker has started this trigger.
     """
 
     fields = (
@@ -34,6 +34,7 @@ class TeardownTrigger(EndingTrigger):
         "succeeds_in_triggerer",
         "fails_in_triggerer",
         "mapped_with_setup",
+        "deferred_by_worker",
     )
 
     def __init__(
@@ -43,16 +44,20 @@ class TeardownTrigger(EndingTrigger):
         succeeds_in_triggerer: bool = True,
         fails_in_triggerer: bool = True,
         mapped_with_setup: bool = False,
+        deferred_by_worker: bool = False,
     ) -> None:
         super().__init__(
-            setup_task_id, identity, succeeds_in_triggerer, fails_in_triggerer, mapped_with_setup
+            setup_task_id,
+            identity,
+            succeeds_in_triggerer,
+            fails_in_triggerer,
+            mapped_with_setup,
+            deferred_by_worker,
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Delete the folder; yield one event."""
-        payload = await self._delete()
-        for event in self.end(payload):
-            yield event
+    async def event(self) -> TriggerEvent:
+        """Delete the folder; return the event that says so."""
+        return self.end(await self._delete())
 
     async def _delete(self) -> dict[str, Any]:
         try:
