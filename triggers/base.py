@@ -5,18 +5,23 @@ What our triggers have in common: their fields, their end, their kill.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from cosmos_async.airflow.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER
+from cosmos_async.airflow.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER, RETURNS_AT_ONCE
 from cosmos_async.plan.names import TaskKey
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.address import plan_address
+from cosmos_async.triggers.loop.clock import Clock
 from cosmos_async.triggers.task import ALIVE, XCOMS_BY_EVENT, Airflow, TaskFacts
 
 STATE_TIMEOUT = 5.0  # seconds; while a triggerer shuts down nobody answers at all
+
+#: Until the scheduler knows that the worker which deferred the task has ended: Airflow looks every five seconds whether it
+#: has (``[workers] min_heartbeat_interval``), and then stores its log.
+WORKER_ENDS = 10.0  # seconds
 
 
 class EndingTrigger(BaseTrigger):
@@ -29,6 +34,7 @@ class EndingTrigger(BaseTrigger):
         succeeds_in_triggerer: Whether the trigger ends the task when all went well.
         fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
         mapped_with_setup: Whether both are in one mapped task group, where each instance has a plan of its own.
+        deferred_by_worker: Whether a worker has started this trigger.
     """
 
     #: The arguments, which are also the wire format: a field once written stays readable.
@@ -38,6 +44,7 @@ class EndingTrigger(BaseTrigger):
         "succeeds_in_triggerer",
         "fails_in_triggerer",
         "mapped_with_setup",
+        "deferred_by_worker",
     )
 
     #: Whether the trigger ends the task when another one's failure has stopped it.
@@ -46,6 +53,9 @@ class EndingTrigger(BaseTrigger):
     #: What the trigger asks of Airflow.
     airflow: Airflow = Airflow()
 
+    #: Time, for the wait until a worker has ended.
+    clock: Clock = Clock()
+
     def __init__(
         self,
         setup_task_id: str,
@@ -53,6 +63,7 @@ class EndingTrigger(BaseTrigger):
         succeeds_in_triggerer: bool = True,
         fails_in_triggerer: bool = True,
         mapped_with_setup: bool = False,
+        deferred_by_worker: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.setup_task_id = setup_task_id
@@ -60,11 +71,24 @@ class EndingTrigger(BaseTrigger):
         self.succeeds_in_triggerer = succeeds_in_triggerer
         self.fails_in_triggerer = fails_in_triggerer
         self.mapped_with_setup = mapped_with_setup
+        self.deferred_by_worker = deferred_by_worker
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
         kind = type(self)
         return f"{kind.__module__}.{kind.__qualname__}", {name: getattr(self, name) for name in self.fields}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Carry out the work; yield one event."""
+        began = self.clock.now()
+        event = await self.event()
+        if self.deferred_by_worker and not RETURNS_AT_ONCE and type(event) is TriggerEvent:
+            await self.clock.sleep(max(0.0, began + WORKER_ENDS - self.clock.now()))
+        yield event
+
+    async def event(self) -> TriggerEvent:
+        """Carry out the work; return what :meth:`end` makes of its result."""
+        raise NotImplementedError
 
     async def plan_address(self, key: TaskKey) -> PlanAddress:
         """
@@ -81,9 +105,9 @@ class EndingTrigger(BaseTrigger):
             self.airflow, key, self.setup_task_id, identity=self.identity, mapped=self.mapped_with_setup
         )
 
-    def end(self, payload: Any, *, xcoms: dict[str, Any] | None = None) -> Iterator[TriggerEvent]:
+    def end(self, payload: Any, *, xcoms: dict[str, Any] | None = None) -> TriggerEvent:
         """
-        Yield the event that ends the task here, or resumes it on a worker.
+        Return the event that ends the task here, or resumes it on a worker.
 
         Args:
             payload: What a worker would be told; its ``status`` decides.
@@ -93,18 +117,17 @@ class EndingTrigger(BaseTrigger):
         if status == "success" and self.succeeds_in_triggerer and ENDS_IN_TRIGGERER:
             from airflow.triggers.base import TaskSuccessEvent
 
-            yield TaskSuccessEvent(xcoms=xcoms if XCOMS_BY_EVENT else None)
-        elif status == "failed" and self.fails_in_triggerer and FAILS_IN_TRIGGERER:
+            return TaskSuccessEvent(xcoms=xcoms if XCOMS_BY_EVENT else None)
+        if status == "failed" and self.fails_in_triggerer and FAILS_IN_TRIGGERER:
             from airflow.triggers.base import TaskFailedEvent
 
-            yield TaskFailedEvent()
-        elif status == "skipped" and self.skips_in_triggerer and ENDS_IN_TRIGGERER:
+            return TaskFailedEvent()
+        if status == "skipped" and self.skips_in_triggerer and ENDS_IN_TRIGGERER:
             from airflow.triggers.base import TaskSkippedEvent
 
-            yield TaskSkippedEvent(xcoms=None)
-        else:
-            # Before 3.3 a failure goes through a worker as well: the end event there would ignore the task's retries.
-            yield TriggerEvent(payload)
+            return TaskSkippedEvent(xcoms=None)
+        # Before 3.3 a failure goes through a worker as well: the end event there would ignore the task's retries.
+        return TriggerEvent(payload)
 
     async def was_killed(self, facts: TaskFacts) -> bool:
         """

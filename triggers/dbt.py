@@ -5,7 +5,7 @@ The trigger of a node's task: fetch the plan, carry it out, leave the outcome, e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,15 +73,14 @@ class BigQueryDbtTrigger(EndingTrigger):
         self._endpoint: str | None = None  # of the run's dbt profile, once it is known
         self._fails_fast: PlanAddress | None = None  # of the run's plan, if that has --fail-fast
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Carry out the work; yield one event."""
+    async def event(self) -> TriggerEvent:
+        """Carry out the work; return the event that tells how it went."""
         facts = TaskFacts.of(self)
         result = await self._result(facts)
         xcoms = _xcoms(result)
         if xcoms:
             await self.airflow.leave_xcoms(facts.key, xcoms)
-        for event in self.end(result.payload(), xcoms=xcoms):
-            yield event
+        return self.end(result.payload(), xcoms=xcoms)
 
     async def on_kill(self) -> None:
         """

@@ -4,7 +4,6 @@ The trigger of the teardown task: end what the run left running, and delete its 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -23,11 +22,9 @@ class TeardownTrigger(EndingTrigger):
     The arguments are those of :class:`EndingTrigger`; the plan's address may name a connection of its own.
     """
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Delete the folder; yield one event."""
-        payload = await self._delete()
-        for event in self.end(payload):
-            yield event
+    async def event(self) -> TriggerEvent:
+        """Delete the folder; return the event that says so."""
+        return self.end(await self._delete())
 
     async def _delete(self) -> dict[str, Any]:
         try:

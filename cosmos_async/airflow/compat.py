@@ -39,6 +39,7 @@ __all__ = [
     "ENDS_IN_TRIGGERER",
     "FAILS_IN_TRIGGERER",
     "HAS_ON_KILL",
+    "RETURNS_AT_ONCE",
     "SHOWS_NAMES",
     "STARTS_IN_TRIGGERER",
     "AirflowException",
@@ -65,6 +66,9 @@ FAILS_IN_TRIGGERER = _ABILITIES.fails
 
 #: Airflow itself tells a kill from a restart, through ``on_kill``.
 HAS_ON_KILL = _ABILITIES.on_kill
+
+#: A task may need a worker again as soon as one has deferred it.
+RETURNS_AT_ONCE = _ABILITIES.returns
 
 #: A task may be shown under another name than its id.
 SHOWS_NAMES = AIRFLOW_VERSION >= (2, 9)

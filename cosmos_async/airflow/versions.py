@@ -15,6 +15,7 @@ class Abilities(NamedTuple):
     fails: bool  #: ``TaskFailedEvent`` obeys ``retries``; before, it would end the task for good
     on_kill: bool  #: Airflow itself tells a kill from a restart
     clears_setup: bool  #: clearing a task in the UI clears its setup and its teardowns as well
+    returns: bool  #: a task may need a worker again as soon as one has deferred it
 
 
 def abilities(version: tuple[int, int]) -> Abilities:
@@ -27,4 +28,7 @@ def abilities(version: tuple[int, int]) -> Abilities:
         on_kill=version >= (3, 3),
         # 3.1 and 3.2 do so only together with what lies downstream.
         clears_setup=version <= (3, 0) or version >= (3, 3),
+        # From 3.1 on the executor keeps no account of what runs, so the scheduler takes the late word that the first
+        # worker has ended for the end of the second one (apache/airflow#72716).
+        returns=version <= (3, 0),
     )

@@ -158,9 +158,14 @@ class TriggererOperator(BaseOperator):
         module, _, name = self.trigger_classpath.rpartition(".")
         return getattr(import_module(module), name)(**self.trigger_kwargs(), **more)
 
+    def hand_over(self, **more: Any) -> None:
+        """Hand the task to its trigger, with *more* arguments; the worker is free again at once."""
+        trigger = self._trigger(deferred_by_worker=True, **more)
+        self.defer(trigger=trigger, method_name="execute_complete")
+
     def execute(self, context: Any) -> Any:
-        """Hand the task to the triggerer; the worker is free again at once."""
-        self.defer(trigger=self._trigger(), method_name="execute_complete")
+        """Hand the task to the triggerer."""
+        self.hand_over()
 
 
 def _overridden(operator: BaseOperator, name: str) -> bool:

@@ -97,7 +97,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
             # An event of an earlier release knows of no plan that is gone.
             resume = (plan_anew if event.get("gone") else work)(self, context, event)
             if resume is not None:
-                self.defer(trigger=self._trigger(resume=resume), method_name="execute_complete")
+                self.hand_over(resume=resume)
 
     def on_kill(self) -> None:
         """End the dbt process, where one runs on the worker."""

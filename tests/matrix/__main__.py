@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STORY = ("run", "clear", "retry", "kill")
 CELERY = "celery"
 UNIT = ["tests/unit", "-m", "not dbt and not warehouse and not airflow"]
+# A file's tests stay together, as they share what is dear to make.
+SPREAD = ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def row(version: str, *, unit: bool) -> tuple[list[str], bool]:
     units = "-"
     if unit and version != CELERY:
         home = {"AIRFLOW_HOME": str(ROOT / f".venvs/airflow-home-{version}")}
-        results = run_pytest(interpreter(version), UNIT, home)
+        results = run_pytest(interpreter(version), [*UNIT, *SPREAD], home)
         well = results.well
         units = f"{results.count('passed')} passed"
         units += "".join(

@@ -20,8 +20,9 @@ SECONDS_TO_CANCEL = 10.0
 
 def follow_parent() -> None:
     """Interrupt dbt, which then cancels its queries, once the process at the other end of our input is gone."""
-    # SIGTERM would end Python without a word to BigQuery.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM would end Python without a word to BigQuery, and what a script starts with & ignores SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     if not stat.S_ISFIFO(os.fstat(0).st_mode):
         return  # started by hand
 

@@ -158,6 +158,7 @@ def test_killing_the_task_interrupts_dbt_first():
         task.run(
             """
             import signal
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # as our programs do
             try:
                 print("ready")
                 signal.pause()

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from cosmos_async.airflow.compat import RETURNS_AT_ONCE
 from cosmos_async.plan.model import Index, IndexEntry, Level, NodePlan, RunInfo, dump_index, dump_node
 from cosmos_async.plan.names import TaskKey, job_id
 from cosmos_async.plan.store import PlanAddress, late_objects, node_object
+from cosmos_async.triggers.base import WORKER_ENDS
 from cosmos_async.triggers.store.documents import upload_part, write_objects
 from tests.unit.triggers.bench import (
     FOLDER,
     SETUP,
     Bench,
+    FakeClock,
     cancelled,
     data_test,
     event_of,
@@ -84,6 +87,28 @@ async def test_a_task_whose_plan_is_gone_asks_for_a_worker(bench: Bench, what: s
     assert event.payload["dbt"] == []
     assert bench.google.inserted_jobs == []
     assert "A worker plans this task alone now" in bench.log.text
+
+
+@pytest.mark.parametrize("by_worker", [True, False])
+async def test_a_worker_is_asked_for_when_the_one_before_has_ended(bench: Bench, by_worker: bool) -> None:
+    """Where Airflow would else take the first one's end, of which it hears late, for that of the second."""
+    trigger = bench.trigger(try_number=2, deferred_by_worker=by_worker)
+    trigger.clock = clock = FakeClock()
+
+    event = await event_of(trigger)
+
+    assert event.payload["status"] == "late"
+    assert clock.slept == ([] if RETURNS_AT_ONCE or not by_worker else [WORKER_ENDS])
+
+
+async def test_a_task_that_ends_well_waits_for_no_worker(bench: Bench) -> None:
+    """It needs none; where it does, as before Airflow 2.10, it may have it at once."""
+    await bench.plan(model("orders"))
+    trigger = bench.trigger(deferred_by_worker=True)
+    trigger.clock = clock = FakeClock()
+
+    assert is_success(await event_of(trigger)), bench.log.text
+    assert clock.slept == []
 
 
 async def test_a_plan_that_this_triggerer_has_read_before_is_gone_all_the_same(bench: Bench) -> None:
