@@ -23,11 +23,11 @@ if TYPE_CHECKING:
         TestBehavior,
         TestIndirectSelection,
     )
-    from cosmos_async.dag import DbtDag, DbtTaskGroup
+    from cosmos_async.dag.dbt_dag import DbtDag, DbtTaskGroup
 
 _HOMES = {
-    "DbtDag": "dag",
-    "DbtTaskGroup": "dag",
+    "DbtDag": "dag.dbt_dag",
+    "DbtTaskGroup": "dag.dbt_dag",
     "ExecutionConfig": "config",
     "ProfileConfig": "config",
     "ProjectConfig": "config",

@@ -13,11 +13,11 @@ from collections import OrderedDict
 from weakref import WeakKeyDictionary
 
 from cosmos_async.exceptions import PlanGone, PlanNotFound
-from cosmos_async.plan.names import TaskKey
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.store import ADDRESS_KEY, PlanAddress
+from cosmos_async.triggers.event_loop.single_flight import SingleFlight
 from cosmos_async.triggers.google.credentials import Identity
-from cosmos_async.triggers.loop.single_flight import SingleFlight
-from cosmos_async.triggers.store.documents import ObjectMissing, newest_index
+from cosmos_async.triggers.storage.documents import ObjectMissing, newest_index
 from cosmos_async.triggers.task import Airflow
 
 #: A setup task in one of these states will leave nothing more.

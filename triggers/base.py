@@ -11,10 +11,10 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from cosmos_async.airflow.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER, RETURNS_AT_ONCE
-from cosmos_async.plan.names import TaskKey
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.address import plan_address
-from cosmos_async.triggers.loop.clock import Clock
+from cosmos_async.triggers.event_loop.clock import Clock
 from cosmos_async.triggers.task import ALIVE, XCOMS_BY_EVENT, Airflow, TaskFacts
 
 STATE_TIMEOUT = 5.0  # seconds; while a triggerer shuts down nobody answers at all

@@ -17,6 +17,7 @@ from cosmos_async.exceptions import CosmosAsyncError, PlanGone
 from cosmos_async.plan.ownership import is_test
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.base import EndingTrigger
+from cosmos_async.triggers.event_loop.gather import see_through
 from cosmos_async.triggers.execution.fail_fast import FailFast, leave_failure
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume, cancel_late_jobs
@@ -26,9 +27,8 @@ from cosmos_async.triggers.google.session import Session, shared_session
 from cosmos_async.triggers.jobs.cancel import cancel_jobs
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.warehouse import Warehouse, warehouse_of
-from cosmos_async.triggers.loop.gather import see_through
-from cosmos_async.triggers.store.documents import folder_at, read_index, store_identity
-from cosmos_async.triggers.store.folders import folder_of
+from cosmos_async.triggers.storage.documents import folder_at, read_index, store_identity
+from cosmos_async.triggers.storage.folders import folder_of
 from cosmos_async.triggers.task import TaskFacts
 
 JOBS_XCOM = "dbt_jobs"

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from cosmos_async.airflow.compat import AIRFLOW_VERSION
-from cosmos_async.plan.names import TaskKey
-from cosmos_async.triggers.loop.threads import in_thread
+from cosmos_async.plan.ids import TaskKey
+from cosmos_async.triggers.event_loop.threads import in_thread
 
 #: The end events' ``xcoms`` are stored right; in Airflow 3 they come out encoded twice.
 XCOMS_BY_EVENT = (2, 10) <= AIRFLOW_VERSION < (3, 0)

@@ -11,7 +11,7 @@ from airflow.triggers.base import TriggerEvent
 from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.jobs.orphans import cancel_orphaned_jobs
-from cosmos_async.triggers.store.documents import delete_folder
+from cosmos_async.triggers.storage.documents import delete_folder
 from cosmos_async.triggers.task import TaskFacts
 
 

@@ -30,7 +30,7 @@ from cosmos_async.graph.cache import GraphCache, locked
 from cosmos_async.graph.dbt_ls import ask
 from cosmos_async.graph.manifest import graph_of, read_manifest
 from cosmos_async.graph.model import Graph
-from cosmos_async.plan.names import digest
+from cosmos_async.plan.ids import digest
 from cosmos_async.profiles import RenderedProfile
 
 logger = logging.getLogger(__name__)

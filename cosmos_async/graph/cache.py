@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.plan.names import digest
+from cosmos_async.plan.ids import digest
 
 # Neither the user's work nor an input of dbt's parser.
 SKIPPED_FOLDERS = frozenset({"target", "logs", "__pycache__", "node_modules"})

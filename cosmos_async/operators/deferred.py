@@ -17,7 +17,7 @@ from cosmos_async.airflow.compat import (
     start_trigger_args,
 )
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.operators.mapping import is_mapped_with
+from cosmos_async.operators.task_mapping import is_mapped_with
 
 if TYPE_CHECKING:
     from cosmos_async.operators.setup import SetupAsyncOperator

@@ -92,7 +92,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
         if event["status"] == "skipped":
             raise AirflowSkipException(event["message"])
         if event["status"] in ("dbt", "late"):
-            from cosmos_async.operators.fallback import plan_anew, work
+            from cosmos_async.operators.worker import plan_anew, work
 
             # An event of an earlier release knows of no plan that is gone.
             resume = (plan_anew if event.get("gone") else work)(self, context, event)

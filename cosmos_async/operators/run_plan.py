@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_async import settings
 from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound
-from cosmos_async.operators.mapping import index_for
+from cosmos_async.operators.task_mapping import index_for
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Index, Level, NodePlan, RunInfo, dump_index, dump_node, load_index
-from cosmos_async.plan.names import TaskKey
 from cosmos_async.plan.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan.store import (
     ADDRESS_KEY,
@@ -128,7 +128,7 @@ class RunPlan:
         Raises:
             PlanGone: The setup task left no plan for this run, or it was deleted since.
         """
-        from cosmos_async.triggers.store.documents import read_index_bytes
+        from cosmos_async.triggers.storage.documents import read_index_bytes
 
         if self._missing:
             raise PlanGone(self._missing)
@@ -150,7 +150,7 @@ class RunPlan:
         Raises:
             PlanNotFound: It has not, or of another plan than the setup task speaks of.
         """
-        from cosmos_async.triggers.store.documents import ObjectMissing, read_object
+        from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
 
         where = f"{self._artifacts.folder}/{INDEX_FILE}"
         way_out = "Clear the setup task together with this one, and the run is planned anew."
@@ -181,7 +181,7 @@ class RunPlan:
 
     def artifact(self, name: str) -> bytes:
         """Return one of the files that setup left beside the plan, or the results task beyond its end."""
-        from cosmos_async.triggers.store.documents import ObjectMissing, read_object
+        from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
 
         try:
             return asyncio.run(read_object(self.address, artifact_object(name), identity=self._identity))
@@ -197,7 +197,7 @@ class RunPlan:
             unique_ids: The task's nodes.
             reason: Why they are planned late.
         """
-        from cosmos_async.triggers.store.documents import upload_part
+        from cosmos_async.triggers.storage.documents import upload_part
 
         objects, entries = {}, {}
         for unique_id in unique_ids:
@@ -221,7 +221,7 @@ class RunPlan:
         Raises:
             PlanDamaged: It is not what setup kept.
         """
-        from cosmos_async.triggers.store.documents import read_object
+        from cosmos_async.triggers.storage.documents import read_object
 
         if run.parsed is None:
             return None
@@ -246,7 +246,7 @@ class RunPlan:
             plans: What to store.
             uploads: The bytes of their load jobs: files by SHA-256.
         """
-        from cosmos_async.triggers.store.documents import write_objects
+        from cosmos_async.triggers.storage.documents import write_objects
 
         objects = {upload_object(digest): path.read_bytes() for digest, path in uploads.items()}
         digests = {}
@@ -270,7 +270,7 @@ class RunPlan:
         Args:
             run: What the index says of the run.
         """
-        from cosmos_async.triggers.store.documents import ObjectMissing, read_object, read_outcomes
+        from cosmos_async.triggers.storage.documents import ObjectMissing, read_object, read_outcomes
 
         try:
             kept = json.loads(
@@ -287,14 +287,14 @@ class RunPlan:
 
     def write_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Leave outcomes in the run's folder."""
-        from cosmos_async.triggers.store.documents import write_outcomes
+        from cosmos_async.triggers.storage.documents import write_outcomes
 
         asyncio.run(write_outcomes(self.address, outcomes, identity=self._identity))
 
     def failed_task(self, key: TaskKey) -> str | None:
         """Return the id of a task of the run *key* is of that has failed for good; of a run with ``--fail-fast``."""
         from cosmos_async.triggers.execution.fail_fast import find_failure
-        from cosmos_async.triggers.store.documents import folder_at
+        from cosmos_async.triggers.storage.documents import folder_at
         from cosmos_async.triggers.task import Airflow
 
         async def find() -> str | None:
@@ -306,7 +306,7 @@ class RunPlan:
     def leave_failure(self, key: TaskKey) -> None:
         """Tell the run's other tasks that the task *key* fails; of a run with ``--fail-fast``."""
         from cosmos_async.triggers.execution.fail_fast import leave_failure
-        from cosmos_async.triggers.store.documents import folder_at
+        from cosmos_async.triggers.storage.documents import folder_at
 
         async def leave() -> None:
             async with folder_at(self.address, identity=self._identity) as folder:
@@ -316,7 +316,7 @@ class RunPlan:
 
     def keep_artifacts(self, files: Mapping[str, bytes], outcomes: Iterable[Outcome], *, run: RunInfo) -> str:
         """Keep dbt's artifacts and the outcomes beyond the run's teardown; return their folder."""
-        from cosmos_async.triggers.store.documents import write_objects
+        from cosmos_async.triggers.storage.documents import write_objects
 
         document = {
             "nonce": run.nonce,

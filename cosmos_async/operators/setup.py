@@ -20,7 +20,6 @@ from cosmos_async.airflow.compat import BaseOperator
 from cosmos_async.airflow.health import executor_of_many_machines, require_triggerer
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
-from cosmos_async.operators.mapping import is_mapped_with
 from cosmos_async.operators.run_plan import (
     COMPILED_FILE,
     KEPT_KEY,
@@ -28,6 +27,7 @@ from cosmos_async.operators.run_plan import (
     base_folder,
     folder_of_run,
 )
+from cosmos_async.operators.task_mapping import is_mapped_with
 from cosmos_async.plan.model import Level, dump_index, dump_node
 from cosmos_async.plan.store import (
     ADDRESS_KEY,
@@ -206,7 +206,7 @@ class SetupAsyncOperator(BaseOperator):
             first: Whether this is setup's first try in the DAG run.
         """
         from cosmos_async.plan.store import PlanAddress
-        from cosmos_async.triggers.store.documents import nonce_of, write_objects
+        from cosmos_async.triggers.storage.documents import nonce_of, write_objects
 
         address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
         asyncio.run(write_objects(address, {"README.txt": _README}, identity=self.identity))
@@ -239,7 +239,7 @@ class SetupAsyncOperator(BaseOperator):
         self.log.info("%s", line)
 
     def _upload(self, folder: str, dbt: Dbt, plan: Plan) -> PlanAddress:
-        from cosmos_async.triggers.store.documents import upload_plan
+        from cosmos_async.triggers.storage.documents import upload_plan
 
         objects, index = stored(plan)
         compiled = {unique_id: node.compiled_code for unique_id, node in plan.nodes.items()}

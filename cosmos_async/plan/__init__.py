@@ -1,1 +1,1 @@
-"""What setup, triggers and workers share: the plan of a run, its outcomes, its names, and dbt's rules about them. Pure."""
+"""What setup, triggers and workers share: the plan of a run, where it lies, its job ids, its outcomes. Pure."""

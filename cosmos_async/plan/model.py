@@ -91,19 +91,19 @@ class NativeKind(str, Enum):
     #: Ask for the relation's grants, revoke what is too much, grant what is missing (dbt's ``apply_grants``).
     #: The payload: ``grants`` wanted, grantees by privilege; ``show`` and ``apply``, the two jobs (``project``,
     #: ``location``, ``configuration``; the second one's SQL is made then); ``texts`` it is made of, see
-    #: :mod:`cosmos_async.plan.grants`.
+    #: :mod:`cosmos_async.dbt_rules.grants`.
     GRANTS = "grants"
     #: Put an entry into a dataset's access list, unless it is there (dbt's ``grant_access_to``). The payload: ``entry``.
     GRANT_ACCESS = "grant_access"
     #: Add columns to the table's schema (dbt's ``alter_table_add_columns`` and ``alter_table_add_remove_columns``).
-    #: The payload: ``columns``, new fields by dotted path, and ``replacing``; see :func:`cosmos_async.plan.columns.with_added`.
+    #: The payload: ``columns``, new fields by dotted path, and ``replacing``; see :func:`cosmos_async.dbt_rules.columns.with_added`.
     ADD_COLUMNS = "add_columns"
     #: Give records the shape of the new data (dbt's ``sync_struct_columns``). The payload: ``columns``, the records'
     #: names, and ``source``, the table (project/dataset/table) of the new data.
     SYNC_STRUCTS = "sync_structs"
     #: Copy the partitions that a query finds to the table, one after the other (dbt's ``copy_partitions``). The payload:
     #: ``find``, the query, and ``copy``, the copy of the whole tables (as in ``GRANTS``), and ``pattern``; see
-    #: :mod:`cosmos_async.plan.partitions`.
+    #: :mod:`cosmos_async.dbt_rules.partitions`.
     COPY_PARTITIONS = "copy_partitions"
 
 

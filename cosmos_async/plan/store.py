@@ -1,7 +1,7 @@
 """
 Where a run's plan and outcomes lie, and in what order they are written.
 
-Pure: addresses only. Reading and writing is :mod:`cosmos_async.triggers.store.documents`. The order is the invariant: first
+Pure: addresses only. Reading and writing is :mod:`cosmos_async.triggers.storage.documents`. The order is the invariant: first
 the objects (whose names carry their digest), then the index, then the address in the setup task's XCom. What has no
 address yet is never read, and a plan made anew never changes one that somebody still reads.
 
@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from cosmos_async.exceptions import PlanDamaged, StoreError
-from cosmos_async.plan.names import TaskKey, digest, object_name
+from cosmos_async.plan.ids import TaskKey, digest, object_name
 
 ADDRESS_KEY = "dbt_plan"  # of the setup task's XCom
 #: Beside the run's folder, where all lives of the run can see it: the digest of the newest index, written before its

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cosmos_async.plan.ids import TaskKey, attempt_id
 from cosmos_async.plan.model import JobOperation
-from cosmos_async.plan.names import TaskKey, attempt_id
 from cosmos_async.triggers.google.retry import JOBS
 from cosmos_async.triggers.jobs.steps import id_of
 from tests.chaos.plans import Node, plan_of

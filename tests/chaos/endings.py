@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos_async.plan.names import TaskKey
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.triggers.jobs.steps import id_of
 from tests.airflow.processes import TimedOut
 from tests.airflow.rest import RestError

@@ -16,7 +16,7 @@ from cosmos_async.operators import SetupAsyncOperator
 from cosmos_async.operators.setup import stored
 from cosmos_async.plan.model import RunInfo
 from cosmos_async.plan.store import ADDRESS_KEY
-from cosmos_async.triggers.store.documents import upload_plan
+from cosmos_async.triggers.storage.documents import upload_plan
 from tests.chaos.plans import Node, plan_of, prelude
 
 

@@ -18,22 +18,22 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
-from cosmos_async.dbt.fallback import run_node
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.results import write_results
+from cosmos_async.dbt.run_node import run_node
 from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.operators.setup import stored
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import NodePlan, Step, load_index, load_node
-from cosmos_async.plan.names import TaskKey
 from cosmos_async.plan.outcome import Outcome, load_outcome
 from cosmos_async.plan.store import new_nonce, outcome_object
 from cosmos_async.triggers.execution.executor import execute, execute_prelude
 from cosmos_async.triggers.google.session import shared_session
 from cosmos_async.triggers.jobs.context import Finished, Run
 from cosmos_async.triggers.jobs.warehouse import warehouse_of
-from cosmos_async.triggers.store.folders import LocalFolder
+from cosmos_async.triggers.storage.folders import LocalFolder
 from tests.warehouse.child import ROOT
 from tests.warehouse.fixture import Warehouse
 

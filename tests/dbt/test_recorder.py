@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.plan.columns import described, split_known, with_added, with_synced
-from cosmos_async.plan.grants import change_between, current_grants, script
+from cosmos_async.dbt_rules.columns import described, split_known, with_added, with_synced
+from cosmos_async.dbt_rules.grants import change_between, current_grants, script
+from cosmos_async.dbt_rules.partitions import copy_of, partition_ids
 from cosmos_async.plan.model import (
     CallOperation,
     Guard,
@@ -26,7 +27,6 @@ from cosmos_async.plan.model import (
     NodePlan,
     Step,
 )
-from cosmos_async.plan.partitions import copy_of, partition_ids
 from cosmos_async.testing import FakeGoogle, Request
 from tests.dbt.recording import (
     NOWHERE,

@@ -72,7 +72,7 @@ def dbt() -> Path:
 @pytest.fixture
 def make_dag(shop: Path, manifest_path: Path, profile: ProfileConfig) -> Callable[..., DAG]:
     """Make a DAG of the project, from its manifest."""
-    from cosmos_async.dag import DbtDag
+    from cosmos_async.dag.dbt_dag import DbtDag
 
     def make(render: RenderConfig | None = None, **kwargs: Any) -> DAG:
         kwargs.setdefault("project_config", ProjectConfig(shop, manifest_path=manifest_path))

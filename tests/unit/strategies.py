@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from cosmos_async.plan.grants import PRIVILEGE
+from cosmos_async.dbt_rules.grants import PRIVILEGE
 from cosmos_async.plan.model import CallOperation, JobOperation, NativeKind, NativeOperation, Step
 
 ORDERS = {"project": "p", "dataset": "shop", "table": "orders"}

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from cosmos_async.dbt_rules.verdict import Verdict
 from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered
 from cosmos_async.plan.model import NodePlan, Step
 from cosmos_async.plan.outcome import JobRecord, Status
-from cosmos_async.plan.verdict import Verdict
+from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.execution import report
 from cosmos_async.triggers.execution.node import Node
 from cosmos_async.triggers.jobs.cancel import cancel_earlier_tries
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.steps import plan_of
-from cosmos_async.triggers.loop.gather import gather_bounded
 
 #: Batches whose earlier tries are looked for at the same time; each asks for a job per step and try.
 LOOKED_AT_AT_ONCE = 4

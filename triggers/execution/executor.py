@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from cosmos_async.dbt_rules.freshness import timed
+from cosmos_async.dbt_rules.verdict import Verdict, database_error
 from cosmos_async.exceptions import CosmosAsyncError, DbtMustJudge, GuardDiffered, JobFailed
-from cosmos_async.plan.freshness import timed
 from cosmos_async.plan.model import Hook, JobOperation, Level, NodePlan, Step
 from cosmos_async.plan.outcome import Outcome, Status
-from cosmos_async.plan.verdict import Verdict, database_error
 from cosmos_async.triggers.execution import report
 from cosmos_async.triggers.execution.batches import Batches
 from cosmos_async.triggers.execution.continuation import Begun, go_on, lasting

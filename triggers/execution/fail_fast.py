@@ -11,12 +11,12 @@ import asyncio
 import json
 from weakref import WeakValueDictionary
 
-from cosmos_async.plan.names import TaskKey
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.store import PlanAddress, failure_object, failure_objects
+from cosmos_async.triggers.event_loop.single_flight import forget_error
 from cosmos_async.triggers.google.session import Session
 from cosmos_async.triggers.jobs.context import Log
-from cosmos_async.triggers.loop.single_flight import forget_error
-from cosmos_async.triggers.store.folders import Folder, ObjectMissing
+from cosmos_async.triggers.storage.folders import Folder, ObjectMissing
 from cosmos_async.triggers.task import Airflow
 
 #: Seconds between two looks, for all tasks of a run in one triggerer.

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Index, Level, NodePlan
-from cosmos_async.plan.names import TaskKey
 from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.triggers.event_loop.gather import gather_bounded, unless
 from cosmos_async.triggers.execution.continuation import Begun
 from cosmos_async.triggers.execution.executor import execute, execute_prelude
 from cosmos_async.triggers.execution.fail_fast import MESSAGE, FailFast
@@ -19,8 +20,7 @@ from cosmos_async.triggers.execution.task_nodes import Result
 from cosmos_async.triggers.jobs.cancel import cancel_jobs, cancel_jobs_of
 from cosmos_async.triggers.jobs.context import End, NeedsDbt, Run
 from cosmos_async.triggers.jobs.steps import parts_of
-from cosmos_async.triggers.loop.gather import gather_bounded, unless
-from cosmos_async.triggers.store.documents import leave_outcome, read_node
+from cosmos_async.triggers.storage.documents import leave_outcome, read_node
 
 #: Tests of one task that are under way at once; more would only queue in BigQuery.
 TESTS_AT_ONCE = 32

@@ -12,11 +12,11 @@ from typing import Any
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.plan.outcome import Outcome, load_outcome
 from cosmos_async.plan.store import PlanAddress, late_objects, outcome_object
+from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.jobs.cancel import cancel_jobs_of, earlier_tries
 from cosmos_async.triggers.jobs.context import Run
-from cosmos_async.triggers.loop.gather import gather_bounded
-from cosmos_async.triggers.store.documents import read_node
-from cosmos_async.triggers.store.folders import Folder, ObjectMissing
+from cosmos_async.triggers.storage.documents import read_node
+from cosmos_async.triggers.storage.folders import Folder, ObjectMissing
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from cosmos_async.dbt_rules.freshness import last_modified, measured, read_row
+from cosmos_async.dbt_rules.statistics import adapter_response, counted_table
+from cosmos_async.dbt_rules.verdict import (
+    Verdict,
+    judge_build,
+    judge_freshness,
+    judge_test,
+    passes_unit_test,
+    read_test_row,
+)
 from cosmos_async.exceptions import ApiError, CosmosAsyncError, DbtMustJudge, GuardDiffered, JobFailed
-from cosmos_async.plan.freshness import last_modified, measured, read_row
 from cosmos_async.plan.model import (
     CallOperation,
     FreshnessRule,
@@ -20,16 +29,8 @@ from cosmos_async.plan.model import (
     Step,
 )
 from cosmos_async.plan.outcome import JobRecord, Status
-from cosmos_async.plan.statistics import adapter_response, counted_table
-from cosmos_async.plan.verdict import (
-    Verdict,
-    judge_build,
-    judge_freshness,
-    judge_test,
-    passes_unit_test,
-    read_test_row,
-)
 from cosmos_async.triggers import natives
+from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.execution.continuation import lasting
 from cosmos_async.triggers.execution.node_jobs import NodeJobs, Submit
 from cosmos_async.triggers.google.bigquery import JobRef
@@ -38,7 +39,6 @@ from cosmos_async.triggers.jobs.cancel import SubmittedJobs
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.same_job import require_same
 from cosmos_async.triggers.jobs.submit import find_job
-from cosmos_async.triggers.loop.gather import gather_bounded
 
 Json = dict[str, Any]
 

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from cosmos_async.dbt_rules.statistics import job_record
 from cosmos_async.exceptions import ApiError, CosmosAsyncError, JobFailed, JobTaken, Unavailable
+from cosmos_async.plan.ids import attempt_id
 from cosmos_async.plan.model import JobOperation, NodePlan
-from cosmos_async.plan.names import attempt_id
 from cosmos_async.plan.outcome import JobRecord
-from cosmos_async.plan.statistics import job_record
 from cosmos_async.triggers.execution import report
 from cosmos_async.triggers.google.bigquery import JobRef, error_of
 from cosmos_async.triggers.google.retry import GiveUp, after_failed_job
@@ -20,7 +20,7 @@ from cosmos_async.triggers.jobs import steps
 from cosmos_async.triggers.jobs.cancel import cancel_jobs, has_later_try
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.submit import submit_job
-from cosmos_async.triggers.store.documents import read_upload
+from cosmos_async.triggers.storage.documents import read_upload
 
 Json = dict[str, Any]
 Submit = Callable[[JobOperation, str], Awaitable[Json]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cosmos_async.dbt_rules.statistics import job_record
 from cosmos_async.exceptions import (
     ApiError,
     AuthError,
@@ -19,7 +20,6 @@ from cosmos_async.exceptions import (
 )
 from cosmos_async.plan.model import Guard, Hook, JobOperation, Level, NodePlan, Step
 from cosmos_async.plan.outcome import JobRecord, Outcome, Status, dump_outcome
-from cosmos_async.plan.statistics import job_record
 from cosmos_async.plan.store import outcome_object
 from cosmos_async.triggers.execution.node import Node
 from cosmos_async.triggers.jobs import steps

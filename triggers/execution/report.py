@@ -7,10 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from cosmos_async.dbt_rules.statistics import format_bytes
 from cosmos_async.exceptions import CosmosAsyncError, GuardDiffered, JobFailed
 from cosmos_async.plan.model import CallOperation, JobOperation, NativeOperation, NodePlan, Step
 from cosmos_async.plan.outcome import JobRecord, Outcome, Status
-from cosmos_async.plan.statistics import format_bytes
 from cosmos_async.triggers.google.bigquery import JobRef
 
 WIDTH = 80  # columns; dbt's own

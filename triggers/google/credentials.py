@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.exceptions import ProfileError
-from cosmos_async.triggers.loop.threads import in_thread
+from cosmos_async.triggers.event_loop.threads import in_thread
 
 Identity = Mapping[str, Any]
 

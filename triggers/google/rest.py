@@ -11,10 +11,10 @@ from typing import Any
 from gcloud.aio.bigquery import Job
 
 from cosmos_async.exceptions import ApiError
+from cosmos_async.triggers.event_loop.threads import parse_json
 from cosmos_async.triggers.google.retry import PROMPT, Budget
 from cosmos_async.triggers.google.session import Before, Session
 from cosmos_async.triggers.google.token import GivenToken, SharedToken
-from cosmos_async.triggers.loop.threads import parse_json
 
 Json = dict[str, Any]
 

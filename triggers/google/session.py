@@ -16,12 +16,12 @@ from weakref import WeakKeyDictionary
 import aiohttp
 
 from cosmos_async.exceptions import ApiError, Unavailable
+from cosmos_async.triggers.event_loop.clock import Clock
+from cosmos_async.triggers.event_loop.suspension import SuspensionDetector
 from cosmos_async.triggers.google.credentials import Credentials, Identity, identity_key, resolve
 from cosmos_async.triggers.google.errors import TRANSPORT_ERRORS, api_error
 from cosmos_async.triggers.google.retry import PROMPT, Budget, GiveUp, after_error
 from cosmos_async.triggers.google.token import GivenToken, SharedToken, make_token
-from cosmos_async.triggers.loop.clock import Clock
-from cosmos_async.triggers.loop.suspension import SuspensionDetector
 
 T = TypeVar("T")
 Before = Callable[[], Awaitable[None]]

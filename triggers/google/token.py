@@ -16,10 +16,10 @@ from typing import Any
 from gcloud.aio.auth import Token
 
 from cosmos_async.exceptions import ApiError, ProfileError
+from cosmos_async.triggers.event_loop.clock import Clock
 from cosmos_async.triggers.google.credentials import Credentials
 from cosmos_async.triggers.google.errors import token_error
 from cosmos_async.triggers.google.retry import PROMPT, Retry, after_error
-from cosmos_async.triggers.loop.clock import Clock
 
 # dbt-bigquery's own, so that a token from here can do what dbt's can: Drive is where tables on spreadsheets are.
 SCOPES = [

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from cosmos_async.exceptions import ApiError
+from cosmos_async.plan.ids import TaskKey, attempt_id
 from cosmos_async.plan.model import JobOperation, NativeOperation, NodePlan
-from cosmos_async.plan.names import TaskKey, attempt_id
 from cosmos_async.plan.store import late_objects
 from cosmos_async.triggers import natives
+from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.google.bigquery import BigQuery, JobRef, is_done
 from cosmos_async.triggers.google.retry import JOBS, is_worth_another_job
 from cosmos_async.triggers.jobs import steps
 from cosmos_async.triggers.jobs.context import Log, Run
 from cosmos_async.triggers.jobs.submit import find_job
 from cosmos_async.triggers.jobs.warehouse import Warehouse
-from cosmos_async.triggers.loop.gather import gather_bounded
-from cosmos_async.triggers.store.documents import read_plans
+from cosmos_async.triggers.storage.documents import read_plans
 
 Json = dict[str, Any]
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Union
 
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import NodePlan
-from cosmos_async.plan.names import TaskKey
 from cosmos_async.plan.outcome import Outcome
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.jobs.warehouse import Warehouse
-from cosmos_async.triggers.store.folders import Folder
+from cosmos_async.triggers.storage.folders import Folder
 
 
 class Log(Protocol):

@@ -11,6 +11,8 @@ from typing import Any
 
 from cosmos_async.exceptions import ApiError, CosmosAsyncError
 from cosmos_async.plan.store import INDEXES, PlanAddress, outcome_object
+from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.triggers.event_loop.threads import parse_json
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.google.credentials import Identity
 from cosmos_async.triggers.google.retry import PROMPT
@@ -19,10 +21,8 @@ from cosmos_async.triggers.jobs.cancel import cancel_jobs
 from cosmos_async.triggers.jobs.context import Log
 from cosmos_async.triggers.jobs.same_job import INVOCATION_LABEL
 from cosmos_async.triggers.jobs.warehouse import Warehouse, warehouse_of
-from cosmos_async.triggers.loop.gather import gather_bounded
-from cosmos_async.triggers.loop.threads import parse_json
-from cosmos_async.triggers.store.documents import read_index, store_identity
-from cosmos_async.triggers.store.folders import Folder, folder_of
+from cosmos_async.triggers.storage.documents import read_index, store_identity
+from cosmos_async.triggers.storage.folders import Folder, folder_of
 
 #: By how much the clock of the worker that made the plan may be ahead of BigQuery's.
 SKEW = timedelta(hours=1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from cosmos_async.exceptions import PlanDamaged
+from cosmos_async.plan.ids import TaskKey, job_id, shared_job_id
 from cosmos_async.plan.model import (
     Batch,
     CallOperation,
@@ -23,7 +24,6 @@ from cosmos_async.plan.model import (
     NodePlan,
     Step,
 )
-from cosmos_async.plan.names import TaskKey, job_id, shared_job_id
 from cosmos_async.plan.projection import (
     project_dataset,
     project_fields,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cosmos_async import settings
 from cosmos_async.triggers.google.bigquery import BigQuery
 from cosmos_async.triggers.google.session import Session
-from cosmos_async.triggers.jobs.limit import Limit
+from cosmos_async.triggers.jobs.concurrency import Limit
 from cosmos_async.triggers.jobs.waiter import Waiter
 
 

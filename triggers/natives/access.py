@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cosmos_async.dbt_rules.access import has_entry
 from cosmos_async.exceptions import CosmosAsyncError
-from cosmos_async.plan.access import has_entry
 from cosmos_async.plan.model import NativeOperation
 from cosmos_async.triggers.natives.context import Done, NativeContext, again_when_stale
 

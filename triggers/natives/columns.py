@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cosmos_async.dbt_rules.columns import described, split_known, with_added, with_synced
 from cosmos_async.exceptions import CosmosAsyncError
-from cosmos_async.plan.columns import described, split_known, with_added, with_synced
 from cosmos_async.plan.model import NativeOperation
 from cosmos_async.triggers.natives.context import Done, NativeContext, again_when_stale
 

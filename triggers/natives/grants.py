@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosmos_async.plan.grants import change_between, current_grants, script
+from cosmos_async.dbt_rules.grants import change_between, current_grants, script
 from cosmos_async.plan.model import JobOperation, NativeOperation
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.natives.context import Done, JobLookup, NativeContext, Part, job_of, query_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from cosmos_async.dbt_rules.partitions import copy_of, partition_ids
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.plan.model import JobOperation, NativeOperation
-from cosmos_async.plan.partitions import copy_of, partition_ids
 from cosmos_async.triggers.google.bigquery import JobRef, error_of, is_done
 from cosmos_async.triggers.natives.context import Done, JobLookup, NativeContext, Part, job_of
 

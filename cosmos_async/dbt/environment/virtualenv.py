@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cosmos_async.dbt.process import Finished, Processes
 from cosmos_async.exceptions import ConfigError, DbtError
-from cosmos_async.plan.names import digest
+from cosmos_async.plan.ids import digest
 
 # `dbt-bigquery` alone would bring the newest dbt-core, and 2.x is a program without a Python to record in.
 _CONSTRAINTS = "dbt-core<2\n"

@@ -15,8 +15,8 @@ from cosmos_async.dbt.planner.late import run_part, start_part
 from cosmos_async.dbt.planner.operations import NotStatic
 from cosmos_async.dbt.planner.steps import Steps
 from cosmos_async.dbt.session import Dbt
+from cosmos_async.dbt_rules.freshness import message_of
 from cosmos_async.exceptions import DbtError
-from cosmos_async.plan.freshness import message_of
 from cosmos_async.plan.model import FreshnessRule, JobOperation, Json, Level, NodePlan, RunInfo, Step
 from cosmos_async.plan.outcome import Outcome, Status
 

@@ -18,7 +18,7 @@ import pytest
 from cosmos_async.airflow.compat import DAG
 from cosmos_async.config import ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import TestBehavior
-from cosmos_async.dag import DbtDag
+from cosmos_async.dag.dbt_dag import DbtDag
 from cosmos_async.dbt.planner.planner import Plan, make_plan
 from cosmos_async.graph.manifest import graph_of
 from cosmos_async.plan.model import Index
@@ -182,7 +182,7 @@ def render(
 ) -> DAG:
     """Return the DAG of the case's selection."""
     graph = graph_of(case.manifest, case.selected)
-    monkeypatch.setattr("cosmos_async.dag.load_graph", lambda *args: graph)
+    monkeypatch.setattr("cosmos_async.dag.dbt_dag.load_graph", lambda *args: graph)
     return DbtDag(
         dag_id="d",
         schedule=None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_async.dbt.fallback import run_node
+from cosmos_async.dbt.run_node import run_node
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import Level, RunInfo
 from cosmos_async.plan.outcome import Status

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_async.dbt.fallback import run_node
 from cosmos_async.dbt.planner.late import plan_late
 from cosmos_async.dbt.planner.record import record_plan
+from cosmos_async.dbt.run_node import run_node
 from cosmos_async.plan.model import Guard, GuardKind, JobOperation
 from cosmos_async.plan.outcome import Status
 from cosmos_async.testing import FakeGoogle

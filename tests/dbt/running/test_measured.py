@@ -17,14 +17,14 @@ import pytest
 from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.results import sources_json
 from cosmos_async.operators.setup import stored
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Level, load_node
-from cosmos_async.plan.names import TaskKey
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.triggers.execution.executor import execute
 from cosmos_async.triggers.google.session import shared_session
 from cosmos_async.triggers.jobs.context import Finished, NeedsDbt, Run
 from cosmos_async.triggers.jobs.warehouse import warehouse_of
-from cosmos_async.triggers.store.folders import LocalFolder
+from cosmos_async.triggers.storage.folders import LocalFolder
 from tests.dbt.carried import identity, opened
 from tests.warehouse.fixture import Warehouse, warehouse
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.fallback import outcome_of
 from cosmos_async.dbt.results import write_results
+from cosmos_async.dbt.run_node import outcome_of
 from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.testing import FakeGoogle

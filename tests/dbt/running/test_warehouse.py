@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
-from cosmos_async.dbt.fallback import run_node
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.process import Processes
+from cosmos_async.dbt.run_node import run_node
 from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.plan.outcome import Status
 from tests.warehouse.fixture import Warehouse, warehouse

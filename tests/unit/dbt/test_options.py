@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cosmos_async.dag.operator_args import OperatorArgs
 from cosmos_async.dbt.options import anchored, anchored_variables, checked
 from cosmos_async.dbt.project.working_copy import open_workspace
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.profiles import RenderedProfile
-from cosmos_async.rendering.arguments import OperatorArgs
 
 PROJECT = Path("/dags/dbt/shop")
 

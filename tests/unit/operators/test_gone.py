@@ -23,7 +23,7 @@ from cosmos_async.operators.run_plan import INDEX_FILE, RunPlan
 from cosmos_async.plan.model import Index, IndexEntry, Level, NodePlan, RunInfo, dump_index, load_index
 from cosmos_async.plan.outcome import Outcome, Status, load_outcome
 from cosmos_async.plan.store import PlanAddress, life_of, outcome_object
-from cosmos_async.triggers.store.documents import delete_folder, read_index_bytes, read_object, upload_plan
+from cosmos_async.triggers.storage.documents import delete_folder, read_index_bytes, read_object, upload_plan
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
@@ -137,7 +137,7 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ended:
 
     monkeypatch.setattr("cosmos_async.dbt.session.open_dbt", open_dbt)
     monkeypatch.setattr("cosmos_async.dbt.planner.late.plan_late", plan_late)
-    monkeypatch.setattr("cosmos_async.dbt.fallback.run_node", in_dbt)
+    monkeypatch.setattr("cosmos_async.dbt.run_node.run_node", in_dbt)
     monkeypatch.setattr("cosmos_async.dbt.planner.freshness.run_freshness", in_dbt)
     return run
 

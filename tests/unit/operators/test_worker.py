@@ -113,10 +113,10 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
             return {unique_id: f"digest of {unique_id}" for unique_id in written}
 
     monkeypatch.setattr("cosmos_async.dbt.session.open_dbt", open_dbt)
-    monkeypatch.setattr("cosmos_async.dbt.fallback.run_node", made.run_node)
+    monkeypatch.setattr("cosmos_async.dbt.run_node.run_node", made.run_node)
     monkeypatch.setattr("cosmos_async.dbt.planner.freshness.run_freshness", made.run_freshness)
     monkeypatch.setattr("cosmos_async.dbt.planner.late.plan_late", made.plan_late)
-    monkeypatch.setattr("cosmos_async.operators.fallback.RunPlan", Plan)
+    monkeypatch.setattr("cosmos_async.operators.worker.RunPlan", Plan)
     return made
 
 

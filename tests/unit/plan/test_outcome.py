@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosmos_async.exceptions import PlanDamaged
-from cosmos_async.plan.model import Level, NodePlan, TestRule
-from cosmos_async.plan.outcome import JobRecord, Outcome, Status, dump_outcome, load_outcome
-from cosmos_async.plan.statistics import (
+from cosmos_async.dbt_rules.statistics import (
     adapter_response,
     counted_table,
     format_bytes,
     format_rows,
     job_record,
 )
-from cosmos_async.plan.verdict import TestRow, database_error, judge_build, judge_test, read_test_row
+from cosmos_async.dbt_rules.verdict import TestRow, database_error, judge_build, judge_test, read_test_row
+from cosmos_async.exceptions import PlanDamaged
+from cosmos_async.plan.model import Level, NodePlan, TestRule
+from cosmos_async.plan.outcome import JobRecord, Outcome, Status, dump_outcome, load_outcome
 
 
 def query_job(statement: str | None, **query: Any) -> dict[str, Any]:

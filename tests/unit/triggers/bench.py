@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import (
     Guard,
     GuardKind,
@@ -30,18 +31,17 @@ from cosmos_async.plan.model import (
     dump_index,
     dump_node,
 )
-from cosmos_async.plan.names import TaskKey
 from cosmos_async.plan.outcome import Outcome, load_outcome
 from cosmos_async.plan.store import PlanAddress, node_object
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
+from cosmos_async.triggers.event_loop.clock import Clock
 from cosmos_async.triggers.execution.executor import execute
 from cosmos_async.triggers.google.session import shared_session
 from cosmos_async.triggers.jobs.context import End, Run
 from cosmos_async.triggers.jobs.warehouse import warehouse_of
-from cosmos_async.triggers.loop.clock import Clock
-from cosmos_async.triggers.store.documents import upload_plan
-from cosmos_async.triggers.store.folders import folder_of
+from cosmos_async.triggers.storage.documents import upload_plan
+from cosmos_async.triggers.storage.folders import folder_of
 
 RUN = "shop/dag/run1"  #: all lives of the run
 PLACE = f"{RUN}/life"  #: the run's folder within the bucket

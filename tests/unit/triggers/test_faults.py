@@ -13,12 +13,12 @@ import pytest
 
 from cosmos_async.exceptions import ApiError, Unavailable
 from cosmos_async.testing import FakeGoogle, Harm
+from cosmos_async.triggers.event_loop.clock import Clock
 from cosmos_async.triggers.google import bigquery as bigquery_module
 from cosmos_async.triggers.google.bigquery import BigQuery, JobRef
 from cosmos_async.triggers.google.rest import Rest
 from cosmos_async.triggers.google.session import shared_session
-from cosmos_async.triggers.loop.clock import Clock
-from cosmos_async.triggers.store import folders
+from cosmos_async.triggers.storage import folders
 from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from cosmos_async.plan.model import CallOperation, NativeKind, NativeOperation, Step
 from cosmos_async.testing import FakeGoogle
+from cosmos_async.triggers.event_loop.suspension import SuspensionDetector
 from cosmos_async.triggers.google import session
 from cosmos_async.triggers.google.session import shared_session
-from cosmos_async.triggers.loop.suspension import SuspensionDetector
 from tests.unit.triggers.bench import Bench, FakeClock, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 
@@ -59,7 +59,7 @@ def other_process(bench: Bench, **kwargs: Any) -> Any:
 async def test_a_process_notices_at_once_that_it_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before its first beat after it, and it counts each time once."""
     now = 100.0
-    monkeypatch.setattr("cosmos_async.triggers.loop.suspension.time.monotonic", lambda: now)
+    monkeypatch.setattr("cosmos_async.triggers.event_loop.suspension.time.monotonic", lambda: now)
     suspension = SuspensionDetector(still=15)
     assert suspension.stops == 0
 

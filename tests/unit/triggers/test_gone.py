@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from cosmos_async.airflow.compat import RETURNS_AT_ONCE
+from cosmos_async.plan.ids import TaskKey, job_id
 from cosmos_async.plan.model import Index, IndexEntry, Level, NodePlan, RunInfo, dump_index, dump_node
-from cosmos_async.plan.names import TaskKey, job_id
 from cosmos_async.plan.store import PlanAddress, late_objects, node_object
 from cosmos_async.triggers.base import WORKER_ENDS
-from cosmos_async.triggers.store.documents import upload_part, write_objects
+from cosmos_async.triggers.storage.documents import upload_part, write_objects
 from tests.unit.triggers.bench import (
     FOLDER,
     SETUP,

@@ -32,8 +32,8 @@ from cosmos_async.plan.store import (
     run_folder,
     upload_object,
 )
-from cosmos_async.triggers.store.documents import read_upload
-from cosmos_async.triggers.store.folders import GcsFolder, LocalFolder
+from cosmos_async.triggers.storage.documents import read_upload
+from cosmos_async.triggers.storage.folders import GcsFolder, LocalFolder
 from tests.unit.triggers.bench import SETUP, Bench, event_of, job, model
 from tests.unit.triggers.ends import is_success
 

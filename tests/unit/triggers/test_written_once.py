@@ -16,6 +16,7 @@ from airflow.triggers.base import TriggerEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import (
     CallOperation,
     Guard,
@@ -27,7 +28,6 @@ from cosmos_async.plan.model import (
     NodePlan,
     Step,
 )
-from cosmos_async.plan.names import TaskKey
 from cosmos_async.plan.outcome import Status
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.google import session

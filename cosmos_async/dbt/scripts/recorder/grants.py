@@ -8,7 +8,7 @@ from typing import Any
 from .session import Recording
 
 #: Names that dbt's macros are given in place of real ones; their texts are cut where these stand.
-_PRIVILEGE = "<cosmos_async privilege>"  # the same word as in cosmos_async.plan.grants
+_PRIVILEGE = "<cosmos_async privilege>"  # the same word as in cosmos_async.dbt_rules.grants
 _FIRST, _SECOND = "<cosmos_async first>", "<cosmos_async second>"
 _OWN_PACKAGES = frozenset(("dbt", "dbt_bigquery"))
 _FIELDS = [

@@ -200,7 +200,7 @@ def test_batches_survive_the_store(five: NodePlan) -> None:
 
 def test_batches_have_jobs_of_their_own(five: NodePlan) -> None:
     """A batch's name is part of its jobs' ids."""
-    from cosmos_async.plan.names import TaskKey
+    from cosmos_async.plan.ids import TaskKey
     from cosmos_async.triggers.jobs.steps import id_of, plan_of
 
     key = TaskKey("d", "r", "t", -1, 1)

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from cosmos_async.plan.ids import TaskKey, job_id
 from cosmos_async.plan.model import Guard, GuardKind, Level, NodePlan, dump_node
-from cosmos_async.plan.names import TaskKey, job_id
 from cosmos_async.plan.outcome import Outcome, Status, dump_outcome
 from cosmos_async.plan.store import late_objects, node_object, outcome_object
-from cosmos_async.triggers.store.documents import write_objects
+from cosmos_async.triggers.storage.documents import write_objects
 from tests.unit.triggers.bench import (
     NONCE,
     Bench,

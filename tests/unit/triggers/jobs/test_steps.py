@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosmos_async.exceptions import PlanNotFound
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import CallOperation, Guard, GuardKind, Index, IndexEntry, Level, RunInfo, Step
-from cosmos_async.plan.names import TaskKey
 from cosmos_async.triggers.execution.task_nodes import nodes_of
 from cosmos_async.triggers.jobs.steps import (
     Check,

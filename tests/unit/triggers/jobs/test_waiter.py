@@ -12,7 +12,7 @@ from cosmos_async.exceptions import Unavailable
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.google.bigquery import BigQuery
 from cosmos_async.triggers.google.session import shared_session
-from cosmos_async.triggers.jobs.limit import Limit
+from cosmos_async.triggers.jobs.concurrency import Limit
 from cosmos_async.triggers.jobs.waiter import Waiter
 from tests.unit.triggers.bench import FakeClock, cancelled
 

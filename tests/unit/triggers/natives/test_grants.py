@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.plan.grants import PRIVILEGE
+from cosmos_async.dbt_rules.grants import PRIVILEGE
 from cosmos_async.plan.model import Level, NativeKind, NativeOperation, NodePlan, Step
 from tests.unit.triggers.bench import Bench, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cosmos_async.config import ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import TestBehavior
-from cosmos_async.dag import DbtDag
+from cosmos_async.dag.dbt_dag import DbtDag
 from cosmos_async.graph.manifest import graph_of
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 
@@ -122,7 +122,7 @@ def in_dbt(project: Project) -> Pairs:
 def in_airflow(project: Project) -> Pairs:
     """Return which task is before which in our DAG."""
     graph = graph_of(project.manifest(), project.selected)
-    with mock.patch("cosmos_async.dag.load_graph", return_value=graph):
+    with mock.patch("cosmos_async.dag.dbt_dag.load_graph", return_value=graph):
         dag = DbtDag(
             dag_id="d",
             schedule=None,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.graph.model import Configured, Test
-from cosmos_async.plan.names import digest
+from cosmos_async.plan.ids import digest
 
 LONGEST = 250  # characters, Airflow's limit
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.plan.access import has_entry
+from cosmos_async.dbt_rules.access import has_entry
 
 VIEW = {"projectId": "p", "datasetId": "d", "tableId": "v"}
 WANTED = {"view": VIEW, "role": None}

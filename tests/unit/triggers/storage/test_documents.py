@@ -13,8 +13,8 @@ from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound, StoreEr
 from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.store import NEWEST_OBJECT, PlanAddress, index_object
-from cosmos_async.triggers.loop.gather import gather_bounded
-from cosmos_async.triggers.store.documents import (
+from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.triggers.storage.documents import (
     delete_folder,
     nonce_of,
     read_index,
@@ -25,7 +25,7 @@ from cosmos_async.triggers.store.documents import (
     write_objects,
     write_outcomes,
 )
-from cosmos_async.triggers.store.folders import LocalFolder, ObjectMissing
+from cosmos_async.triggers.storage.folders import LocalFolder, ObjectMissing
 from tests.unit.triggers.bench import FOLDER, Bench, FakeClock
 
 

@@ -15,7 +15,7 @@ from cosmos_async.operators import (
     SetupAsyncOperator,
     TeardownAsyncOperator,
 )
-from cosmos_async.operators.mapping import is_mapped_with
+from cosmos_async.operators.task_mapping import is_mapped_with
 
 try:
     from airflow.sdk import task_group
@@ -95,7 +95,7 @@ def test_the_end_of_a_mapped_run_is_not_skipped_before_it_has_begun(
     rule: str,
 ) -> None:
     """Airflow before 3.3 did so by the rule that holds elsewhere, and with it what comes after the group was skipped."""
-    monkeypatch.setattr("cosmos_async.rendering.tasks.AIRFLOW_VERSION", version)
+    monkeypatch.setattr("cosmos_async.dag.tasks.AIRFLOW_VERSION", version)
 
     def group() -> None:
         DbtTaskGroup(

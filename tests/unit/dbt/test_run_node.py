@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.fallback import outcome_of
+from cosmos_async.dbt.run_node import outcome_of
 from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import JobRecord, Outcome, Status, dump_outcome, load_outcome
 

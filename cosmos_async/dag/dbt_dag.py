@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from cosmos_async import settings
 from cosmos_async.airflow.compat import DAG, TaskGroup
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos_async.dag.operator_args import OperatorArgs
+from cosmos_async.dag.renderer import Renderer
+from cosmos_async.dag.tasks import TaskMaker
 from cosmos_async.exceptions import ConfigError, ProfileError
 from cosmos_async.graph import load_graph
-from cosmos_async.rendering.arguments import OperatorArgs
-from cosmos_async.rendering.renderer import Renderer
-from cosmos_async.rendering.tasks import TaskMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,6 +21,10 @@ from cosmos_async.constants import (
     SeedRenderingBehavior,
     TestBehavior,
 )
+from cosmos_async.dag.edges import Edges, Placed, connect
+from cosmos_async.dag.sources import rendered_sources
+from cosmos_async.dag.task_ids import check_id, hash_of
+from cosmos_async.dag.tasks import SUFFIXES, TaskMaker
 from cosmos_async.graph.model import Configured, Graph, Node, Source, Test
 from cosmos_async.operators.node import (
     DbtBuildAsyncOperator,
@@ -33,10 +37,6 @@ from cosmos_async.operators.node import (
 )
 from cosmos_async.operators.results import ResultsAsyncOperator
 from cosmos_async.operators.teardown import TeardownAsyncOperator
-from cosmos_async.rendering.edges import Edges, Placed, connect
-from cosmos_async.rendering.sources import rendered_sources
-from cosmos_async.rendering.task_ids import check_id, hash_of
-from cosmos_async.rendering.tasks import SUFFIXES, TaskMaker
 
 
 class Renderer:

@@ -19,9 +19,9 @@ from gcloud.aio.storage import Storage
 
 from cosmos_async import settings
 from cosmos_async.exceptions import ApiError, AuthError, StoreError
-from cosmos_async.plan.names import object_name
+from cosmos_async.plan.ids import object_name
+from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.google.session import Session
-from cosmos_async.triggers.loop.gather import gather_bounded
 
 PUBLIC_ENDPOINT = "https://storage.googleapis.com"
 TIMEOUT = 60  # seconds for one object

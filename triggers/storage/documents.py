@@ -27,11 +27,11 @@ from cosmos_async.plan.store import (
     node_objects,
     outcome_object,
 )
+from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.triggers.event_loop.threads import parse
 from cosmos_async.triggers.google.credentials import Identity
 from cosmos_async.triggers.google.session import shared_session
-from cosmos_async.triggers.loop.gather import gather_bounded
-from cosmos_async.triggers.loop.threads import parse
-from cosmos_async.triggers.store.folders import Folder, LocalFolder, ObjectMissing, ObjectThere, folder_of
+from cosmos_async.triggers.storage.folders import Folder, LocalFolder, ObjectMissing, ObjectThere, folder_of
 
 __all__ = [
     "ObjectMissing",

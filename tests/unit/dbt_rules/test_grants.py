@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosmos_async.plan.grants import PRIVILEGE, change_between, current_grants, script
+from cosmos_async.dbt_rules.grants import PRIVILEGE, change_between, current_grants, script
 
 TEXTS = {
     "revoke": [f'revoke `{PRIVILEGE}` on table t from "', '", "', '"'],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cosmos_async.dbt.planner.freshness import plan_sources
-from cosmos_async.plan.freshness import NEVER, last_modified, measured, message_of, read_row, timed
+from cosmos_async.dbt_rules.freshness import NEVER, last_modified, measured, message_of, read_row, timed
 from cosmos_async.plan.model import JobOperation, Level, dump_node, load_node
 
 NOW = datetime(2024, 3, 1, 12, 0, 0, 250_000, tzinfo=timezone.utc)

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosmos_async.plan.names import TaskKey, job_id, object_name, shared_job_id
+from cosmos_async.plan.ids import TaskKey, job_id, object_name, shared_job_id
 
 texts = st.text(min_size=1, max_size=300)
 keys = st.builds(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmos_async.plan.columns import described, split_known, with_added, with_synced
+from cosmos_async.dbt_rules.columns import described, split_known, with_added, with_synced
 
 CITY = {"name": "city", "type": "STRING", "mode": "NULLABLE", "policyTags": {"names": ["old"]}}
 FIELDS: list[dict[str, Any]] = [

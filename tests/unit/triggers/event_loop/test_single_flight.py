@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from cosmos_async.triggers.loop.single_flight import SingleFlight
+from cosmos_async.triggers.event_loop.single_flight import SingleFlight
 
 
 class Oracle:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from cosmos_async.dbt_rules.partitions import copy_of, partition_ids
 from cosmos_async.exceptions import CosmosAsyncError
-from cosmos_async.plan.partitions import copy_of, partition_ids
 
 
 def found(kind: str, *values: str | None) -> dict[str, Any]:

@@ -195,8 +195,8 @@ class _Worker:
 
     def run(self, unique_id: str, reason: str) -> None:
         """Run a node in real dbt and leave its outcome in the store."""
-        from cosmos_async.dbt.fallback import run_node
         from cosmos_async.dbt.planner.freshness import run_freshness
+        from cosmos_async.dbt.run_node import run_node
 
         self._log.info("Running %s in real dbt on this worker: %s", unique_id, reason)
         outcome = (run_freshness if is_source(unique_id) else run_node)(

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 from cosmos_async import settings
 from cosmos_async.airflow.compat import AIRFLOW_VERSION, SHOWS_NAMES, TaskGroup
 from cosmos_async.constants import SETUP_TASK_ID, DbtResourceType, SeedRenderingBehavior, TestBehavior
+from cosmos_async.dag import task_ids
+from cosmos_async.dag.operator_args import AIRFLOW, NEUTRAL, Scope
+from cosmos_async.dag.task_ids import check_id
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.graph.model import Configured, Node
 from cosmos_async.operators.setup import SetupAsyncOperator
-from cosmos_async.rendering import task_ids
-from cosmos_async.rendering.arguments import AIRFLOW, NEUTRAL, Scope
-from cosmos_async.rendering.task_ids import check_id
 
 if TYPE_CHECKING:
     from cosmos_async.airflow.compat import DAG
     from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
-    from cosmos_async.rendering.arguments import OperatorArgs
+    from cosmos_async.dag.operator_args import OperatorArgs
 
 SUFFIXES = {
     DbtResourceType.MODEL: "run",
@@ -234,7 +234,7 @@ class TaskMaker:
         return path.stem if path else self.project.project_name
 
     def free_id(self, usual: str, other: str, unique_id: str, home: TaskGroup | None) -> str:
-        """Return an id that nobody has in the group *home*; see :func:`cosmos_async.rendering.task_ids.free_id`."""
+        """Return an id that nobody has in the group *home*; see :func:`cosmos_async.dag.task_ids.free_id`."""
         group = home or self.dag.task_group
 
         def is_free(label: str) -> bool:

@@ -8,10 +8,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from cosmos_async.plan.freshness import message_of
+from cosmos_async.dbt_rules.freshness import message_of
+from cosmos_async.dbt_rules.statistics import adapter_response, seed_response
 from cosmos_async.plan.model import NodePlan, TestRule
 from cosmos_async.plan.outcome import Status
-from cosmos_async.plan.statistics import adapter_response, seed_response
 
 Json = dict[str, Any]
 
@@ -159,7 +159,7 @@ def judge_build(plan: NodePlan, main: Json | None, *, table_rows: int | None = N
 
 
 def judge_freshness(entry: Json) -> Verdict:
-    """Return the verdict on a source that was measured (:func:`cosmos_async.plan.freshness.measured`)."""
+    """Return the verdict on a source that was measured (:func:`cosmos_async.dbt_rules.freshness.measured`)."""
     return Verdict(Status(entry["status"]), message_of(entry), None, entry["adapter_response"], entry)
 
 

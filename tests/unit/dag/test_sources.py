@@ -14,11 +14,11 @@ import pytest
 from cosmos_async.airflow.compat import DAG
 from cosmos_async.config import ProjectConfig, RenderConfig
 from cosmos_async.constants import SourceRenderingBehavior, TestBehavior
+from cosmos_async.dag.sources import rendered_sources
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.graph.manifest import graph_of
 from cosmos_async.graph.model import Graph
 from cosmos_async.plan.model import IndexEntry, Level
-from cosmos_async.rendering.sources import rendered_sources
 from cosmos_async.triggers.execution.task_nodes import nodes_of
 
 ORDERS = "source.corner_shop.till.orders"

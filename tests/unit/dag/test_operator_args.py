@@ -11,8 +11,8 @@ import pytest
 
 from cosmos_async.airflow.compat import DAG, BaseOperator
 from cosmos_async.config import ExecutionConfig
+from cosmos_async.dag.operator_args import AIRFLOW, Scope
 from cosmos_async.exceptions import ConfigError
-from cosmos_async.rendering.arguments import AIRFLOW, Scope
 
 MakeDag = Callable[..., DAG]
 DOCS = Path(__file__).parents[3] / "docs" / "options.md"

@@ -18,9 +18,9 @@ from cosmos_async.constants import (
     SourceRenderingBehavior,
     TestBehavior,
 )
-from cosmos_async.dag import DbtDag, DbtTaskGroup
+from cosmos_async.dag.dbt_dag import DbtDag, DbtTaskGroup
+from cosmos_async.dag.edges import Placed, connect_placed
 from cosmos_async.exceptions import ConfigError, ProfileError, ProjectError
-from cosmos_async.rendering.edges import Placed, connect_placed
 
 MakeDag = Callable[..., DAG]
 COSMOS = json.loads((Path(__file__).parent / "cosmos_task_ids.json").read_text())

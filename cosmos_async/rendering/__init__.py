@@ -1,1 +1,0 @@
-"""From a graph to Airflow tasks, task groups and their edges, while a DAG file is parsed."""
