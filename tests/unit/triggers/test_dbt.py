@@ -15,6 +15,7 @@ from cosmos_async.plan.model import FORMAT, CallOperation, Guard, GuardKind, Lev
 from cosmos_async.plan.outcome import Status
 from cosmos_async.plan.store import index_object, outcome_object, upload_object
 from cosmos_async.testing import Request
+from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
 from cosmos_async.triggers.teardown import TeardownTrigger
 from tests.unit.triggers.bench import (
@@ -781,9 +782,17 @@ async def _plan_large_seed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> byt
 @pytest.mark.parametrize("trigger", [BigQueryDbtTrigger, TeardownTrigger])
 def test_the_arguments_are_the_wire_format(trigger: type) -> None:
     """What is serialized is what ``__init__`` takes, so a restart loses nothing."""
-    parameters = tuple(inspect.signature(trigger.__init__).parameters)[1:]
+    taken = {
+        parameter.name
+        for kind in (trigger, EndingTrigger)
+        for parameter in inspect.signature(kind.__init__).parameters.values()
+        if (parameter.name != "self" and parameter.kind is parameter.POSITIONAL_OR_KEYWORD)
+        or parameter.kind is parameter.KEYWORD_ONLY
+    }
+    arguments = {name: f"the {name}" for name in trigger.fields}
 
-    assert trigger.fields == parameters
+    assert set(trigger.fields) == taken
+    assert trigger(**arguments).serialize()[1] == arguments
 
 
 def test_a_trigger_survives_serialization(bench: Bench) -> None:
