@@ -220,12 +220,10 @@ class _Worker:
             reason: Why it needed a worker.
             why: Why it has no new plan.
         """
+        from cosmos_async.triggers.execution.report import written_in_part
+
         now = datetime.now(timezone.utc).isoformat()
-        message = (
-            f"{reason}. It has been written in part by then, and it cannot be planned anew to go on from there: {why} Real "
-            "dbt would write that part a second time, so nothing more is written. Look at what is there; then clear the "
-            "setup task together with this one: the node begins from its beginning, as it would with `dbt retry`."
-        )
+        message = written_in_part(f"{reason}.", why=why)
         outcome = Outcome(
             unique_id, Status.ERROR, message, Level.LATE, now, now, self._key.try_number, reason=reason
         )

@@ -174,18 +174,21 @@ def differed(error: GuardDiffered, *, again: bool, written: Sequence[Step] = ())
     return f"{error}. Nothing more of this plan is written.{kept} {what_next}"
 
 
-def written_in_part(reason: str, written: Sequence[Step]) -> str:
+def written_in_part(reason: str, written: Sequence[Step] = (), *, why: str | None = None) -> str:
     """
     Return why a node fails that can neither go on nor begin once more.
 
     Args:
         reason: What stopped it, a sentence.
-        written: What had been done before that.
+        written: What had been done before that, where it is known.
+        why: Why it has no new plan, a sentence, where one was tried.
     """
+    done = f"this had been written: {_listed(written)}" if written else "it had been written in part"
+    tried = f" It cannot be planned anew to go on from there: {why}" if why else ""
     return (
-        f"{reason} By then this had been written: {_listed(written)}. Neither a new plan nor real dbt could go on from here "
-        "without writing it a second time, so nothing more is written. Look at what is there; then clear the setup task "
-        "together with this one: the node begins from its beginning, as it would with `dbt retry`."
+        f"{reason} By then {done}.{tried} Neither a new plan nor real dbt could go on from here without writing it a second "
+        "time, so nothing more is written. Look at what is there; then clear the setup task together with this one: the "
+        "node begins from its beginning, as it would with `dbt retry`."
     )
 
 
