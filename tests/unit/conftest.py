@@ -1,14 +1,18 @@
-"""A small project, its manifest, and a cache of the test's own."""
+"""
+What holds for all unit tests, on whatever machine and Python they run; a small project, its manifest, a cache of their own.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cosmos_async.airflow.compat import DAG
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
@@ -19,6 +23,21 @@ SHOP = HERE / "shop"
 
 #: Where a second environment with dbt is, as ``make`` sets it up.
 DBT = HERE.parents[1] / ".venvs" / "dbt-1.11" / "bin" / "dbt"
+
+
+# A busy machine is slow; that says nothing of a test.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pass what the last pytest-asyncio for Python 3.9 leaves behind where a test calls ``asyncio.run``: an open loop."""
+    if sys.version_info < (3, 10):  # removable when Python 3.9 is dropped
+        for left in (
+            "unclosed event loop",
+            r"unclosed <socket\.socket fd=\d+, family=AddressFamily\.AF_UNIX",
+        ):
+            config.addinivalue_line("filterwarnings", f"ignore:{left}:ResourceWarning")
 
 
 @pytest.fixture(autouse=True)

@@ -151,7 +151,11 @@ def in_airflow(project: Project) -> Pairs:
     }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(project=projects())
 @example(BEHIND_FUNCTIONS)
 def test_the_order_of_any_project_is_dbts(project: Project) -> None:

@@ -48,6 +48,8 @@ PLACE = f"{RUN}/life"  #: the run's folder within the bucket
 FOLDER = f"gs://plans/{PLACE}"
 NONCE = "0123456789abcdef"
 SETUP = "shop.dbt_setup_async"
+#: An execution_timeout that ends soon; a busy machine has begun the job by then.
+SOON = 3.0  # seconds
 
 
 class FakeClock(Clock):

@@ -152,7 +152,7 @@ def check(bench: Bench, event: TriggerEvent) -> None:
 @settings(
     max_examples=15,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=True,
 )
 def test_nothing_takes_effect_twice(faults: list[tuple[str, str, int]], crashes: list[int]) -> None:

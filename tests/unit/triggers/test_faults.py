@@ -19,7 +19,7 @@ from cosmos_async.triggers.google.bigquery import BigQuery, JobRef
 from cosmos_async.triggers.google.rest import Rest
 from cosmos_async.triggers.google.session import shared_session
 from cosmos_async.triggers.storage import folders
-from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state
+from tests.unit.triggers.bench import SOON, Bench, FakeClock, cancelled, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 
 Harming = Callable[[FakeGoogle, str], Any]
@@ -471,7 +471,7 @@ async def test_who_has_little_time_gives_what_all_need_its_full_time(bench: Benc
         )
     )
     held = bench.google.on_query("create schema", held=True)
-    hurried = asyncio.create_task(event_of(bench.trigger("model.shop.a", seconds=0.5)))
+    hurried = asyncio.create_task(event_of(bench.trigger("model.shop.a", seconds=SOON)))
     await held.started()
     patient = asyncio.create_task(event_of(bench.trigger("model.shop.b")))
     assert is_failure(await hurried)

@@ -287,7 +287,7 @@ def check(bench: Bench, kinds: list[str], events: list[Any], spoiled: int) -> No
 @settings(
     max_examples=12,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=True,
 )
 def test_two_instances_of_a_task_do_its_work_once(

@@ -10,7 +10,7 @@ from cosmos_async.airflow.compat import HAS_ON_KILL
 from cosmos_async.plan.model import CallOperation, Guard, GuardKind
 from cosmos_async.triggers import base
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
-from tests.unit.triggers.bench import Bench, FakeClock, cancelled, event_of, job, model, target_state
+from tests.unit.triggers.bench import SOON, Bench, FakeClock, cancelled, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 from tests.unit.triggers.test_dbt import payload
 
@@ -390,7 +390,7 @@ async def test_the_job_ends_before_the_tasks_timeout_does(bench: Bench) -> None:
     bench.google.on_query("create or replace", held=True)
     await bench.plan(model("orders"))
 
-    event = await bench.run(seconds=0.5)
+    event = await bench.run(seconds=SOON)
 
     assert is_failure(event)
     assert len(bench.google.requests.of("jobs.cancel")) == 1

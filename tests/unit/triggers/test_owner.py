@@ -475,7 +475,7 @@ async def live_through(acts: list[tuple[str, int, int]], one_place: bool, folder
 @settings(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=True,
 )
 def test_green_means_that_the_run_s_own_plan_was_carried_out(

@@ -11,7 +11,7 @@ from airflow.triggers.base import TriggerEvent
 from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Status
 from cosmos_async.triggers.execution import fail_fast
-from tests.unit.triggers.bench import Bench, cancelled, data_test, event_of, job, model, test_row
+from tests.unit.triggers.bench import SOON, Bench, cancelled, data_test, event_of, job, model, test_row
 from tests.unit.triggers.ends import is_failure, is_skip, is_success
 
 BAD, GOOD = "shop.bad.run", "shop.orders.run"
@@ -152,7 +152,7 @@ async def test_a_task_that_runs_out_of_time_stops_the_others_as_well(bench: Benc
     """A task that fails is a failure, whatever for."""
     bench.google.on_query("`bad`", held=True)
     await bench.plan(model("bad"), model("orders"), fail_fast=True)
-    event = await bench.run("model.shop.bad", task_id=BAD, seconds=0.5)
+    event = await bench.run("model.shop.bad", task_id=BAD, seconds=SOON)
     assert is_failure(event), bench.log.text
     bench.airflow.states[BAD] = "failed"
 
