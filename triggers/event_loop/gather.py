@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,21 +14,23 @@ T = TypeVar("T")
 CONCURRENCY = 32
 
 
-async def gather_bounded(coroutines: Iterable[Awaitable[T]], *, most: int = CONCURRENCY) -> list[T]:
+async def gather_bounded(coroutines: Iterable[Coroutine[Any, Any, T]], *, most: int = CONCURRENCY) -> list[T]:
     """Await all, *most* at a time; the first error cancels the rest."""
-    places = asyncio.Semaphore(most)
+    places, waiting = asyncio.Semaphore(most), list(coroutines)
 
-    async def placed(awaitable: Awaitable[T]) -> T:
+    async def placed(coroutine: Coroutine[Any, Any, T]) -> T:
         async with places:
-            return await awaitable
+            return await coroutine
 
-    tasks = [asyncio.ensure_future(placed(awaitable)) for awaitable in coroutines]
+    tasks = [asyncio.ensure_future(placed(coroutine)) for coroutine in waiting]
     try:
         return list(await asyncio.gather(*tasks))
     except BaseException:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for coroutine in waiting:
+            coroutine.close()  # Python warns of one that had no place yet
         raise
 
 

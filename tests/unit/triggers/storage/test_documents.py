@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from cosmos_async.triggers.storage.documents import (
     write_outcomes,
 )
 from cosmos_async.triggers.storage.folders import LocalFolder, ObjectMissing
-from tests.unit.triggers.bench import FOLDER, Bench, FakeClock
+from tests.unit.triggers.bench import FOLDER, Bench, FakeClock, cancelled
 
 
 @pytest.fixture(params=["bucket", "folder"])
@@ -230,13 +231,13 @@ async def test_a_writer_that_dies_leaves_nothing_half_written(tmp_path: Path) ->
 
 async def test_the_first_error_ends_what_is_gathered() -> None:
     """Nothing goes on behind the caller's back."""
-    cancelled = []
+    ended = []
 
     async def forever() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            cancelled.append(True)
+            ended.append(True)
             raise
 
     async def fail() -> None:
@@ -246,4 +247,21 @@ async def test_the_first_error_ends_what_is_gathered() -> None:
     with pytest.raises(StoreError):
         await gather_bounded([forever(), forever(), fail()])
 
-    assert cancelled == [True, True]
+    assert ended == [True, True]
+
+
+@pytest.mark.parametrize("most", [1, 9])
+@pytest.mark.filterwarnings("error")
+async def test_what_had_no_place_before_an_error_is_not_forgotten(most: int) -> None:
+    """Python would warn of a coroutine that nobody has awaited."""
+
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    waiting = [nothing() for _ in range(3)]
+    all_of_them = asyncio.ensure_future(gather_bounded(waiting, most=most))
+    await asyncio.sleep(0)
+
+    await cancelled(all_of_them)
+
+    assert {inspect.getcoroutinestate(each) for each in waiting} == {inspect.CORO_CLOSED}
