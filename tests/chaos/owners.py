@@ -73,7 +73,8 @@ def has_a_twin(world: World, run_id: str) -> str:
             wrong = _play_twins(world, staging, run_id)
         finally:
             # What is not ended here would run on into what comes next.
-            staging._rest.patch(f"dags/{DAG}/dagRuns/{run_id}", {"state": "failed"})
+            assert staging.rest is not None  # Airflow 3 has one
+            staging.rest.patch(f"dags/{DAG}/dagRuns/{run_id}", {"state": "failed"})
             world.mark_run(DAG, run_id, "failed")
             world.wait("all jobs have ended", lambda: not world.running(), SOON)
     return wrong
