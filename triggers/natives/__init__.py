@@ -12,7 +12,7 @@ from cosmos_async.plan.model import NativeKind, NativeOperation
 from cosmos_async.triggers.natives import access, columns, grants, partitions
 from cosmos_async.triggers.natives.context import Done, JobLookup, NativeContext, Part
 
-__all__ = ["Done", "Eyes", "Hands", "Part", "parts", "perform"]
+__all__ = ["Done", "JobLookup", "NativeContext", "Part", "parts", "perform"]
 
 _PERFORM = {
     NativeKind.UPDATE_COLUMNS: columns.describe,

@@ -32,7 +32,10 @@ def modules() -> list[str]:
 @pytest.mark.parametrize("name", modules())
 def test_a_module_can_be_imported(name: str) -> None:
     """Airflow moved what we need more than once, and the oldest supported Python lacks much."""
-    assert importlib.import_module(name).__name__ == name
+    module = importlib.import_module(name)
+
+    assert module.__name__ == name
+    assert [each for each in getattr(module, "__all__", ()) if not hasattr(module, each)] == []
 
 
 def test_the_rooms_are_all_looked_at() -> None:
