@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from cosmos_async.airflow.google_connection import as_list, extra_of
 from cosmos_async.exceptions import ProfileError
 from cosmos_async.profiles.base import DEFAULT_THREADS, SECRET_PREFIX, BaseProfileMapping
-
-# Airflow before 2.3 wrote the provider's own fields with this prefix, and its connections live on.
-_OLD_PREFIX = "extra__google_cloud_platform__"
 
 _SECRET_KEY_FIELDS = ("private_key_id", "private_key")
 
@@ -48,11 +46,11 @@ class _GoogleCloudProfileMapping(BaseProfileMapping):
         if self.profile_args.get("quota_project"):
             identity["quota_project"] = str(self.profile_args["quota_project"])
         if self.profile_args.get("scopes"):
-            identity["scopes"] = _as_list(self.profile_args["scopes"])
+            identity["scopes"] = as_list(self.profile_args["scopes"])
         return identity
 
     def resolve(self) -> tuple[dict[str, Any], dict[str, str]]:
-        extra = _extra_of(self.get_connection())
+        extra = extra_of(self.get_connection())
         credentials, env = self._credentials(extra)
         output = {
             "type": self.dbt_profile_type,
@@ -60,7 +58,7 @@ class _GoogleCloudProfileMapping(BaseProfileMapping):
             "project": extra.get("project"),
             "dataset": extra.get("dataset"),
             "threads": DEFAULT_THREADS,
-            "scopes": _as_list(extra.get("scope")),
+            "scopes": as_list(extra.get("scope")),
             "impersonate_service_account": self._principal(extra),
             **credentials,
             **self.profile_args,
@@ -79,7 +77,7 @@ class _GoogleCloudProfileMapping(BaseProfileMapping):
     def _principal(self, extra: dict[str, Any]) -> str | None:
         if self.profile_args.get("impersonate_service_account"):
             return None
-        chain = _as_list(extra.get("impersonation_chain"))
+        chain = as_list(extra.get("impersonation_chain"))
         if len(chain) > 1:
             raise ProfileError(
                 f"Airflow connection {self.conn_id!r} impersonates through a chain of {len(chain)} service accounts, "
@@ -171,19 +169,3 @@ class GoogleCloudOauthProfileMapping(_GoogleCloudProfileMapping):
 
     def _credentials(self, extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         return {}, {}
-
-
-def _extra_of(connection: Any) -> dict[str, Any]:
-    extra = dict(connection.extra_dejson or {})
-    for name, value in list(extra.items()):
-        if name.startswith(_OLD_PREFIX) and not extra.get(name[len(_OLD_PREFIX) :]):
-            extra[name[len(_OLD_PREFIX) :]] = value
-    return extra
-
-
-def _as_list(value: Any) -> list[str]:
-    if not value:
-        return []
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return [str(part) for part in value]

@@ -15,14 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cosmos_async.airflow.google_connection import as_list, extra_of
 from cosmos_async.exceptions import ProfileError
 from cosmos_async.triggers.event_loop.threads import in_thread
 
 Identity = Mapping[str, Any]
 
 CONNECTION_TYPES = ("google_cloud_platform", "gcpbigquery")
-# Airflow before 2.3 wrote the provider's own fields with this prefix, and its connections live on.
-_OLD_PREFIX = "extra__google_cloud_platform__"
 _QUOTA_VARIABLE = "GOOGLE_CLOUD_QUOTA_PROJECT"
 _GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"
 
@@ -62,7 +61,7 @@ async def resolve(identity: Identity) -> Credentials:
         credentials = await asyncio.to_thread(_from_profile, identity)
     else:
         credentials = Credentials(who="this machine's default credentials")
-    chain = _as_list(identity.get("impersonation_chain"))
+    chain = as_list(identity.get("impersonation_chain"))
     credentials = _impersonating(credentials, chain) if chain else credentials
     return replace(
         credentials,
@@ -71,7 +70,7 @@ async def resolve(identity: Identity) -> Credentials:
         or credentials.quota_project
         or (os.environ.get(_QUOTA_VARIABLE) if _is_default(credentials) else None)
         or None,
-        scopes=(*credentials.scopes, *_as_list(identity.get("scopes"))),
+        scopes=(*credentials.scopes, *as_list(identity.get("scopes"))),
     )
 
 
@@ -91,10 +90,7 @@ async def _from_connection(identity: Identity) -> Credentials:
             f"{CONNECTION_TYPES[0]!r}. Change the connection's type, or name another connection."
         )
     # In a thread as well: Airflow 3.0 asks its supervisor, not from a running loop, to mask what is read here.
-    extra = dict(await in_thread(lambda: connection.extra_dejson) or {})
-    for name, value in list(extra.items()):
-        if name.startswith(_OLD_PREFIX) and not extra.get(name[len(_OLD_PREFIX) :]):
-            extra[name[len(_OLD_PREFIX) :]] = value
+    extra = await in_thread(extra_of, connection)
     return connection_credentials(conn_id, extra, key_path=identity.get("key_path"))
 
 
@@ -140,8 +136,8 @@ def connection_credentials(
         credentials = Credentials(
             who=f"this machine's default credentials ({origin} has no key)", project=project
         )
-    credentials = replace(credentials, scopes=tuple(_as_list(extra.get("scope"))))
-    chain = _as_list(extra.get("impersonation_chain"))
+    credentials = replace(credentials, scopes=tuple(as_list(extra.get("scope"))))
+    chain = as_list(extra.get("impersonation_chain"))
     return _impersonating(credentials, chain) if chain else credentials
 
 
@@ -228,7 +224,7 @@ def profile_credentials(output: Mapping[str, Any], where: str) -> Credentials:
     credentials = replace(
         credentials,
         quota_project=output.get("quota_project") or None,
-        scopes=tuple(_as_list(output.get("scopes"))),
+        scopes=tuple(as_list(output.get("scopes"))),
     )
     principal = output.get("impersonate_service_account")
     return _impersonating(credentials, [str(principal)]) if principal else credentials
@@ -276,11 +272,3 @@ def _rendered(value: Any, environment: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rendered(inner, environment) for key, inner in value.items()}
     return value
-
-
-def _as_list(value: Any) -> list[str]:
-    if not value:
-        return []
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return [str(part) for part in value]
