@@ -117,6 +117,11 @@ def enable_teardown_async_task() -> bool:
     return _get_bool("enable_teardown_async_task", default=True)
 
 
+def reuse_plans() -> bool:
+    """Return whether a run may be carried out by the plan of an earlier one, where nothing has changed since."""
+    return _get_bool("reuse_plans", default=True)
+
+
 def enable_hierarchical_naming_for_group_nodes_by_folder() -> bool:
     """Return whether folders of the same name under different parents are different task groups."""
     return _get_bool("enable_hierarchical_naming_for_group_nodes_by_folder", default=False)

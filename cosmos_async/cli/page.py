@@ -97,7 +97,7 @@ def show(page: Page, planned: Planned, chosen: Iterable[str], *, brief: bool, al
         for position, unique_id in enumerate(shown):
             if position and not brief:
                 page.line()
-            _node(page, planned.plan.nodes[unique_id], brief=brief)
+            _node(page, planned.plan.nodes[unique_id], uses=planned.each_run.get(unique_id), brief=brief)
 
 
 def _header(page: Page, planned: Planned) -> None:
@@ -130,7 +130,7 @@ def _groups(planned: Planned) -> list[list[str]]:
     return [groups[owner] for owner in sorted(groups, key=lambda owner: begins.get(owner, len(begins)))]
 
 
-def _node(page: Page, node: NodePlan, *, brief: bool) -> None:
+def _node(page: Page, node: NodePlan, *, uses: str | None, brief: bool) -> None:
     level = page.style.paint(node.level.value, _COLOURS[node.level])
     name = page.style.paint(node.unique_id, _BOLD)
     facts = [node.materialized or "", node.relation or "", node.file or ""]
@@ -139,6 +139,8 @@ def _node(page: Page, node: NodePlan, *, brief: bool) -> None:
     page.line(f"{level}  {name}  {page.style.paint('  '.join(filter(None, facts)), _DIM)}".rstrip())
     if node.reason:
         page.prose(node.reason, indent=3)
+    if uses is not None and node.level is not Level.DBT:
+        page.prose(f"It uses {uses}: planned in each run, also where nothing has changed.", indent=3)
     if brief:
         return
     if not (node.steps or node.batches) and node.level not in (Level.DBT, Level.LATE):

@@ -152,7 +152,14 @@ def document(planned: Planned, chosen: list[str]) -> Json:
     for unique_id in _in_build_order(planned, chosen):
         node = json.loads(dump_node(plan.nodes[unique_id]))
         recorded = planned.recording["nodes"][unique_id]
-        nodes.append({**node, "owner": plan.owners.get(unique_id), "depends_on": recorded["depends_on"]})
+        nodes.append(
+            {
+                **node,
+                "owner": plan.owners.get(unique_id),
+                "depends_on": recorded["depends_on"],
+                "each_run": planned.each_run.get(unique_id),
+            }
+        )
     return {
         "format": FORMAT,
         "run": index["run"],

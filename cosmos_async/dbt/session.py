@@ -91,13 +91,11 @@ class Dbt:
         """
         if not self.invocation.install_deps:
             return
-        declared = declared_packages(self.workspace.project_dir)
         folder = self.workspace.packages_dir
-        installed = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-        if len(installed) >= len(declared):  # dbt's own test for "not installed"
-            if declared:
+        if not self.missing_packages():
+            if declared_packages(self.workspace.project_dir):
                 self.processes.on_line(
-                    f"Using the {len(installed)} packages the project brings in {folder.name}."
+                    f"Using the {len(self._installed())} packages the project brings in {folder.name}."
                 )
             return
         if not folder.is_relative_to(self.workspace.tree):
@@ -112,6 +110,15 @@ class Dbt:
                 f"`dbt deps` ended with exit code {finished.exit_code}:\n{finished.words}\n"
                 "Deploy the project with its dbt_packages folder, or make the package index reachable for workers."
             )
+
+    def missing_packages(self) -> bool:
+        """Return whether packages have to be installed before dbt can run; dbt's own test for "not installed"."""
+        declared = declared_packages(self.workspace.project_dir)
+        return self.invocation.install_deps is True and len(self._installed()) < len(declared)
+
+    def _installed(self) -> list[Path]:
+        folder = self.workspace.packages_dir
+        return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
     def failure(self, arguments: Sequence[str], finished: Finished) -> DbtError:
         """Return the error for a run of dbt that failed, in dbt's own words."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_async.airflow.compat import AirflowFailException, BaseOperator
 from cosmos_async.exceptions import ConfigError, DbtError, PlanGone
+from cosmos_async.operators.plan_reuse import forget_outdated
 from cosmos_async.operators.run_plan import (
     COMPILED_FILE,
     INDEX_FILE,
@@ -99,6 +100,7 @@ class ResultsAsyncOperator(BaseOperator):
         )
         context["ti"].xcom_push(key=KEPT_KEY, value=index.run.nonce)
         self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])
+        forget_outdated(self, context, plan.address.folder, index, outcomes.values())
         self.processes = Processes(lambda line: self.log.info("%s", line))
         with open_dbt(
             self.dbt.rendered(self, context), self.processes, context=airflow_context(context)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
     from cosmos_async.dbt.planner.planner import Plan
     from cosmos_async.dbt.session import Dbt
+    from cosmos_async.operators.plan_reuse import PlanReuse
+    from cosmos_async.plan.model import Index
     from cosmos_async.plan.store import PlanAddress
 
 
@@ -143,30 +145,41 @@ class SetupAsyncOperator(BaseOperator):
             DbtError: dbt itself refused; its own words are in the message.
             StoreError: The place for plans cannot be used.
         """
-        from cosmos_async.dbt.planner.record import record_plan
         from cosmos_async.dbt.process import Processes
         from cosmos_async.dbt.session import open_dbt
+        from cosmos_async.operators.plan_reuse import PlanReuse
 
-        folder = self.run_folder(context)
+        folder, first = self.run_folder(context), context["ti"].try_number <= 1
         require_triggerer()
-        nonce = self.planned_run(folder, first=context["ti"].try_number <= 1)
+        nonce = self.planned_run(folder, first=first)
+        own = {"nonce": nonce, "follows": self._kept(context)}
         self.processes = Processes(self._show)
         with open_dbt(
-            self.dbt.rendered(self, context), self.processes, context=airflow_context(context)
+            self.dbt.rendered(self, context),
+            self.processes,
+            context=airflow_context(context),
+            packages=False,
         ) as dbt:
-            plan = record_plan(
-                dbt,
-                dag_id=context["ti"].dag_id,
-                run_id=context["ti"].run_id,
-                owned=self.test_behavior is not TestBehavior.AFTER_ALL,
-                detach=self.detach_tests,
-                sources=self.sources,
-            ).plan
-            run = replace(plan.run, nonce=nonce, follows=self._kept(context))
-            plan = replace(plan, run=run)
-            address = self._upload(folder, dbt, plan)
-        self._report(plan)
+            reuse = PlanReuse(self, context, folder, dbt)
+            # Who clears setup wants a plan made anew.
+            again = reuse.find(own) if first else None
+            if again is None:
+                dbt.install_packages()
+                index, objects = self._record(context, dbt, own, reuse)
+            else:
+                index, objects = again.index, again.objects
+            address = self._upload(folder, index, objects)
+        self._report(index)
         context["ti"].xcom_push(key=ADDRESS_KEY, value=address.to_json())
+        reuse.tell()
+
+    def question(self) -> dict[str, Any]:
+        """Return what a plan depends on beside dbt's own arguments; JSON-able."""
+        return {
+            "test_behavior": self.test_behavior.value,
+            "detach_tests": self.detach_tests,
+            "sources": self.sources,
+        }
 
     def on_kill(self) -> None:
         """End the dbt process."""
@@ -238,9 +251,21 @@ class SetupAsyncOperator(BaseOperator):
     def _show(self, line: str) -> None:
         self.log.info("%s", line)
 
-    def _upload(self, folder: str, dbt: Dbt, plan: Plan) -> PlanAddress:
-        from cosmos_async.triggers.storage.documents import upload_plan
+    def _record(
+        self, context: Any, dbt: Dbt, own: dict[str, Any], reuse: PlanReuse
+    ) -> tuple[Index, dict[str, bytes]]:
+        """Return the index of a plan that is recorded now, and all its other objects."""
+        from cosmos_async.dbt.planner.record import record_plan
 
+        planned = record_plan(
+            dbt,
+            dag_id=context["ti"].dag_id,
+            run_id=context["ti"].run_id,
+            owned=self.test_behavior is not TestBehavior.AFTER_ALL,
+            detach=self.detach_tests,
+            sources=self.sources,
+        )
+        plan = replace(planned.plan, run=replace(planned.plan.run, **own))
         objects, index = stored(plan)
         compiled = {unique_id: node.compiled_code for unique_id, node in plan.nodes.items()}
         compiled.update({hook.unique_id: hook.compiled_code for hook in plan.hooks})
@@ -248,26 +273,32 @@ class SetupAsyncOperator(BaseOperator):
         manifest = dbt.workspace.target_path / "manifest.json"
         if manifest.is_file():
             objects[artifact_object("manifest.json")] = manifest.read_bytes()
+        reuse.keep(planned, index, objects)
+        return index, objects
+
+    def _upload(self, folder: str, index: Index, objects: dict[str, bytes]) -> PlanAddress:
+        from cosmos_async.triggers.storage.documents import upload_plan
+
         self.log.info("Uploading %d objects to %s", len(objects), folder)
         return asyncio.run(
             upload_plan(
                 folder,
                 objects=objects,
-                index=index,
+                index=dump_index(index),
                 identity=self.identity,
                 conn_id=settings.remote_target_path_conn_id(),
             )
         )
 
-    def _report(self, plan: Plan) -> None:
-        for unique_id, node in sorted(plan.nodes.items(), key=lambda item: (item[1].level.value, item[0])):
+    def _report(self, index: Index) -> None:
+        for unique_id, node in sorted(index.nodes.items(), key=lambda item: (item[1].level.value, item[0])):
             self.log.info(
                 "%s  %s%s", node.level.value, unique_id, f"  ({node.reason})" if node.reason else ""
             )
-        counts = Counter(node.level for node in plan.nodes.values())
+        counts = Counter(node.level for node in index.nodes.values())
         self.log.info(
             "Planned %d nodes: %s",
-            len(plan.nodes),
+            len(index.nodes),
             ", ".join(f"{counts[level]} at level {level.value}" for level in Level if counts[level]),
         )
         if counts[Level.LATE]:
@@ -285,8 +316,8 @@ _README = (
 )
 
 
-def stored(plan: Plan) -> tuple[dict[str, bytes], bytes]:
-    """Return a plan's objects by their names in the store, and the bytes of its index."""
+def stored(plan: Plan) -> tuple[dict[str, bytes], Index]:
+    """Return a plan's objects by their names in the store, and its index."""
     objects: dict[str, bytes] = {}
     digests: dict[str, str] = {}
     for unique_id, node in plan.nodes.items():
@@ -297,4 +328,4 @@ def stored(plan: Plan) -> tuple[dict[str, bytes], bytes]:
         objects[upload_object(digest)] = path.read_bytes()
     if plan.parsed is not None and plan.run.parsed is not None:
         objects[parsed_object(plan.run.parsed)] = plan.parsed.read_bytes()
-    return objects, dump_index(plan.index(digests))
+    return objects, plan.index(digests)

@@ -122,6 +122,22 @@ def artifacts_folder(folder: str) -> str:
     return f"{project}/~artifacts/{run}"
 
 
+def kept_plans(folder: str) -> str:
+    """
+    Return where the last plan of a DAG or task group is kept for the next run, see :mod:`cosmos_async.plan.kept`.
+
+    Args:
+        folder: The folder of one of its runs, see :func:`run_folder`.
+    """
+    project, _, _ = folder.rsplit("/", 2)
+    return f"{project}/~plans"
+
+
+def kept_plan_object(digest: str) -> str:
+    """Return a kept plan's name there."""
+    return f"{digest[:32]}.zip"
+
+
 def check_base(base: str) -> None:
     """
     Refuse a place that cannot hold plans.

@@ -14,7 +14,7 @@ from cosmos_async import settings
 from cosmos_async.dbt.planner.planner import Plan
 from cosmos_async.operators import SetupAsyncOperator
 from cosmos_async.operators.setup import stored
-from cosmos_async.plan.model import RunInfo
+from cosmos_async.plan.model import RunInfo, dump_index
 from cosmos_async.plan.store import ADDRESS_KEY
 from cosmos_async.triggers.storage.documents import upload_plan
 from tests.chaos.plans import Node, plan_of, prelude
@@ -58,7 +58,7 @@ class MadeUpSetup(SetupAsyncOperator):
             upload_plan(
                 folder,
                 objects=objects,
-                index=index,
+                index=dump_index(index),
                 identity=self.identity,
                 conn_id=settings.remote_target_path_conn_id(),
             )

@@ -26,7 +26,7 @@ from cosmos_async.dbt.run_node import run_node
 from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.operators.setup import stored
 from cosmos_async.plan.ids import TaskKey
-from cosmos_async.plan.model import NodePlan, Step, load_index, load_node
+from cosmos_async.plan.model import NodePlan, Step, dump_index, load_index, load_node
 from cosmos_async.plan.outcome import Outcome, load_outcome
 from cosmos_async.plan.store import new_nonce, outcome_object
 from cosmos_async.triggers.execution.executor import execute, execute_prelude
@@ -34,7 +34,7 @@ from cosmos_async.triggers.google.session import shared_session
 from cosmos_async.triggers.jobs.context import Finished, Run
 from cosmos_async.triggers.jobs.warehouse import warehouse_of
 from cosmos_async.triggers.storage.folders import LocalFolder
-from tests.warehouse.child import ROOT
+from tests.forked_dbt import forked_dbt
 from tests.warehouse.fixture import Warehouse
 
 Json = dict[str, Any]
@@ -66,7 +66,7 @@ def opened(
     warehouse: Warehouse, project: Path, dataset: str, version: str, log: list[str], **options: Any
 ) -> Iterator[Dbt]:
     """Open dbt for *project* on the bench."""
-    execution = ExecutionConfig(dbt_executable_path=ROOT / ".venvs" / f"dbt-{version}" / "bin" / "dbt")
+    execution = ExecutionConfig(dbt_executable_path=forked_dbt(version))
     environment = {**warehouse.dbt_environment, "KITCHEN_DATASET": dataset}
     invocation = DbtInvocation(
         project_config=ProjectConfig(project, env_vars=environment),
@@ -108,7 +108,8 @@ def carry_out(
     folder.mkdir(parents=True, exist_ok=True)
     with opened(warehouse, project, dataset, version, carried.log, **options) as dbt:
         planned = record_plan(dbt, dag_id=dataset, run_id=folder.name)
-        objects, index = stored(planned.plan)
+        objects, whole = stored(planned.plan)
+        index = dump_index(whole)
         for name, data in objects.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

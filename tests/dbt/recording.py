@@ -14,6 +14,7 @@ from typing import Any
 
 from cosmos_async.dbt.planner.planner import Plan, make_plan
 from cosmos_async.testing import FakeGoogle, Request
+from tests.forked_dbt import forked_dbt
 
 ROOT = Path(__file__).parents[2]
 RECORDER = (ROOT / "cosmos_async" / "dbt" / "scripts", "recorder.main")
@@ -68,7 +69,7 @@ async def run(command: Sequence[Any], *, env: Mapping[str, str], cwd: Path) -> E
 
 def dbt_python(version: str) -> Path:
     """Return the interpreter of one of the checkout's dbt environments."""
-    return ROOT / ".venvs" / f"dbt-{version}" / "bin" / "python"
+    return forked_dbt(version).with_name("python")
 
 
 def arguments(folder: Path, *more: str, project: Path = PROJECT) -> list[str]:

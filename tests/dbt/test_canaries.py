@@ -19,6 +19,7 @@ import yaml
 
 from cosmos_async import DbtDag, ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.exceptions import CosmosAsyncError
+from cosmos_async.plan.kept import KeptPlan
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 from cosmos_async.testing import FakeGoogle
 from tests.served import served_google
@@ -69,7 +70,7 @@ class Instance:
         """Keep it."""
         self.xcoms[self.task_id, key] = value
 
-    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int, include_prior_dates: bool = False) -> Any:
         """Return it."""
         return self.xcoms.get((task_ids, key))
 
@@ -167,6 +168,7 @@ class Everything:
                 json.dumps(list(self.xcoms.items()), default=str),
                 *(formatter.format(record) + (record.exc_text or "") for record in self._caplog.records),
                 *(name + data.decode("utf-8", "replace") for name, data in stored),
+                *(str(KeptPlan.load(data)) for name, data in stored if "/~plans/" in name),
                 *(str(path) + path.read_bytes().decode("utf-8", "replace") for path in kept),
                 # What BigQuery keeps of a job is readable by the whole team.
                 *(json.dumps(job.spec.configuration, default=str) for job in self._google.jobs),
@@ -258,6 +260,7 @@ def test_a_whole_run_writes_no_secret(
     tasks["dbt_results_async"].execute({"ti": results})
 
     assert any(name.endswith("run_results.json") for name in google.stored("runs"))
+    assert any("/~plans/" in name for name in google.stored("runs"))
     assert seen_in(everything.text(), all_secrets(google)) == []
 
 

@@ -32,11 +32,10 @@ from typing import Any
 import yaml
 
 from tests.fidelity.comparison import Build, Comparison, compare
-from tests.fidelity.forking import forked_dbt
 from tests.fidelity.normal import Names, Span
 from tests.fidelity.state import state_of
 from tests.fidelity.writes import writes_of
-from tests.warehouse.child import ROOT
+from tests.forked_dbt import forked_dbt, real_dbt
 from tests.warehouse.fixture import Warehouse
 
 __all__ = [
@@ -74,6 +73,7 @@ class Options:
     flags: tuple[str, ...] = ()  #: after `dbt build`
     env: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1  #: one node after the other, so that hooks of two nodes never meet
+    again: bool = False  #: we have to go by the plan of the step before
 
 
 @dataclass
@@ -88,6 +88,7 @@ class Side:
     names: Names
     profiles: Path  #: the folder with its profiles.yml
     runs: int = 0
+    known: Any = None  #: what our earlier builds have left, see `tests.fidelity.ours.Known`
 
     @property
     def dataset(self) -> str:
@@ -120,7 +121,7 @@ class Bench:
         warehouse: Running.
         folder: For copies of projects, plans and caches.
         version: Of dbt: "1.11" or "1.9".
-        fork: Import dbt once, see `tests.fidelity.forking`.
+        fork: Import dbt once, see `tests.forked_dbt`.
     """
 
     warehouse: Warehouse
@@ -131,8 +132,7 @@ class Bench:
     @property
     def dbt(self) -> Path:
         """The dbt script that both sides run."""
-        script = ROOT / ".venvs" / f"dbt-{self.version}" / "bin" / "dbt"
-        return forked_dbt(script) if self.fork else script
+        return forked_dbt(self.version) if self.fork else real_dbt(self.version)
 
     def pair(
         self,

@@ -22,13 +22,13 @@ from unittest import mock
 
 from cosmos_async.airflow.compat import DAG, AirflowException, AirflowSkipException
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
-from cosmos_async.dbt.planner.planner import Plan
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.operators.node import DbtNodeAsyncOperator
 from cosmos_async.operators.results import ARTIFACTS_KEY, ResultsAsyncOperator
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.setup import SetupAsyncOperator
+from cosmos_async.plan.model import Index
 from cosmos_async.plan.outcome import Outcome
 from cosmos_async.plan.store import PlanAddress
 
@@ -59,14 +59,16 @@ class Instance:
     xcoms: dict[tuple[str, str], Any]
     try_number: int = 1
     map_index: int = -1
+    earlier: dict[tuple[str, str], Any] = field(default_factory=dict)  #: XComs of the runs before
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep it for the other tasks."""
         self.xcoms[self.task_id, key] = json.loads(json.dumps(value))
 
-    def xcom_pull(self, task_ids: str, key: str, **_: Any) -> Any:
-        """Return what another task has left."""
-        return self.xcoms.get((task_ids, key))
+    def xcom_pull(self, task_ids: str, key: str, *, include_prior_dates: bool = False, **_: Any) -> Any:
+        """Return what another task has left, or what it has left in an earlier run."""
+        own = self.xcoms.get((task_ids, key))
+        return self.earlier.get((task_ids, key)) if own is None and include_prior_dates else own
 
 
 @dataclass
@@ -103,32 +105,46 @@ class Log:
     info = warning = error = debug = exception = add
 
 
+@dataclass
+class Known:
+    """What setup's dbt tells beside the plan; a run that uses an earlier plan again has it of that run."""
+
+    graph: dict[str, list[str]] = field(default_factory=dict)
+    unit_tests: dict[str, str] = field(default_factory=dict)
+    xcoms: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+
 class Setup(SetupAsyncOperator):
     """The setup task, which tells the order of the nodes and dbt's graph beside."""
 
     order: list[str]
-    graph: dict[str, list[str]]
     levels: dict[str, tuple[str, str]]
-    unit_tests: dict[str, str]
     lines: list[str]
+    known: Known
+    recorded: bool = False
 
     def _show(self, line: str) -> None:
         self.lines.append(line)
 
-    def _upload(self, folder: str, dbt: Dbt, plan: Plan) -> PlanAddress:
+    def _record(self, context: Any, dbt: Dbt, *more: Any) -> Any:
+        made = super()._record(context, dbt, *more)
         target = dbt.workspace.target_path
         linked = json.loads((target / "graph_summary.json").read_text())["with_test_edges"]
         names = {number: each["name"] for number, each in linked.items()}
-        self.graph = {
+        self.known.graph = {
             each["name"]: [names[str(child)] for child in each.get("succ", ())] for each in linked.values()
         }
-        self.order = list(plan.nodes)
-        self.levels = {unique_id: (node.level.value, node.reason) for unique_id, node in plan.nodes.items()}
         manifest = json.loads((target / "manifest.json").read_text())
-        self.unit_tests = {
+        self.known.unit_tests = {
             unique_id: each["depends_on"]["nodes"][0] for unique_id, each in manifest["unit_tests"].items()
         }
-        return super()._upload(folder, dbt, plan)
+        self.recorded = True
+        return made
+
+    def _upload(self, folder: str, index: Index, objects: dict[str, bytes]) -> PlanAddress:
+        self.order = list(index.nodes)
+        self.levels = {unique_id: (node.level.value, node.reason) for unique_id, node in index.nodes.items()}
+        return super()._upload(folder, index, objects)
 
 
 def build(side: Side, options: Options) -> Build:
@@ -168,6 +184,7 @@ class Run:
         self.lines: list[str] = []
         self.complaints: list[str] = []
         self.failed: set[str] = set()
+        self.side.known = side.known or Known()
         self._seen = side.bench.warehouse.asked(since=1 << 60)[0]
 
     @contextlib.contextmanager
@@ -185,10 +202,12 @@ class Run:
         triggerer = mock.patch("cosmos_async.operators.setup.require_triggerer")
         # One node per trigger, its unit tests by triggers of their own: so each write is known to be a node's.
         alone = mock.patch("cosmos_async.triggers.dbt.nodes_of", lambda index, work, unique_id: [[unique_id]])
+        # Whatever is planned anew each time, the rest of the plan is used again.
+        most = mock.patch("cosmos_async.dbt.planner.keep.MOST_EACH_RUN", 1.0)
         memory = Memory(self.xcoms, self.failed)
         airflow = mock.patch("cosmos_async.triggers.task.Airflow", return_value=memory)
         environment = mock.patch.dict(os.environ, {**there, **home, **settings}, clear=True)
-        with environment, triggerer, alone, airflow:
+        with environment, triggerer, alone, airflow, most:
             yield
 
     def build(self) -> Json:
@@ -196,7 +215,7 @@ class Run:
         with DAG("fidelity", schedule=None):
             setup = self._setup()
             results = ResultsAsyncOperator(task_id=RESULTS, setup=setup)
-        setup.lines = self.lines
+        setup.lines, setup.known = self.lines, self.side.known
         try:
             setup.execute(self._context(SETUP))
         finally:
@@ -204,6 +223,9 @@ class Run:
             wrote = [each for each in self.requests.pop(SETUP) if _changes(each)]
             if wrote:
                 self.complaints.append(f"setup changed the warehouse: {wrote[0]['path']}")
+        if setup.recorded == self.options.again:
+            self.complaints.append(f"the earlier plan was {'not ' if self.options.again else ''}used again")
+        self.side.known.xcoms = self.xcoms
         self.levels = dict(setup.levels)
         asyncio.run(self._nodes(setup))
         try:
@@ -237,7 +259,8 @@ class Run:
         )
 
     def _context(self, task_id: str) -> Json:
-        return {"ti": Instance("fidelity", self._run_id, task_id, self.xcoms)}
+        earlier = self.side.known.xcoms
+        return {"ti": Instance("fidelity", self._run_id, task_id, self.xcoms, earlier=earlier)}
 
     @property
     def _run_id(self) -> str:
@@ -245,18 +268,19 @@ class Run:
 
     async def _nodes(self, setup: Setup) -> None:
         units: dict[str, list[str]] = {}
-        for unique_id, model in setup.unit_tests.items():
+        for unique_id, model in setup.known.unit_tests.items():
             if unique_id in setup.levels:
                 units.setdefault(model, []).append(unique_id)
         skipped: set[str] = set()
         tasks = [unique_id for unique_id in setup.order if unique_id.split(".")[0] in _WITH_TASKS]
-        for node in in_order(setup.graph, tasks):
+        graph = setup.known.graph
+        for node in in_order(graph, tasks):
             for unique_id in [*units.get(node, ()), *([node] if node in tasks else ())]:
                 if unique_id in skipped or node in skipped:
                     continue
                 outcome = await self._node(setup, unique_id)
                 if outcome is None or outcome.status.failed:
-                    skipped |= below(setup.graph, node)
+                    skipped |= below(graph, node)
                     if unique_id != node:
                         skipped.add(node)
 

@@ -33,6 +33,13 @@ CHANGING = (
     Options("changed data", vars={"day": 3, "model": 2}),
     Options("full refresh", vars={"day": 3, "model": 2}, full_refresh=True),
 )
+#: Without an own plan for each run: the first step builds, the second one is planned on what it left, the others go by that.
+AGAIN = (
+    Options("empty"),
+    Options("existing"),
+    Options("again", again=True),
+    Options("once more", again=True),
+)
 ONCE = (Options("refused"),)
 
 
@@ -70,6 +77,10 @@ CASES = (
     Case("shapes", "shapes", CHANGING, errors=("retyped", "untyped")),
     Case("kitchen", "kitchen", TWO_DAYS),
     Case("kitchen, dbt 1.9", "kitchen", TWO_DAYS, version="1.9"),
+    Case("cases, one plan", "cases", AGAIN),
+    Case("shapes, one plan", "shapes", AGAIN, errors=("retyped", "untyped")),
+    Case("kitchen, one plan", "kitchen", AGAIN),
+    Case("kitchen, one plan, dbt 1.9", "kitchen", AGAIN, version="1.9"),
     Case("wrong", "wrong", TWO_DAYS, errors=WRONG),
     Case(
         "job options",

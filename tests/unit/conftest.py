@@ -17,12 +17,10 @@ from hypothesis import HealthCheck, settings
 from cosmos_async.airflow.compat import DAG
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
+from tests.forked_dbt import forked_dbt
 
 HERE = Path(__file__).parent
 SHOP = HERE / "shop"
-
-#: Where a second environment with dbt is, as ``make`` sets it up.
-DBT = HERE.parents[1] / ".venvs" / "dbt-1.11" / "bin" / "dbt"
 
 
 # A busy machine is slow; that says nothing of a test.
@@ -83,9 +81,7 @@ def profile() -> ProfileConfig:
 @pytest.fixture
 def dbt() -> Path:
     """A real dbt, in an environment of its own."""
-    if not DBT.exists():
-        pytest.skip(f"there is no dbt at {DBT}")
-    return DBT
+    return forked_dbt("1.11")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.forked_dbt import forked_dbt
 from tests.warehouse.child import ROOT
 from tests.warehouse.fixture import Warehouse
 
@@ -54,7 +55,7 @@ def dbt(
     steered = ("DBT_", "KITCHEN_", "BIGQUERY_", "GOOGLE_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(steered)}
     environment.update(warehouse.dbt_environment, KITCHEN_DATASET=dataset)
-    command = [str(ROOT / ".venvs" / f"dbt-{version}" / "bin" / "dbt"), "--no-send-anonymous-usage-stats"]
+    command = [str(forked_dbt(version)), "--no-send-anonymous-usage-stats"]
     command += ["--no-use-colors", *arguments, "--project-dir", str(project), "--profiles-dir", str(project)]
     command += ["--target-path", str(artifacts / "target"), "--log-path", str(artifacts / "logs")]
     done = subprocess.run(

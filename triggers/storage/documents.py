@@ -48,6 +48,7 @@ __all__ = [
     "read_outcomes",
     "read_plans",
     "read_upload",
+    "remove_object",
     "store_identity",
     "upload_part",
     "upload_plan",
@@ -206,6 +207,13 @@ async def write_objects(address: PlanAddress, objects: Mapping[str, bytes], *, i
     """Write objects into a run's folder; for workers, through ``asyncio.run``."""
     async with folder_at(address, identity=identity) as place:
         await gather_bounded(place.write(name, data) for name, data in objects.items())
+
+
+async def remove_object(address: PlanAddress, name: str, *, identity: Identity) -> None:
+    """Remove one object of a folder; one that is not there is no error. For workers, through ``asyncio.run``."""
+    async with folder_at(address, identity=identity) as place:
+        with suppress(ObjectMissing):
+            await place.remove(name)
 
 
 async def read_outcomes(address: PlanAddress, *, identity: Identity) -> dict[str, Outcome]:

@@ -36,6 +36,10 @@ for name in ("dbt-core", "dbt-bigquery"):
         pass
 print(json.dumps(found))
 """
+_ASK_PACKAGES = """\
+import importlib.metadata as metadata, json
+print(json.dumps({each.metadata["Name"]: each.version for each in metadata.distributions()}))
+"""
 DBT_OPTION = "dbt_executable_path"  #: what names dbt in a DAG
 _SCRIPT_HEAD = 4096  # bytes in which a script names its interpreter
 # How pip and uv name an interpreter whose path is too long, or relative, for a shebang.
@@ -202,19 +206,29 @@ def _candidates(script: Path, head: str) -> Iterator[Path]:
                 yield folder / name
 
 
-def _versions(python: Path) -> DbtVersions | None:
+def installed_packages(python: Path) -> dict[str, str]:
+    """Return the versions of all packages that *python* has, by name."""
+    return _ask(python, _ASK_PACKAGES) or {}
+
+
+def _ask(python: Path, code: str) -> dict[str, str] | None:
+    """Return the JSON that *code* prints, None where that Python does not work."""
     lines: list[str] = []
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     try:
-        finished = Processes(lines.append).run([python, "-c", _ASK_VERSIONS], cwd=Path("/"), env=env)
+        finished = Processes(lines.append).run([python, "-c", code], cwd=Path("/"), env=env)
     except DbtError as error:
         logger.info("%s", error)
         return None
     if finished.exit_code != 0 or not lines:
         logger.info("the Python %s does not work: %s", python, finished.words)
         return None
-    found = json.loads(lines[-1])
-    if len(found) != 2:
+    return json.loads(lines[-1])  # type: ignore[no-any-return]
+
+
+def _versions(python: Path) -> DbtVersions | None:
+    found = _ask(python, _ASK_VERSIONS)
+    if found is None or len(found) != 2:
         return None
     return DbtVersions(core=found["dbt-core"], bigquery=found["dbt-bigquery"])
 

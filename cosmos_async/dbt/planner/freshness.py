@@ -33,9 +33,11 @@ _WITH_VALUE = frozenset(("--sample", "--event-time-start", "--event-time-end"))
 
 def record_sources(
     dbt: Dbt, sources: Sequence[str], *, run: RunInfo, parsed: bytes | None = None
-) -> dict[str, NodePlan]:
+) -> tuple[dict[str, NodePlan], Json]:
     """
-    Record how dbt would measure sources and return their plans, by unique id. BigQuery is asked nothing about them.
+    Record how dbt would measure sources. BigQuery is asked nothing about them.
+
+    Returns their plans by unique id, and what the recorder wrote; nothing where dbt refused.
 
     Args:
         dbt: Opened for the invocation that was planned.
@@ -61,8 +63,10 @@ def record_sources(
     except DbtError as error:
         # Whatever it is, dbt will say it again at the sources' own tasks; the rest of the run goes on.
         dbt.processes.on_line(f"The freshness of sources cannot be planned: {error}")
-        return {each: _plan(each, Level.DBT, "dbt itself failed when it was asked how.") for each in sources}
-    return plan_sources(json.loads(recording.read_bytes()), sources)
+        failed = "dbt itself failed when it was asked how."
+        return {each: _plan(each, Level.DBT, failed) for each in sources}, {}
+    recorded = json.loads(recording.read_bytes())
+    return plan_sources(recorded, sources), recorded
 
 
 def plan_sources(recording: Json, sources: Iterable[str]) -> dict[str, NodePlan]:

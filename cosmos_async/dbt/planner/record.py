@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from cosmos_async.dbt.planner.freshness import record_sources
+from cosmos_async.dbt.planner.keep import each_run
 from cosmos_async.dbt.planner.planner import Plan, make_plan, projects_of
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import ConfigError
@@ -28,6 +29,7 @@ class Planned:
 
     plan: Plan  #: its uploads lie in dbt's working copy, and are gone with it
     recording: Json  #: what the recorder wrote; its nodes are in the order in which dbt built them
+    each_run: dict[str, str]  #: what nodes use that is another in each run, by unique id
 
 
 def record_plan(
@@ -89,9 +91,12 @@ def record_plan(
         raise ConfigError(
             "dbt selected no node, so there is nothing to run. Check select, exclude and selector."
         )
+    uses = each_run(recorded)
     if sources:
         kept = None if plan.parsed is None else plan.parsed.read_bytes()
-        measured = record_sources(dbt, sources, run=plan.run, parsed=kept)
+        measured, asked = record_sources(dbt, sources, run=plan.run, parsed=kept)
+        uses.update(asked.get("moments", {}))
+        recorded["environment"] += asked.get("environment", [])
         nodes = {**plan.nodes, **measured}
         plan = replace(plan, nodes=nodes, run=replace(plan.run, projects=projects_of(nodes)))
-    return Planned(plan, recorded)
+    return Planned(plan, recorded, uses)

@@ -17,6 +17,7 @@ from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.testing import FakeGoogle
+from tests.forked_dbt import forked_dbt
 from tests.served import served_google
 
 ROOT = Path(__file__).parents[3]
@@ -31,10 +32,7 @@ OpenDbt = Callable[..., AbstractContextManager[Dbt]]
 @pytest.fixture(params=["1.9", "1.11"])
 def executable(request: pytest.FixtureRequest) -> Path:
     """The dbt script of each supported generation."""
-    path = ROOT / ".venvs" / f"dbt-{request.param}" / "bin" / "dbt"
-    if not path.exists():
-        pytest.skip(f"there is no {path}")
-    return path
+    return forked_dbt(request.param)
 
 
 @pytest.fixture

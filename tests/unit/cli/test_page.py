@@ -90,7 +90,7 @@ def planned() -> Planned:
     # In the order in which dbt finished them; an ephemeral model has no plan.
     order = ["test.shop.of_a_source.2", "model.shop.orders", "model.shop.thin", "model.shop.totals"]
     nodes = {unique_id: {"depends_on": []} for unique_id in [*order, "test.shop.unique_orders_id.1"]}
-    return Planned(plan, {"nodes": nodes})
+    return Planned(plan, {"nodes": nodes}, {})
 
 
 def shown(planned: Planned, *, colours: bool = False, **options: Any) -> str:
@@ -142,6 +142,16 @@ def test_each_batch_of_a_microbatch_model_has_its_window_and_its_steps(planned: 
         "      job     main, by acme in EU\n"
         "              select 2\n"
     )
+
+
+def test_a_node_that_is_another_in_each_run_says_what_it_uses(planned: Planned) -> None:
+    """Such a one costs a start of dbt where the rest of the plan is used again; real dbt is started anyway."""
+    planned.each_run.update({"model.shop.orders": "run_started_at", "model.shop.totals": "graph"})
+
+    page = shown(planned, brief=True)
+
+    assert "It uses run_started_at: planned in each run, also where nothing has changed." in page
+    assert "graph" not in page
 
 
 def test_a_node_that_is_planned_late_has_only_its_reason(planned: Planned) -> None:

@@ -19,6 +19,7 @@ from cosmos_async.exceptions import DbtError, PlanGone
 from cosmos_async.operators.results import ResultsAsyncOperator
 from cosmos_async.plan.model import Hook, Index, IndexEntry, Level, RunInfo, dump_index, load_index
 from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.plan.store import PlanAddress
 
 SOURCE = "source.shop.till.orders"
 RUN = RunInfo("d", "r", "2026-01-01T00:00:00+00:00", "h", "shop", "dev", "i", "1.11", "1.11", "0.1")
@@ -52,6 +53,7 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             return index
 
         plan = SimpleNamespace(
+            address=PlanAddress("gs://plans/d/g/r/life", "", ""),
             index_bytes=index_bytes,
             kept_index_bytes=lambda: index,
             outcomes=lambda info: {each.unique_id: each for each in outcomes},

@@ -23,6 +23,10 @@ class Journal:
         self.run: dict[str, Any] = {"on_run_start": [], "on_run_end": 0}
         #: what dbt's cache knew when the run began and when it ended; what only the run itself can tell
         self.relations: dict[str, list[Any]] = {"schemas": [], "start": [], "end": [], "open": []}
+        self.moments: dict[str, str] = {}  #: what a node uses that another run has differently, by node
+        self.temporaries: dict[str, list[str]] = {}  #: names that dbt made of the time of day, by node
+        self.environment: set[str] = set()  #: the environment variables that were asked for
+        self.once: str | None = None  #: why the plan of this run can serve no other one
         self._lock = threading.Lock()
         self._here = threading.local()
 
@@ -55,6 +59,16 @@ class Journal:
         finally:
             for name, value in before.items():
                 setattr(self._here, name, value)
+
+    def use(self, unique_id: str, what: str) -> None:
+        """Note that a node uses what another run has differently; the first one counts."""
+        with self._lock:
+            self.moments.setdefault(unique_id, what)
+
+    def name_temporary(self, unique_id: str, identifier: str) -> None:
+        """Note a name that dbt made of the time of day for what a node makes and drops."""
+        with self._lock:
+            self.temporaries.setdefault(unique_id, []).append(identifier)
 
     def flag(self, unique_id: str, reason: str, *, late: bool = False) -> None:
         """

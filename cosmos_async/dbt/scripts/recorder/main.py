@@ -166,6 +166,10 @@ def _document(recording: Any, versions: dict[str, str], arguments: list[str], fl
         "flags": journal.flags,
         "late": sorted(journal.late),
         "batches": journal.batches,
+        "moments": journal.moments,
+        "temporaries": journal.temporaries,
+        "environment": sorted(journal.environment),
+        "once": journal.once,
     }
 
 

@@ -9,6 +9,7 @@ from ..common import need
 from .adapter import AdapterPatches
 from .datasets import DatasetPatches
 from .freshness import FreshnessPatches
+from .moments import Moments
 from .node_context import NodeContext
 from .runners import RunnerPatches
 from .session import Recording
@@ -24,6 +25,7 @@ def install(recording: Recording) -> None:
     RunnerPatches(recording).install()
     TaskPatches(recording).install()
     FreshnessPatches(recording).install()
+    Moments(recording).install()
 
 
 def replace_clients(wire: Wire, context: NodeContext) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..common import need
 from ..partial_invocation import relations_of
+from .moments import why_once
 from .session import LeftToDbt, Recording
 
 
@@ -75,6 +76,8 @@ class TaskPatches:
     def _began(self, task: Any, selected: Any) -> None:
         self.recording.config = task.config
         self.overlay.default_project = task.config.credentials.database
+        self.journal.once = why_once(task)
+        self.journal.environment.update(task.manifest.env_vars)  # of what has not been parsed anew, too
         self.journal.run["parents"] = {
             unique_id: list(getattr(node.depends_on, "nodes", []))
             for unique_id, node in (

@@ -4,10 +4,12 @@ A dbt that is imported once and forked for each command: importing it costs more
 Three roles in one file:
 
 - `forked_dbt` starts the server and returns a `dbt` beside a `python`, as in an environment; the product takes it for one.
-- As `forking.py serve SOCKET`, in dbt's own interpreter, it imports dbt and forks a process for each request.
-- As that `python`, it hands its arguments, its environment and its three files to the server, and ends as the fork did.
+- As `forked_dbt.py serve SOCKET`, in dbt's own interpreter, it imports dbt and forks a process for each request.
+- As that `python`, it hands its arguments, its environment and its three files to the server, passes signals on, and ends
+  as the fork did.
 
-What is run is the same code in a process of its own; what was imported before knows nothing of any project.
+What is run is the same code in a process of its own; what was imported before knows nothing of any project. Where modules
+are put before dbt's (PYTHONPATH), it is the real interpreter that is started.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped"
@@ -34,19 +36,25 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[1]
 _FILES = 3  # standard input, output and error
 _LONGEST = 1 << 20  # bytes of one message
 
 
-@functools.cache
-def forked_dbt(dbt: Path) -> Path:
-    """
-    Start a server for the environment of the script *dbt*, and return a script that behaves as *dbt* does.
+def real_dbt(version: str) -> Path:
+    """Return dbt's script in one of the checkout's environments."""
+    return ROOT / ".venvs" / f"dbt-{version}" / "bin" / "dbt"
 
-    It is there until this process ends.
+
+@functools.cache
+def forked_dbt(version: str) -> Path:
+    """
+    Start a server for the checkout's environment of a dbt version; return a script that behaves as its ``dbt`` does.
+
+    Beside it is a ``python``. Both are there until this process ends.
     """
     folder = Path(tempfile.mkdtemp(prefix="forked-dbt-"))
-    real = dbt.with_name("python")
+    real = real_dbt(version).with_name("python")
     address = folder / "socket"
     server = subprocess.Popen(
         [real, "-P", __file__, "serve", address],
@@ -79,7 +87,7 @@ _servers: list[Any] = []
 
 def ask(address: str, real: str, arguments: list[str]) -> int:
     """Have the server run *arguments* and return the exit code."""
-    if not arguments or arguments[0].startswith("-"):
+    if not arguments or arguments[0].startswith("-") or "PYTHONPATH" in os.environ:
         os.execv(real, [real, *arguments])
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
         channel.connect(address)
@@ -89,6 +97,8 @@ def ask(address: str, real: str, arguments: list[str]) -> int:
             json.dump(told, file)
         files = array.array("i", range(_FILES))
         channel.sendmsg([name.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _frame: channel.send(struct.pack("i", number)))
         answer = channel.recv(16)
     return struct.unpack("i", answer)[0] if answer else 1
 
@@ -120,7 +130,7 @@ def serve(address: str) -> None:
 
 
 def _mind(channel: socket.socket) -> None:
-    """Fork once more, wait, tell the exit code; end the fork if nobody waits for it any more."""
+    """Fork once more, pass signals on, tell the exit code; end the fork if nobody waits for it any more."""
     name, ancillary, _, _ = channel.recvmsg(_LONGEST, socket.CMSG_SPACE(4 * _FILES))
     files = array.array("i")
     for _, _, data in ancillary:
@@ -140,9 +150,11 @@ def _mind(channel: socket.socket) -> None:
     for target in range(_FILES):
         os.close(target)
     ended = os.pidfd_open(child)
-    ready, _, _ = select.select([channel, ended], [], [])
-    if ended not in ready:
-        os.kill(child, signal.SIGKILL)
+    while ended not in select.select([channel, ended], [], [])[0]:
+        told = channel.recv(16)
+        os.kill(child, struct.unpack("i", told)[0] if told else signal.SIGKILL)
+        if not told:
+            break
     _, status = os.waitpid(child, 0)
     with contextlib.suppress(BrokenPipeError):
         channel.send(struct.pack("i", os.waitstatus_to_exitcode(status) & 0xFF))

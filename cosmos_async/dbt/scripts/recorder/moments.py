@@ -1,0 +1,177 @@
+"""
+What a template uses that is another thing in the next run: the clock, chance, the invocation, ``graph``.
+
+A plan that used nothing of it is made of what can be compared: files, options, variables, the warehouse. Each use is noticed
+where Jinja looks a name, an attribute or a filter up, so it does not matter in which macro, package or text it stands.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ..common import need
+from .journal import RUN
+from .session import Recording
+
+#: Names in dbt's contexts, and how a person is told of them.
+_NAMES = {
+    "run_started_at": "run_started_at",
+    "invocation_id": "invocation_id",
+    "invocation_args_dict": "invocation_args_dict",
+    "thread_id": "thread_id",
+    "graph": "graph, where hooks and packages may have put things",
+    "lipsum": "chance",
+}
+#: Of the classes of ``modules.datetime``.
+_CLOCK = frozenset(("now", "utcnow", "today"))
+#: Of a mapping: what gives all of its values without naming them.
+_WHOLE = frozenset(("get", "items", "values", "copy", "pop"))
+_WATCHED = frozenset((*_NAMES, *_CLOCK, *_WHOLE))
+_RELATION = ("dbt_bigquery", "bigquery__make_relation_with_suffix")
+#: dbt's names for temporary relations end with the time of day: ``%H%M%S%f``.
+_TIME_OF_DAY = re.compile(r"\d{12}$")
+
+
+class Moments:
+    """
+    Notices what differs from run to run, by the node that is being compiled or executed.
+
+    What is used while the project is parsed does not count: dbt itself keeps that for the next run (partial parsing).
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._journal = recording.journal
+        self._node = recording.context.node
+
+    def install(self) -> None:
+        """Put everything in place."""
+        self._names()
+        self._attributes()
+        self._filters()
+        self._temporaries()
+        self._environment()
+
+    def _used(self, what: str) -> None:
+        unique_id = self._node()
+        if unique_id != RUN or self._journal.doing("phase") is not None:
+            self._journal.use(unique_id, what)
+
+    def _names(self) -> None:
+        from jinja2.environment import Environment
+        from jinja2.runtime import Context
+
+        need(Context, "resolve_or_missing")
+        need(Environment, "context_class")
+        used = self._used
+
+        class Noticing(Context):
+            def resolve_or_missing(self, key: str) -> Any:
+                if key in _NAMES:
+                    used(_NAMES[key])
+                return super().resolve_or_missing(key)
+
+        Environment.context_class = Noticing
+
+    def _attributes(self) -> None:
+        from jinja2.sandbox import SandboxedEnvironment
+
+        need(SandboxedEnvironment, "getattr", "getitem")
+
+        def noticing(original: Callable[..., Any]) -> Callable[..., Any]:
+            @functools.wraps(original)
+            def looking(environment: Any, owner: Any, name: Any) -> Any:
+                if isinstance(name, str) and name in _WATCHED:
+                    self._looks(owner, name)
+                return original(environment, owner, name)
+
+            return looking
+
+        SandboxedEnvironment.getattr = noticing(SandboxedEnvironment.getattr)  # type: ignore[method-assign]
+        SandboxedEnvironment.getitem = noticing(SandboxedEnvironment.getitem)  # type: ignore[method-assign]
+
+    def _looks(self, owner: Any, name: str) -> None:
+        if name in _CLOCK:
+            is_clock = isinstance(owner, type) and issubclass(owner, datetime.date)
+            if is_clock and not self._journal.doing("naming"):
+                self._used(f"the clock ({owner.__name__}.{name})")
+        elif isinstance(owner, dict) and "run_started_at" in owner:  # `context` or `builtins`
+            self._used("all of dbt's context" if name in _WHOLE else _NAMES[name])
+
+    def _filters(self) -> None:
+        from jinja2.filters import FILTERS
+        from jinja2.utils import pass_context
+
+        draw = FILTERS["random"]
+
+        @pass_context
+        def noticing(context: Any, values: Any) -> Any:
+            self._used("chance (the filter random)")
+            return draw(context, values)
+
+        FILTERS["random"] = noticing
+
+    def _temporaries(self) -> None:
+        """Keep the names that dbt makes of the time of day for what is gone when the node has ended."""
+        from dbt_common.clients.jinja import CallableMacroGenerator
+
+        need(CallableMacroGenerator, "call_macro")
+        call_macro, journal = CallableMacroGenerator.call_macro, self._journal
+
+        @functools.wraps(call_macro)
+        def naming(generator: Any, *args: Any, **kwargs: Any) -> Any:
+            if (generator.macro.package_name, generator.macro.name) != _RELATION:
+                return call_macro(generator, *args, **kwargs)
+            with journal.while_doing(naming=True):
+                relation = call_macro(generator, *args, **kwargs)
+            if _TIME_OF_DAY.search(str(relation.identifier)):
+                journal.name_temporary(self._node(), str(relation.identifier))
+            return relation
+
+        CallableMacroGenerator.call_macro = naming
+
+    def _environment(self) -> None:
+        """Keep the names of the environment variables that are read; a parsed project knows those of its parsing."""
+        from dbt_common.context import InvocationContext
+
+        need(InvocationContext, "env")
+        read = self._journal.environment
+
+        class Noticing(dict):  # type: ignore[type-arg]
+            def __contains__(self, name: object) -> bool:
+                read.add(str(name))
+                return super().__contains__(name)
+
+            def __getitem__(self, name: str) -> str:
+                read.add(name)
+                return str(super().__getitem__(name))
+
+            def get(self, name: str, default: Any = None) -> Any:
+                read.add(name)
+                return super().get(name, default)
+
+        def keep(context: Any, env: Any) -> None:
+            vars(context)["_env"] = Noticing(env)
+
+        # dbt makes a context of its own without variables, and then gives it them.
+        InvocationContext._env = property(lambda context: vars(context)["_env"], keep)
+
+
+def why_once(task: Any) -> str | None:
+    """
+    Return why the plan of a run can serve no other one, where that is so for the run as a whole.
+
+    Args:
+        task: dbt's, when its run begins.
+    """
+    from dbt.flags import get_flags
+    from dbt.plugins import get_plugin_manager
+
+    if get_plugin_manager(task.config.project_name).hooks:
+        return "a plugin of dbt has a part in the project"
+    if getattr(get_flags(), "SAMPLE", None):
+        return "--sample depends on the time of the run"
+    return None

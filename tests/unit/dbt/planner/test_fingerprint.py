@@ -1,0 +1,192 @@
+"""Whatever dbt is given is in the fingerprint; what only looks different is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
+from cosmos_async.dbt.environment.interpreter import installed_packages
+from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.planner.fingerprint import Fingerprint, why_no_fingerprint
+from cosmos_async.dbt.process import Processes
+from cosmos_async.dbt.project.working_copy import open_workspace
+from cosmos_async.dbt.session import Dbt
+from cosmos_async.plan.kept import first_difference
+from cosmos_async.profiles.base import RenderedProfile
+
+SALT = b"salt"
+
+
+class World:
+    """A project, a profile, an environment: all that can change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = folder / "project"
+        self.outside = folder / "shared"
+        self.state = folder / "state"
+        self.output: dict[str, Any] = {"type": "bigquery", "project": "acme", "token": "one-secret"}
+        self.env = {"NAME": "somebody", "OTHER": "1", "AIRFLOW_CTX_DAG_RUN_ID": "one"}
+        self.options: dict[str, Any] = {"vars": {"day": 1}, "dbt_cmd_flags": ["--state", str(self.state)]}
+        self.question: dict[str, Any] = {"sources": []}
+        self.packages = {"dbt-core": "1.11.0"}
+        for path, text in {
+            self.project / "dbt_project.yml": "name: shop\nmodel-paths: [models, ../shared]\n",
+            self.project / "models/orders.sql": "select 1",
+            self.project / "seeds/codes.csv": "a,b\n1,2\n",
+            self.project / "dbt_packages/utils/macros/m.sql": "macro",
+            self.project / "target/manifest.json": "written by dbt",
+            self.outside / "more.sql": "select 2",
+            self.state / "manifest.json": "{}",
+        }.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    @contextmanager
+    def dbt(self) -> Iterator[Dbt]:
+        """Open a dbt that is never run."""
+        invocation = DbtInvocation(
+            project_config=ProjectConfig(self.project),
+            profile_config=ProfileConfig("shop", "prod", profiles_yml_filepath="/dags/profiles.yml"),
+            execution_config=ExecutionConfig(),
+            **self.options,
+        )
+        profile = RenderedProfile("shop", "prod", self.output)
+        with open_workspace(self.project, profile, self.env) as workspace:
+            yield Dbt(Path(sys.executable), workspace, Processes(print), invocation)
+
+    def fingerprint(self, salt: bytes = SALT) -> dict[str, Any]:
+        """Take it."""
+        with self.dbt() as dbt:
+            return Fingerprint(dbt, self.question, salt=salt).with_environment(["NAME", "MISSING"])
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """What is there at first."""
+    world = World(tmp_path)
+    # An interpreter that is asked takes its time.
+    monkeypatch.setattr(
+        "cosmos_async.dbt.planner.fingerprint.installed_packages", lambda python: dict(world.packages)
+    )
+    return world
+
+
+def written(path: str, text: str = "another") -> Callable[[World], None]:
+    def change(world: World) -> None:
+        (world.project / path).resolve().parent.mkdir(parents=True, exist_ok=True)
+        (world.project / path).write_text(text)
+
+    return change
+
+
+CHANGES: dict[str, tuple[Callable[[World], Any], str]] = {
+    "a model": (written("models/orders.sql"), "the project's files (models/orders.sql)"),
+    "a new model": (written("models/new.sql"), "the project's files (models/new.sql)"),
+    "a seed": (written("seeds/codes.csv"), "the project's files (seeds/codes.csv)"),
+    "a package": (written("dbt_packages/utils/macros/m.sql"), "dbt_packages/utils/macros/m.sql"),
+    "a file outside": (written("../shared/more.sql"), "shared/more.sql"),
+    "a selector": (written("selectors.yml"), "selectors.yml"),
+    "earlier artifacts": (written("../state/run_results.json"), "state/run_results.json"),
+    "a file that is gone": (
+        lambda world: (world.project / "models/orders.sql").unlink(),
+        "models/orders.sql",
+    ),
+    "a variable": (lambda world: world.options.update(vars={"day": 2}), "the options"),
+    "a flag": (lambda world: world.options.update(full_refresh=True), "the options"),
+    "a selection": (lambda world: world.options.update(select="orders"), "the options"),
+    "what Airflow asks": (lambda world: world.question.update(sources=["source.shop.raw.a"]), "the options"),
+    "a package of Python": (lambda world: world.packages.update(pytz="2026"), "dbt's environment (pytz)"),
+    "the profile": (lambda world: world.output.update(project="other"), "the profile"),
+    "what dbt reads": (lambda world: world.env.update(NAME="else"), "the environment variables"),
+    "what dbt misses": (lambda world: world.env.update(MISSING="found"), "the environment variables"),
+    "dbt's own": (lambda world: world.env.update(DBT_FULL_REFRESH="1"), "the environment variables"),
+    "Google's own": (lambda world: world.env.update(GOOGLE_CLOUD_PROJECT="x"), "the environment variables"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_given_to_dbt_counts(world: World, name: str) -> None:
+    """And the difference is told in words that lead to it."""
+    change, words = CHANGES[name]
+    before = world.fingerprint()
+
+    change(world)
+
+    assert words in str(first_difference(before, world.fingerprint()))
+
+
+def moved(world: World) -> None:
+    """Deploy the same project to the same place once more."""
+    shutil.copytree(world.project, world.project.with_name("again"))
+    shutil.rmtree(world.project)
+    os.rename(world.project.with_name("again"), world.project)
+
+
+SAME: dict[str, Callable[[World], Any]] = {
+    "nothing": lambda world: None,
+    "copied anew": moved,
+    "touched": lambda world: os.utime(world.project / "models/orders.sql", (1, 1)),
+    "what dbt wrote": written("target/manifest.json"),
+    "a log": written("logs/dbt.log"),
+    "Python's cache": written("models/__pycache__/x.pyc"),
+    "git": written(".git/index"),
+    "what nobody reads": lambda world: world.env.update(OTHER="2"),
+    "the run": lambda world: world.env.update(AIRFLOW_CTX_DAG_RUN_ID="two"),
+    "a secret": lambda world: world.output.update(token="another-secret"),
+    "dbt's secrets": lambda world: world.env.update(DBT_ENV_SECRET_TOKEN="rotated"),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_only_looks_different_does_not_count(world: World, name: str) -> None:
+    """Times, places, secrets, what belongs to one run."""
+    before = world.fingerprint()
+
+    SAME[name](world)
+
+    assert first_difference(before, world.fingerprint()) is None
+
+
+def test_an_interpreter_tells_its_packages() -> None:
+    """All of them, as dbt's adapters are packages, too."""
+    found = installed_packages(Path(sys.executable))
+
+    assert {"pytest", "apache-airflow"} <= set(found)
+    assert installed_packages(Path("/nowhere/python")) == {}
+
+
+def test_nothing_of_the_options_can_be_read_from_it(world: World) -> None:
+    """Without the salt, which is elsewhere, nobody can try values."""
+    world.options["vars"] = {"password": "hush"}
+
+    one, other = world.fingerprint(), world.fingerprint(b"pepper")
+
+    assert "hush" not in str(one)
+    assert one["the options"] != other["the options"]
+    assert one["the project's files"] == other["the project's files"]
+
+
+def test_where_not_all_can_be_known_there_is_no_fingerprint(world: World) -> None:
+    """A reason for a person."""
+    with world.dbt() as dbt:
+        assert why_no_fingerprint(dbt) is None
+    (world.project / "packages.yml").write_text(
+        "packages: [{package: a/a, version: 1.0.0}, {package: b/b, version: 1.0.0}]"
+    )
+    with world.dbt() as dbt:
+        assert "package-lock.yml" in str(why_no_fingerprint(dbt))
+    (world.project / "package-lock.yml").write_text("packages: []")
+    with world.dbt() as dbt:
+        assert why_no_fingerprint(dbt) is None
+    world.options["dbt_cmd_flags"] = []
+    with world.dbt() as dbt:
+        dbt.invocation.project_config.partial_parse = False
+        assert "partial_parse" in str(why_no_fingerprint(dbt))

@@ -1,0 +1,193 @@
+"""A plan that is kept, and what the next run makes of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from cosmos_async.exceptions import PlanDamaged
+from cosmos_async.plan.kept import KeptPlan, first_difference, use_again
+from cosmos_async.plan.model import (
+    Hook,
+    Index,
+    IndexEntry,
+    JobOperation,
+    Level,
+    NodePlan,
+    RunInfo,
+    dump_index,
+    dump_node,
+    load_index,
+    load_node,
+)
+from cosmos_async.plan.store import node_object
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, 999_999, tzinfo=timezone.utc)
+ONE, OTHER = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
+
+
+def run_info(**values: Any) -> RunInfo:
+    known: dict[str, Any] = {
+        "dag_id": "shop",
+        "run_id": "one",
+        "created_at": "2026-05-03T00:00:00+00:00",
+        "host": "h",
+        "project_name": "shop",
+        "target_name": "prod",
+        "invocation_id": ONE,
+        "dbt_version": "1.11.0",
+        "adapter_version": "1.11.0",
+        "package_version": "1",
+        "nonce": "first",
+    }
+    return RunInfo(**{**known, **values})
+
+
+def query(sql: str, **more: Any) -> JobOperation:
+    configuration = {"query": {"query": sql}, "labels": {"dbt_invocation_id": ONE}}
+    return JobOperation("main", "p", "US", configuration, **more)
+
+
+def node(name: str, sql: str, level: Level = Level.STATIC, **more: Any) -> NodePlan:
+    steps = (query(sql, main=True),) if level is Level.STATIC else ()
+    return NodePlan(f"model.shop.{name}", name, "model", level, fqn=("shop", name), steps=steps, **more)
+
+
+def kept(*nodes: NodePlan, **more: Any) -> KeptPlan:
+    """Return what a run with these nodes has kept."""
+    import hashlib
+
+    objects, entries = {"dbt/manifest.json": b"{}", "plan/uploads/abc": bytes(range(256))}, {}
+    for plan in nodes:
+        data = dump_node(plan)
+        digest = hashlib.sha256(data).hexdigest()
+        objects[node_object(plan.unique_id, digest)] = data
+        entries[plan.unique_id] = IndexEntry(
+            plan.name, plan.resource_type, plan.level, plan.reason, digest, fqn=plan.fqn
+        )
+    hook = query("insert into log values (1)", shared="on_run_start:0.0")
+    index = Index(run_info(), entries, prelude=(hook,), hooks=(Hook("operation.shop.start", "start", 0, 1),))
+    values: dict[str, Any] = {
+        "fingerprint": {"the options": "x"},
+        "environment": ("NAME",),
+        "relations": {"p.shop": {"orders": "TABLE"}},
+        "each_run": {},
+        "temporaries": {},
+    }
+    return KeptPlan(**{**values, **more}, index=dump_index(index), objects=objects)
+
+
+def test_what_is_kept_is_read_back() -> None:
+    """One object of the store; bytes of seeds as they were."""
+    plan = kept(
+        node("orders", "select 1"), temporaries={"model.shop.orders": ["orders__dbt_tmp000000000000"]}
+    )
+
+    assert KeptPlan.load(plan.dump()) == plan
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"{}"], ids=["nothing", "half", "other"])
+def test_what_cannot_be_read_is_told(data: bytes) -> None:
+    """Setup then plans anew."""
+    with pytest.raises(PlanDamaged, match="kept plan"):
+        KeptPlan.load(data)
+
+
+def test_a_plan_of_another_release_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its format is a part of it."""
+    data = kept().dump()
+    monkeypatch.setattr("cosmos_async.plan.kept.FORMAT", 99)
+
+    with pytest.raises(PlanDamaged, match="another release"):
+        KeptPlan.load(data)
+
+
+def test_the_jobs_belong_to_the_new_run() -> None:
+    """Label, index and hooks; all else is byte for byte what was recorded."""
+    plan = node("orders", "select 1")
+    run = run_info(run_id="two", invocation_id=OTHER, nonce="second")
+
+    again = use_again(kept(plan), run, now=NOW)
+
+    (data,) = (data for name, data in again.objects.items() if name.startswith("plan/nodes/"))
+    assert data == dump_node(plan).replace(ONE.encode(), OTHER.encode())
+    assert again.index.run == run
+    assert load_index(again.index_bytes) == again.index
+    assert again.index.prelude[0].configuration["labels"] == {"dbt_invocation_id": OTHER}  # type: ignore[union-attr]
+    assert again.index.hooks == (Hook("operation.shop.start", "start", 0, 1),)
+    assert again.objects["plan/uploads/abc"] == bytes(range(256))
+
+
+def test_every_object_has_the_name_that_its_digest_gives() -> None:
+    """The trigger finds a node's plan by the index alone."""
+    again = use_again(
+        kept(node("orders", "select 1"), node("lines", "select 2"), each_run={"model.shop.lines": "chance"}),
+        run_info(invocation_id=OTHER),
+        now=NOW,
+    )
+
+    for unique_id, entry in again.index.nodes.items():
+        plan = load_node(again.objects[node_object(unique_id, entry.digest)])
+        assert (plan.unique_id, plan.level, plan.reason) == (unique_id, entry.level, entry.reason)
+    assert sum(name.startswith("plan/nodes/") for name in again.objects) == 2
+
+
+def test_temporary_names_are_made_anew_and_stay_distinct() -> None:
+    """Two runs may be under way at once, and two unit tests of one model are. Over a midnight, too."""
+    names = ["orders__dbt_tmp101112131415", "orders__dbt_tmp101112131416"]
+    plan = node("orders", f"create table {names[0]}; create table {names[1]}; drop table {names[0]}")
+
+    again = use_again(
+        kept(plan, temporaries={plan.unique_id: names}),
+        run_info(),
+        now=NOW.replace(hour=23, minute=59, second=59),
+    )
+
+    (data,) = (data for name, data in again.objects.items() if name.startswith("plan/nodes/"))
+    sql = load_node(data).steps[0].configuration["query"]["query"]  # type: ignore[union-attr]
+    assert sql == (
+        "create table orders__dbt_tmp235959999999; create table orders__dbt_tmp000000000000; "
+        "drop table orders__dbt_tmp235959999999"
+    )
+
+
+def test_a_node_that_differs_in_each_run_is_planned_at_its_turn() -> None:
+    """Nothing of its old plan is left; the reason says what it uses."""
+    plan = node("stamped", "select 'yesterday'")
+
+    again = use_again(kept(plan, each_run={plan.unique_id: "run_started_at"}), run_info(), now=NOW)
+
+    entry = again.index.nodes[plan.unique_id]
+    late = load_node(again.objects[node_object(plan.unique_id, entry.digest)])
+    assert late.level is entry.level is Level.LATE
+    assert late.steps == ()
+    assert "run_started_at" in entry.reason
+
+
+def test_real_dbt_stays_real_dbts() -> None:
+    """It is run by dbt in each run, and needs no plan."""
+    plan = replace(node("python", "", Level.DBT), reason="It is a Python model.")
+
+    again = use_again(kept(plan, each_run={plan.unique_id: "graph"}), run_info(), now=NOW)
+
+    assert again.index.nodes[plan.unique_id].level is Level.DBT
+    assert again.index.nodes[plan.unique_id].reason == "It is a Python model."
+
+
+def test_the_first_difference_is_told_in_words() -> None:
+    """What changed, and of files which."""
+    was = {"the options": "a", "the project's files": {"a.sql": "1", "b.sql": "2", "c.sql": "3"}}
+
+    def told(**changes: Any) -> str | None:
+        return first_difference(was, {**was, **changes})
+
+    assert told() is None
+    assert first_difference(was, json.loads(json.dumps(was))) is None
+    assert told(**{"the options": "b"}) == "the options"
+    files = {"a.sql": "1", "b.sql": "9", "d.sql": "3"}
+    assert told(**{"the project's files": files}) == "the project's files (b.sql and 2 more)"
+    assert told(new="part") == "new"

@@ -1,0 +1,39 @@
+"""
+What is in the datasets of a project when a run begins: dbt lists them first of all, and goes by that to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.triggers.google.credentials import Identity
+from cosmos_async.triggers.google.session import shared_session
+from cosmos_async.triggers.jobs.warehouse import warehouse_of
+
+
+async def changed_relations(
+    relations: Mapping[str, Mapping[str, str]], *, identity: Identity, endpoint: str | None
+) -> list[str]:
+    """
+    Return the names of relations that have come, gone or become of another type; for setup, through ``asyncio.run``.
+
+    Args:
+        relations: Types by name, by ``project.dataset``, as an earlier run has found them.
+        identity: Who asks.
+        endpoint: The endpoint of the run's dbt profile.
+    """
+    async with shared_session(identity) as session:
+        bigquery = warehouse_of(session, endpoint).bigquery
+
+        async def changed(name: str) -> list[str]:
+            project, _, dataset = name.rpartition(".")
+            found = await bigquery.listed("tables", project, dataset)
+            if not found and await bigquery.get_dataset(project, dataset) is None:
+                return [name]
+            was = relations[name]
+            return [f"{name}.{one}" for one in {*was, *found} if was.get(one) != found.get(one)]
+
+        return sorted(
+            one for some in await gather_bounded(changed(name) for name in relations) for one in some
+        )
