@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from cosmos_async.dbt.process import Finished
+from cosmos_async.dbt.scripts.partial_invocation import UNUSABLE
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import RunInfo
@@ -35,6 +37,7 @@ def write_results(
     run: RunInfo | None = None,
     planned: Iterable[str] | None = None,
     compiled_code: Mapping[str, str] | None = None,
+    parsed: bytes | None = None,
     command: str = "build",
 ) -> Artifacts:
     """
@@ -43,15 +46,16 @@ def write_results(
     Planned nodes without an outcome are ``skipped``, as they are when a parent failed. Failed nodes are no error here.
 
     Args:
-        dbt: Opened for the invocation that was planned.
+        dbt: Opened for the invocation that was planned, perhaps without its packages.
         outcomes: What became of the nodes, and of on-run-start hooks where that is known.
         run: What the index says of the run.
         planned: The run's nodes; None means all that the invocation selects.
         compiled_code: What setup compiled, by unique id.
+        parsed: The project as setup kept it; without it dbt parses the project.
         command: dbt's command that the run is made of.
 
     Raises:
-        DbtError: dbt could not write them.
+        DbtError: dbt could not write them, or the project's packages cannot be installed.
     """
     compiled_code = compiled_code or {}
     document = {
@@ -68,11 +72,22 @@ def write_results(
     }
     target = dbt.workspace.target_path
     outcomes_file = target / "cosmos_async_outcomes.json"
-    outcomes_file.write_text(json.dumps(document), encoding="utf-8")
     artifacts = Artifacts(run_results=target / "run_results.json", manifest=target / "manifest.json")
     artifacts.run_results.unlink(missing_ok=True)
     arguments = dbt.arguments(command)
-    finished = dbt.run_script("results_writer", ["--outcomes", str(outcomes_file)], arguments)
+
+    def write(**more: str) -> Finished:
+        outcomes_file.write_text(json.dumps({**document, **more}), encoding="utf-8")
+        return dbt.run_script("results_writer", ["--outcomes", str(outcomes_file)], arguments)
+
+    finished = None
+    if parsed is not None and run is not None:
+        kept = target / "cosmos_async_parsed"
+        kept.write_bytes(parsed)
+        finished = write(parsed=str(kept), dbt_version=run.dbt_version)
+    if finished is None or finished.exit_code == UNUSABLE:
+        dbt.install_packages()
+        finished = write()
     if finished.exit_code == 0 and artifacts.run_results.is_file():
         return artifacts
     failure = dbt.failure(arguments, finished)

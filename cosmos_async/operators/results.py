@@ -102,8 +102,12 @@ class ResultsAsyncOperator(BaseOperator):
         self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])
         forget_outdated(self, context, plan.address.folder, index, outcomes.values())
         self.processes = Processes(lambda line: self.log.info("%s", line))
+        parsed = plan.parsed_or_none(index.run)
         with open_dbt(
-            self.dbt.rendered(self, context), self.processes, context=airflow_context(context)
+            self.dbt.rendered(self, context),
+            self.processes,
+            context=airflow_context(context),
+            packages=False,  # unless the project has to be parsed
         ) as dbt:
             artifacts = write_results(
                 dbt,
@@ -111,6 +115,7 @@ class ResultsAsyncOperator(BaseOperator):
                 run=index.run,
                 planned=index.nodes,
                 compiled_code=json.loads(compiled),
+                parsed=parsed,
             )
             files = {path.name: path.read_bytes() for path in (artifacts.run_results, artifacts.manifest)}
             sources = sources_json(outcomes.values(), files[artifacts.run_results.name])

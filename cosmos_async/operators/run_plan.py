@@ -234,6 +234,15 @@ class RunPlan:
             )
         return data
 
+    def parsed_or_none(self, run: RunInfo) -> bytes | None:
+        """Return :meth:`parsed`, None also where it is gone with the run's folder."""
+        from cosmos_async.triggers.storage.documents import ObjectMissing
+
+        try:
+            return self.parsed(run)
+        except ObjectMissing:
+            return None
+
     def write_late(
         self, key: TaskKey, position: int, plans: Iterable[NodePlan], uploads: Mapping[str, Path]
     ) -> dict[str, str]:

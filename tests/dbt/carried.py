@@ -128,6 +128,7 @@ def carry_out(
             run=planned.plan.run,
             planned=carried.plans,
             compiled_code={unique_id: plan.compiled_code or "" for unique_id, plan in loaded.items()},
+            parsed=None if planned.plan.parsed is None else planned.plan.parsed.read_bytes(),
         )
         results = json.loads(written.run_results.read_text())["results"]
     carried.results = {result["unique_id"]: result for result in results}

@@ -11,6 +11,7 @@ names of tests repeat, ``fqn:`` takes folders along, and a model brings its unit
 # mypy: disable-error-code=import-not-found
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import zlib
@@ -201,6 +202,7 @@ def _load(path: str) -> Any:
 
     kept = _kept(path)
     manifest = Manifest.from_msgpack(kept["manifest"], decoder=extended_mashumuro_decoder)
+    _renew(manifest.metadata)
     manifest.build_flat_graph()
     # Packages give their variables while a node is compiled; all the rest of them is in the manifest.
     root = os.environ.get("DBT_PROJECT_DIR", os.curdir)
@@ -211,6 +213,22 @@ def _load(path: str) -> Any:
             with open(project, "w", encoding="utf-8") as file:
                 file.write(text)
     return manifest
+
+
+def _renew(metadata: Any) -> None:
+    """Let a project that was parsed before say of itself what one says that is parsed now, as dbt's partial parsing does."""
+    import dbt_common.invocation as invocation
+
+    now = datetime.datetime.now(datetime.timezone.utc)
+    started_at = invocation.get_invocation_started_at()
+    for name, value in {
+        "generated_at": now.replace(tzinfo=None),
+        "invocation_id": invocation.get_invocation_id(),
+        "invocation_started_at": started_at,
+        "run_started_at": started_at and started_at.replace(tzinfo=datetime.timezone.utc),
+    }.items():
+        if hasattr(metadata, name):  # which of them there are, depends on dbt's version
+            setattr(metadata, name, value)
 
 
 def _give_up(why: str) -> NoReturn:

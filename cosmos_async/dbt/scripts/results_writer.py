@@ -11,12 +11,13 @@ leave something in dbt's memory for those of the end, they are rendered once mor
 OUTCOMES.json::
 
     {"invocation_id": ..., "started_at": ...,        the run's, or null
+     "dbt_version": ..., "parsed": ...,              the project as setup kept it, a file, and the dbt that parsed it, or null
      "planned": [unique_id, ...] or null,            the run's nodes; null means all that are selected
      "outcomes": {unique_id: {"status", "message", "started_at", "completed_at", "level", "failures",
                               "adapter_response", "compiled_code", "batch_results"}}}
 
 The exit code is 0 even where nodes failed, as the run's state is decided elsewhere. It is not 0 where an on-run-end
-hook or dbt itself failed.
+hook or dbt itself failed, and ``partial_invocation.UNUSABLE`` where the parsed project is of no use here.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped"
@@ -26,6 +27,7 @@ import json
 from typing import Any
 
 from .common import follow_parent, need, parse_time, pin_invocation, render_start_hooks, run_dbt, split
+from .partial_invocation import Part
 
 # The two kinds of nodes that dbt only passes by; there is nothing to execute and nothing to be planned.
 PASSED_BY = ("exposure", "saved_query")
@@ -41,10 +43,11 @@ def main(arguments: list[str]) -> None:
         document = json.load(file)
     follow_parent()
     pin_invocation(document.get("invocation_id"), document.get("started_at"))
+    manifest = Part((), dbt_version=document.get("dbt_version"), parsed=document.get("parsed")).manifest()
     replay = Replay(document)
     replay.install()
     try:
-        run_dbt(dbt_arguments)
+        run_dbt(dbt_arguments, manifest)
     except SystemExit as exit_:
         raise SystemExit(replay.exit_code(exit_.code)) from None
 

@@ -5,13 +5,16 @@ dbt writes the artifacts of a run that it did not execute, as if it had.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.results import write_results
 from cosmos_async.dbt.run_node import outcome_of
+from cosmos_async.dbt.session import Dbt
 from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.testing import FakeGoogle
@@ -117,6 +120,48 @@ def test_the_artifacts_are_those_of_a_native_run(
         each["unique_id"] for each in retried["results"] if not each["unique_id"].startswith("operation.")
     }
     assert again == failed
+
+
+def test_the_project_is_not_parsed_for_them(opened: OpenDbt, shop: Path, lines: list[str]) -> None:
+    """With the project as setup kept it, the artifacts are the same; where it is of no use, dbt parses it."""
+    done = [outcome("model.shop.orders", Status.SUCCESS, second=1)]
+    with opened(shop) as dbt:
+        plan = record_plan(dbt, dag_id="shop", run_id="one").plan
+        assert plan.parsed is not None
+        parsed = plan.parsed.read_bytes()
+        (dbt.workspace.target_path / "partial_parse.msgpack").unlink()
+        lines.clear()
+
+        quick = artifacts_of(dbt, done, run=plan.run, parsed=parsed)
+
+        assert not any("parse" in line for line in lines)
+        slow = artifacts_of(dbt, done, run=plan.run)
+        assert any("Starting full parse" in line for line in lines)
+        assert quick == slow
+        later = replace(plan.run, invocation_id="another", created_at="2026-02-03T04:05:06+00:00")
+        (manifest, results) = artifacts_of(dbt, done, run=later, parsed=parsed)
+        assert manifest["metadata"]["invocation_id"] == results["metadata"]["invocation_id"] == "another"
+        assert manifest["metadata"].get("run_started_at", later.created_at) == later.created_at
+        other = artifacts_of(dbt, done, run=replace(plan.run, dbt_version="1.8.0"), parsed=parsed)
+        assert any("dbt 1.8.0 parsed it" in line for line in lines)
+        assert other[1] == slow[1]
+
+
+def artifacts_of(dbt: Dbt, outcomes: list[Outcome], **options: Any) -> tuple[Any, Any]:
+    """Write the artifacts and return their content, without when they were written."""
+    written = write_results(dbt, outcomes, **options)
+    documents = load(written.manifest), load(written.run_results)
+    for document in documents:
+        del document["metadata"]["generated_at"]
+        document.pop("elapsed_time", None)
+        for kind in ("nodes", "macros", "exposures", "unit_tests"):
+            for node in document.get(kind, {}).values():
+                node.pop("created_at", None)
+    for result in documents[1]["results"]:
+        if result["unique_id"].startswith("operation."):  # executed each time
+            for name in ("timing", "execution_time", "adapter_response", "message"):
+                result.pop(name)
+    return documents
 
 
 def test_what_fail_fast_has_stopped_is_skipped_in_dbt_s_words(

@@ -59,6 +59,7 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             outcomes=lambda info: {each.unique_id: each for each in outcomes},
             keep_artifacts=lambda files, kept, **info: run.files.update(files) or "gs://kept",  # type: ignore[attr-defined]
             artifact=lambda name: b"{}",
+            parsed_or_none=lambda info: None,
             failed_task=lambda key: run.failed_task,  # type: ignore[attr-defined]
         )
         monkeypatch.setattr("cosmos_async.operators.results.RunPlan", lambda *args, **kwargs: plan)
