@@ -62,7 +62,7 @@ chaos: $(VENVS)/chaos/.ready  ## break a real Airflow on PostgreSQL on purpose; 
 
 MATRIX := 2.8 2.9 2.10 2.11 3.0 3.1 3.2 3.3 celery
 AIRFLOW ?= $(MATRIX)
-matrix: $(AIRFLOW:%=$(VENVS)/airflow-%/.ready) $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready $(WAREHOUSE)  ## run, clear, retry and kill on real Airflows 2.8 to 3.3, and their unit tests; AIRFLOW=3.1 picks one, ARGS=--no-unit
+matrix: $(AIRFLOW:%=$(VENVS)/airflow-%/.ready) $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready $(WAREHOUSE)  ## run, clear, retry, kill and run again on real Airflows 2.8 to 3.3, and their unit tests; AIRFLOW=3.1 picks one, ARGS=--no-unit
 	@$(CLEAN_ENV) $(RUN) -m tests.matrix $(AIRFLOW) $(ARGS)
 
 check: $(VENVS)/airflow-3.3/.ready  ## lint, format, types and the direction of imports, changing nothing

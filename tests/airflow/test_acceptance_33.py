@@ -251,6 +251,21 @@ def test_the_guide_s_dag_runs_with_its_imports_changed(stage_33: Stage) -> None:
     }
 
 
+def test_a_run_in_which_nothing_has_changed_starts_no_dbt_to_plan(stage_33: Stage) -> None:
+    """The first run makes the tables, the second is planned on them, and the third goes by the plan of the second."""
+    airflow = stage_33.airflow
+    airflow.wait_for_run("simple_dag_async", "guide", 400)
+    for run_id in ("again", "unchanged"):
+        airflow.trigger("simple_dag_async", run_id)
+        end = airflow.wait_for_run("simple_dag_async", run_id, 400)
+        assert end.state == "success", explain(stage_33, "simple_dag_async", end)
+    log = airflow.log("simple_dag_async", "unchanged", "dbt_setup_async")
+
+    assert "The plan of run again is used again, as nothing that it is made of has changed" in log
+    assert "Running with dbt" not in log
+    assert set(end.states().values()) == {"success"}
+
+
 def test_tasks_written_by_hand_and_a_late_plan_where_a_model_needs_it(stage_33: Stage) -> None:
     """
     A plain DAG runs without DbtDag: a user's own execute() is called on a worker before the triggerer takes over, and

@@ -1,5 +1,5 @@
 """
-Run, clear, retry, kill on real processes of the Airflow that is named, in this order: one stage serves all.
+Run, clear, retry, kill and run again on real processes of the Airflow that is named, in this order: one stage serves all.
 """
 
 from __future__ import annotations
@@ -107,3 +107,15 @@ def test_kill(stage: Stage, whole: RunEnd) -> None:
     assert ended["status"]["errorResult"]["reason"] == "stopped"
     assert end.state == "failed"
     assert end.failed() == ["slow_run"], explain(stage, DAG_ID, end)
+
+
+def test_again(stage: Stage, whole: RunEnd) -> None:
+    """A run in which nothing has changed goes by the plan of the run before, and is carried out like any other."""
+    for run_id in ("again", "unchanged"):
+        stage.airflow.trigger(DAG_ID, run_id)
+        end = stage.airflow.wait_for_run(DAG_ID, run_id, PATIENCE)
+        assert end.state == "success", explain(stage, DAG_ID, end)
+
+    assert set(end.states().values()) == {"success"}
+    assert "The plan of run again is used again" in stage.airflow.log(DAG_ID, "unchanged", "dbt_setup_async")
+    assert end.states() == whole.states()
