@@ -119,6 +119,8 @@ class PlanReuse:
 
         recording = planned.recording
         why = self._why_not or why_not_kept(recording, planned.plan, planned.each_run)
+        if self._last is not None:  # it did not serve this run
+            forget(self._last, self._place, self._setup.identity)
         if why is not None or self._fingerprint is None:
             if settings.reuse_plans():
                 self._setup.log.info("This plan serves this run alone: %s.", why)
@@ -136,8 +138,6 @@ class PlanReuse:
         data = kept.dump()
         self._pin = Pin(hashlib.sha256(data).hexdigest(), self._salt, self._instance.run_id)
         self._write(self._pin, data)
-        if self._last is not None and self._last.digest != self._pin.digest:
-            forget(self._last, self._place, self._setup.identity)
 
     def tell(self) -> None:
         """Leave in XCom which plan the next run may go by; also that there is none."""
@@ -155,10 +155,14 @@ class PlanReuse:
         index = index_for(self._setup, self._setup.task_id, self._instance)
         return Pin.pull(self._setup.task_id, self._instance, index, include_prior_dates=True)
 
-    def _taken(self, salt: str) -> Fingerprint:
+    def _taken(self, salt: str) -> Fingerprint | None:
         from cosmos_async.dbt.planner.fingerprint import Fingerprint
 
-        return Fingerprint(self._dbt, self._setup.question(), salt=bytes.fromhex(salt))
+        try:
+            return Fingerprint(self._dbt, self._setup.question(), salt=bytes.fromhex(salt))
+        except OSError as error:  # which dbt may do without
+            self._why_not = f"{error.filename} cannot be read ({error.strerror})"
+            return None
 
     def _why_not_again(self, kept: KeptPlan, fingerprint: Fingerprint) -> str | None:
         from cosmos_async.triggers.execution.relations import changed_relations
@@ -236,4 +240,7 @@ def forget_outdated(
     operator.log.info(
         "The next run is planned anew, as %d nodes did not go as planned, such as %s.", len(anew), anew[0]
     )
-    forget(pin, _place(folder), operator.identity)
+    try:
+        forget(pin, _place(folder), operator.identity)
+    except CosmosAsyncError as error:  # the next run then finds out by itself, node by node
+        operator.log.warning("The plan that did not fit could not be deleted: %s", error)

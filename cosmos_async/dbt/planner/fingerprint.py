@@ -22,8 +22,9 @@ from cosmos_async.dbt.project.project_file import Project
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.plan.model import FORMAT, Json
 
-#: Folders of packages and paths outside of the project that dbt writes or never reads.
-_SKIPPED = frozenset((".git", "__pycache__", "logs", "target"))
+#: Folders that dbt writes or never reads; those that a project names itself are left out of it as well.
+_SKIPPED = frozenset((".git", "__pycache__"))
+_PIECE = 1 << 20  # bytes
 _STATE_FILES = ("manifest.json", "run_results.json", "sources.json")
 _STATE_OPTIONS = ("--state", "--defer-state")
 _STATE_VARIABLES = ("DBT_STATE", "DBT_DEFER_STATE", "DBT_ENGINE_STATE", "DBT_ENGINE_DEFER_STATE")
@@ -57,9 +58,7 @@ class Fingerprint:
             "the profile": self._digest(
                 _contents(dbt.workspace.profiles_dir / "profiles.yml", dbt.workspace.secrets)
             ),
-            "the project's files": {
-                name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in self._files(arguments)
-            },
+            "the project's files": {name: _digest(path) for name, path in self._files(arguments)},
         }
 
     def with_environment(self, names: Iterable[str]) -> Json:
@@ -84,10 +83,11 @@ class Fingerprint:
 
     def _files(self, arguments: list[str]) -> Iterator[tuple[str, Path]]:
         workspace = self._dbt.workspace
-        # The copy has links to the files, and to folders that dbt does not read.
-        yield from _walk(workspace.project_dir, "")
-        for path in Project.read(workspace.source, workspace.env).outside():
-            yield from _walk(path, f"{path}/") if path.is_dir() else [(str(path), path)]
+        project = Project.read(workspace.source, workspace.env)
+        yield from _walk(project.root, "", project.written)
+        for path in project.outside():
+            written = frozenset(("target", "logs"))
+            yield from _walk(path, f"{path}/", written) if path.is_dir() else [(str(path), path)]
         for folder in _state_folders(arguments, workspace.env):
             for name in _STATE_FILES:
                 if (folder / name).is_file():
@@ -103,13 +103,33 @@ def why_no_fingerprint(dbt: Dbt) -> str | None:
     return None
 
 
-def _walk(root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+def _walk(root: Path, prefix: str, written: frozenset[str]) -> Iterator[tuple[str, Path]]:
+    """Yield the files below *root* by their names; dbt follows links to folders, and so do we, but never in a circle."""
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        here = os.stat(folder)
+        if (here.st_dev, here.st_ino) in seen or "pyvenv.cfg" in files:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        below = os.path.relpath(folder, root)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED and os.path.normpath(os.path.join(below, name)) not in written
+        )
         for name in sorted(files):
             path = Path(folder, name)
             if path.is_file():  # not a link to nowhere
-                yield prefix + str(path.relative_to(root)), path
+                yield prefix + os.path.normpath(os.path.join(below, name)), path
+
+
+def _digest(path: Path) -> str:
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            hashed.update(piece)
+    return hashed.hexdigest()
 
 
 def _state_folders(arguments: list[str], env: dict[str, str]) -> list[Path]:

@@ -48,6 +48,11 @@ class World:
         }.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        linked = folder / "linked"
+        linked.mkdir()
+        (linked / "circle").symlink_to(linked)
+        (self.project / "models/linked").symlink_to(linked)
+        (self.project / "models/nowhere.sql").symlink_to(folder / "nowhere")
 
     @contextmanager
     def dbt(self) -> Iterator[Dbt]:
@@ -92,6 +97,7 @@ CHANGES: dict[str, tuple[Callable[[World], Any], str]] = {
     "a new model": (written("models/new.sql"), "the project's files (models/new.sql)"),
     "a seed": (written("seeds/codes.csv"), "the project's files (seeds/codes.csv)"),
     "a package": (written("dbt_packages/utils/macros/m.sql"), "dbt_packages/utils/macros/m.sql"),
+    "a file of a linked folder": (written("../linked/l.sql"), "models/linked/l.sql"),
     "a file outside": (written("../shared/more.sql"), "shared/more.sql"),
     "a selector": (written("selectors.yml"), "selectors.yml"),
     "earlier artifacts": (written("../state/run_results.json"), "state/run_results.json"),
@@ -125,7 +131,7 @@ def test_what_is_given_to_dbt_counts(world: World, name: str) -> None:
 
 def moved(world: World) -> None:
     """Deploy the same project to the same place once more."""
-    shutil.copytree(world.project, world.project.with_name("again"))
+    shutil.copytree(world.project, world.project.with_name("again"), symlinks=True)
     shutil.rmtree(world.project)
     os.rename(world.project.with_name("again"), world.project)
 
@@ -138,6 +144,7 @@ SAME: dict[str, Callable[[World], Any]] = {
     "a log": written("logs/dbt.log"),
     "Python's cache": written("models/__pycache__/x.pyc"),
     "git": written(".git/index"),
+    "a virtual environment": written("venv/pyvenv.cfg"),
     "what nobody reads": lambda world: world.env.update(OTHER="2"),
     "the run": lambda world: world.env.update(AIRFLOW_CTX_DAG_RUN_ID="two"),
     "a secret": lambda world: world.output.update(token="another-secret"),
