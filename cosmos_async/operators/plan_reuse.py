@@ -46,7 +46,10 @@ class Pin:
     def pull(cls, task_id: str, instance: Any, map_index: int, **options: Any) -> Pin | None:
         """Return what a setup task has left; None where it has left nothing."""
         value = instance.xcom_pull(task_ids=task_id, key=KEPT_PLAN_KEY, map_indexes=map_index, **options)
-        return cls(**value) if isinstance(value, dict) and value else None
+        try:
+            return cls(**value) if value else None
+        except TypeError:  # of another release
+            return None
 
 
 class PlanReuse:

@@ -3,9 +3,10 @@ How long planning takes, beside ``dbt compile`` of the same project: ``make benc
 
 Both run as a person would start them, one after the other, again and again, on the same stand-in for BigQuery, each
 with the project parsed before (dbt's partial parse), and once without. What is compared is the whole process: its
-wall time, and the processor time of all its processes, which others on the machine disturb less. Then one node is
-planned late, as a worker does, again and again. A table goes to stdout and everything measured to a JSON file. Nothing is judged: machines differ, and a ratio near its goal may fall
-on either side.
+wall time, and the processor time of all its processes, which others on the machine disturb less. Then the setup task is
+run, as a worker does it, with a plan that it has to record and with one that it uses again; and one node is planned late.
+A table goes to stdout and everything measured to a JSON file. Nothing is judged: machines differ, and a ratio near its
+goal may fall on either side.
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ LATE_GOAL = 3.0  # seconds of dbt for one node that is planned late
 LATE = "model.bench.model_0030"  # one that reads two others
 
 
+@dataclass(frozen=True)
+class Timed:
+    """What one command took."""
+
+    seconds: float
+    cpu: float
+
+
 @dataclass
 class Series:
     """What one command took, round by round."""
@@ -50,6 +59,15 @@ class Series:
     cpu: list[float] = field(default_factory=list)  #: seconds of processor time, of all its processes
     ratios: list[float] = field(default_factory=list)  #: of wall times, to the compile of the same round
     cpu_ratios: list[float] = field(default_factory=list)  #: of processor times, likewise
+
+    def add(self, took: Timed, *, beside: Series | None = None) -> None:
+        """Add one measurement, and its ratio to the last one of *beside*."""
+        self.seconds.append(took.seconds)
+        self.cpu.append(took.cpu)
+        if beside is not None:
+            self.ratios.append(took.seconds / beside.seconds[-1])
+            self.cpu_ratios.append(took.cpu / beside.cpu[-1])
+        print(f"  {self.name}: {took.seconds:.1f} s", file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -80,11 +98,25 @@ class Bench:
         """Import dbt and what it imports for BigQuery, which nobody can save, and return the processor time."""
         return self._run([self.dbt.with_name("python"), "-c", "import dbt.cli.main, dbt.adapters.bigquery"])
 
+    def set_up(self, series: Series, *, recorded: bool, beside: Series) -> None:
+        """Run the setup task and add what it took; where it has to record, nothing is left of the run before."""
+        xcoms = self.folder / "xcoms.json"
+        if recorded:
+            xcoms.unlink(missing_ok=True)
+        self._run([sys.executable, "-m", "tests.bench.setup_task", self.project, self.dbt, xcoms])
+        told = json.loads((self.folder / "out").read_text().splitlines()[-1])
+        if told["recorded"] is not recorded:
+            sys.exit(f"the plan was {'used again' if recorded else 'recorded'} where it should not have been")
+        took = Timed(told["seconds"], told["cpu"])
+        series.add(took, beside=beside)
+
     def _run(self, command: Sequence[str | Path]) -> float:
         env = clean_environment(
             BENCH_KEY_FILE=str(self.folder / "key.json"),
             BIGQUERY_EMULATOR_HOST=self.google.bigquery_endpoint,
             AIRFLOW__COSMOS_ASYNC__CACHE_DIR=str(self.folder / "cache"),
+            AIRFLOW__COSMOS_ASYNC__BIGQUERY_ENDPOINT=self.google.bigquery_endpoint,
+            AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH=str(self.folder / "store"),
             PYTHONPATH=str(ROOT),
         )
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
@@ -115,6 +147,7 @@ def main() -> None:
         write_project(bench.project, options.models)
         fill_sources(google)
         series = measure(bench, options)
+        bench.plan()
         levels = json.loads((bench.folder / "out").read_text())["levels"]
     report(series, options, levels)
 
@@ -133,11 +166,15 @@ def measure(bench: Bench, options: argparse.Namespace) -> list[Series]:
         timed(first, bench.plan, beside=compiling)
         fill_models(bench.google, options.models)
         timed(later, bench.plan, beside=compiling)
+    recording, again = Series("setup task, recording"), Series("setup task, plan used again")
+    for _ in range(options.rounds):
+        bench.set_up(recording, recorded=True, beside=compiling)
+        bench.set_up(again, recorded=False, beside=compiling)
     late = plan_one_late(bench, options.rounds)
     starting = Series("importing dbt, no more")
     for _ in range(options.rounds):
         timed(starting, bench.start)
-    return [compiling, first, later, cold_compile, cold_plan, late, starting]
+    return [compiling, first, later, recording, again, cold_compile, cold_plan, late, starting]
 
 
 def plan_one_late(bench: Bench, rounds: int) -> Series:
@@ -182,12 +219,8 @@ def _forget(bench: Bench) -> None:
 def timed(series: Series, work: Callable[[], float], *, beside: Series | None = None) -> None:
     """Add one measurement to *series*, and its ratio to the last one of *beside*."""
     began = time.perf_counter()
-    series.cpu.append(work())
-    series.seconds.append(time.perf_counter() - began)
-    if beside is not None:
-        series.ratios.append(series.seconds[-1] / beside.seconds[-1])
-        series.cpu_ratios.append(series.cpu[-1] / beside.cpu[-1])
-    print(f"  {series.name}: {series.seconds[-1]:.1f} s", file=sys.stderr, flush=True)
+    cpu = work()
+    series.add(Timed(time.perf_counter() - began, cpu), beside=beside)
 
 
 def report(series: list[Series], options: argparse.Namespace, levels: dict[str, int]) -> None:
@@ -202,7 +235,7 @@ def report(series: list[Series], options: argparse.Namespace, levels: dict[str, 
         f"Of {nodes} nodes, by level: " + ", ".join(f"{n} {level}" for level, n in levels.items() if n) + "\n"
     )
     print(
-        f"{'median (range)':<24}{'wall time':>26}{'x dbt compile':>22}{'processor time':>26}{'x dbt compile':>22}"
+        f"{'median (range)':<28}{'wall time':>26}{'x dbt compile':>22}{'processor time':>26}{'x dbt compile':>22}"
     )
     for one in series:
         columns = [
@@ -212,7 +245,7 @@ def report(series: list[Series], options: argparse.Namespace, levels: dict[str, 
             (one.cpu_ratios, "", 22),
         ]
         print(
-            f"{one.name:<24}"
+            f"{one.name:<28}"
             + "".join(f"{_spread(values, unit):>{width}}" for values, unit, width in columns)
         )
     print(
