@@ -119,7 +119,7 @@ def enable_teardown_async_task() -> bool:
 
 def reuse_plans() -> bool:
     """Return whether a run may be carried out by the plan of an earlier one, where nothing has changed since."""
-    return _get_bool("reuse_plans", default=True)
+    return _get_bool("reuse_plans", default=False)
 
 
 def enable_hierarchical_naming_for_group_nodes_by_folder() -> bool:

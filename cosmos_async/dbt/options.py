@@ -34,7 +34,12 @@ _REFUSED = {
 
 #: Options that name a folder which dbt looks up in the project's root; and their variables.
 _FOLDERS = ("--state", "--defer-state")
-_FOLDER_VARIABLES = ("DBT_STATE", "DBT_DEFER_STATE")
+STATE_NAMES = (
+    "STATE",
+    "DEFER_STATE",
+    "ARTIFACT_STATE_PATH",
+)  #: the last one is dbt's older name for the first
+_FOLDER_VARIABLES = tuple(f"DBT_{name}" for name in STATE_NAMES)
 _ENGINE = "DBT_ENGINE_"  # since 1.11 dbt prefers DBT_ENGINE_STATE to DBT_STATE
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import secrets
 import uuid
 from dataclasses import asdict, dataclass, replace
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_async import settings
 from cosmos_async.exceptions import CosmosAsyncError
+from cosmos_async.operators.run_plan import COMPILED_FILE
 from cosmos_async.operators.task_mapping import index_for
 from cosmos_async.plan.kept import KeptPlan, PlanAgain, first_difference, use_again
 from cosmos_async.plan.model import Index, Level, dump_index, load_index
-from cosmos_async.plan.store import PlanAddress, kept_plan_object, kept_plans
+from cosmos_async.plan.store import PlanAddress, artifact_object, kept_plan_object, kept_plans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,6 +102,7 @@ class PlanReuse:
             **own,
         )
         again = use_again(kept, run, now=now)
+        _without_code_of_late(again)
         anew = sum(unique_id in again.index.nodes for unique_id in kept.each_run)
         self._setup.log.info(
             "The plan of run %s is used again, as nothing that it is made of has changed since%s.",
@@ -122,11 +125,11 @@ class PlanReuse:
 
         recording = planned.recording
         why = self._why_not or why_not_kept(recording, planned.plan, planned.each_run)
-        if self._last is not None:  # it did not serve this run
-            forget(self._last, self._place, self._setup.identity)
+        why = why or self._other_packages()
         if why is not None or self._fingerprint is None:
             if settings.reuse_plans():
                 self._setup.log.info("This plan serves this run alone: %s.", why)
+            self._replace(None)
             return
         names = tuple(recording["environment"])
         kept = KeptPlan(
@@ -138,14 +141,31 @@ class PlanReuse:
             index=dump_index(index),
             objects=objects,
         )
-        data = kept.dump()
-        self._pin = Pin(hashlib.sha256(data).hexdigest(), self._salt, self._instance.run_id)
-        self._write(self._pin, data)
+        self._replace(kept.dump())
 
     def tell(self) -> None:
         """Leave in XCom which plan the next run may go by; also that there is none."""
         value = {} if self._pin is None else asdict(self._pin)
         self._instance.xcom_push(key=KEPT_PLAN_KEY, value=value)
+
+    def _replace(self, data: bytes | None) -> None:
+        """Store what is kept from now on, and forget what did not serve this run."""
+        try:
+            if data is not None:
+                pin = Pin(hashlib.sha256(data).hexdigest(), self._salt, self._instance.run_id)
+                self._write(pin, data)
+                self._pin = pin
+            if self._last is not None:
+                forget(self._last, self._place, self._setup.identity)
+        except CosmosAsyncError as error:  # this run has its plan all the same
+            self._setup.log.warning("The plan could not be kept for the next run: %s", error)
+
+    def _other_packages(self) -> str | None:
+        name, workspace = "package-lock.yml", self._dbt.workspace
+        lock, made = workspace.source / name, workspace.project_dir / name
+        if made.is_file() and (not lock.is_file() or lock.read_bytes() != made.read_bytes()):
+            return f"{name} does not fit packages.yml, and dbt has found other packages"
+        return None
 
     def _refusal(self) -> str | None:
         from cosmos_async.dbt.planner.fingerprint import why_no_fingerprint
@@ -200,6 +220,16 @@ class PlanReuse:
 
         objects = {kept_plan_object(pin.digest): data}
         asyncio.run(write_objects(self._place, objects, identity=self._setup.identity))
+
+
+def _without_code_of_late(again: PlanAgain) -> None:
+    """Leave out the compiled code of nodes that are compiled at their turn."""
+    name = artifact_object(COMPILED_FILE)
+    compiled = json.loads(again.objects[name])
+    for unique_id, entry in again.index.nodes.items():
+        if entry.level is Level.LATE:
+            compiled[unique_id] = None
+    again.objects[name] = json.dumps(compiled).encode()
 
 
 def _place(folder: str) -> PlanAddress:

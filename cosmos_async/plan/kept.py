@@ -30,6 +30,7 @@ from cosmos_async.plan.model import (
     load_index,
     load_node,
 )
+from cosmos_async.plan.ownership import is_source
 from cosmos_async.plan.store import node_object
 
 FORMAT = 1
@@ -124,9 +125,10 @@ def use_again(kept: KeptPlan, run: RunInfo, *, now: datetime) -> PlanAgain:
         level, reason = entry.level, entry.reason
         uses = kept.each_run.get(unique_id)
         if uses is not None and level is not Level.DBT:
-            level = Level.LATE
+            # How old a source is, is asked by another command than the one that late plans are a part of.
+            level = Level.DBT if is_source(unique_id) else Level.LATE
             reason = f"It uses {uses}, which is another in each run, and the plan is an earlier run's."
-            data = dump_node(_late(load_node(data), reason))
+            data = dump_node(_without_steps(load_node(data), level, reason))
         digest = hashlib.sha256(data).hexdigest()
         objects[node_object(unique_id, digest)] = data
         nodes[unique_id] = replace(entry, level=level, reason=reason, digest=digest)
@@ -135,12 +137,12 @@ def use_again(kept: KeptPlan, run: RunInfo, *, now: datetime) -> PlanAgain:
     return PlanAgain(index, dump_index(index), objects)
 
 
-def _late(plan: NodePlan, reason: str) -> NodePlan:
+def _without_steps(plan: NodePlan, level: Level, reason: str) -> NodePlan:
     return NodePlan(
         plan.unique_id,
         plan.name,
         plan.resource_type,
-        Level.LATE,
+        level,
         reason,
         materialized=plan.materialized,
         relation=plan.relation,

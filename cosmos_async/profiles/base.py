@@ -18,7 +18,8 @@ from cosmos_async.exceptions import ProfileError
 # dbt hides the values of variables with this prefix from its own logs and artifacts.
 SECRET_PREFIX = "DBT_ENV_SECRET_COSMOS_"
 
-_SECRET_KEYS = ("private_key", "private_key_id", "token", "refresh_token", "client_secret")
+#: What a profile has for credentials.
+SECRET_KEYS = ("private_key", "private_key_id", "token", "refresh_token", "client_secret")
 
 #: dbt waits for BigQuery's metadata while it plans, so a few threads pay; a profile's own number wins.
 DEFAULT_THREADS = 8
@@ -53,7 +54,7 @@ class RenderedProfile:
         """The secrets that the text spells out instead of naming a variable, as a user's own file may."""
         key = self.output.get("keyfile_json")
         places = {**(key if isinstance(key, dict) else {}), **self.output}
-        found = (places.get(name) for name in _SECRET_KEYS)
+        found = (places.get(name) for name in SECRET_KEYS)
         return tuple(value for value in found if isinstance(value, str) and "{{" not in value)
 
     def write(self, directory: str | Path) -> dict[str, str]:

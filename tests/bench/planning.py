@@ -117,6 +117,7 @@ class Bench:
             AIRFLOW__COSMOS_ASYNC__CACHE_DIR=str(self.folder / "cache"),
             AIRFLOW__COSMOS_ASYNC__BIGQUERY_ENDPOINT=self.google.bigquery_endpoint,
             AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH=str(self.folder / "store"),
+            AIRFLOW__COSMOS_ASYNC__REUSE_PLANS="True",
             PYTHONPATH=str(ROOT),
         )
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:

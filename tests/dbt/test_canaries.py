@@ -93,6 +93,7 @@ def world(google: FakeGoogle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "AIRFLOW__COSMOS_ASYNC__STORAGE_ENDPOINT": google.storage_endpoint,
         "AIRFLOW__COSMOS_ASYNC__BIGQUERY_ENDPOINT": google.bigquery_endpoint,
         "AIRFLOW__COSMOS_ASYNC__CACHE_DIR": str(tmp_path / "cache"),
+        "AIRFLOW__COSMOS_ASYNC__REUSE_PLANS": "True",
         "DBT_ENV_SECRET_OF_WORKER": CANARIES["DBT_ENV_SECRET_OF_WORKER"],
     }.items():
         monkeypatch.setenv(name, value)

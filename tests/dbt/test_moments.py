@@ -41,6 +41,8 @@ USING = {
     "utcnow": ("select '{{ modules['datetime']['datetime']['utcnow']() }}' as at", "the clock"),
     "today": ("select '{{ modules.datetime.date.today() }}' as day", "the clock"),
     "by_filter": ("select '{{ (modules.datetime.date | attr('today'))() }}' as day", "the clock"),
+    "of_instance": ("select '{{ modules.datetime.datetime(2020, 1, 1).now() }}' as at", "the clock"),
+    "of_items": ("select {{ context | items | list | length }} as n", "all of dbt's context"),
     "drawn": ("select {{ [1, 2, 3] | random }} as n", "chance"),
     "of_context": ("select '{{ context['run_started_at'] }}' as at", "run_started_at"),
     "of_all_context": ("select '{{ context.get('invocation_id') }}' as id", "all of dbt's context"),
@@ -95,7 +97,7 @@ ID = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
 
 
 async def recorded_in(
-    folder: Path, version: str, files: dict[str, str] | None = None, **env: str
+    folder: Path, version: str, *more: str, files: dict[str, str] | None = None, **env: str
 ) -> Recorded:
     """Record the project on what an earlier run has left."""
     project = folder / "project"
@@ -116,7 +118,7 @@ async def recorded_in(
             "moments-project", "shop", "kept", schema=[*snapshot, {"name": "dbt_scd_id", "type": "STRING"}]
         )
         google.on_query("", schema=ID)
-        return await record(google, version, folder, project=project, **env)
+        return await record(google, version, folder, *more, project=project, **env)
 
 
 @pytest.fixture(scope="module", params=["1.11", pytest.param("1.9", marks=pytest.mark.slow)])
@@ -133,8 +135,9 @@ def recorded(version: str, tmp_path_factory: pytest.TempPathFactory) -> Recorded
 
 def used(recorded: Recorded) -> dict[str, str]:
     """Return what each node uses, by its name."""
+    known = {**recorded.recording["ephemerals"], **recorded.recording["nodes"]}
     uses = each_run(recorded.recording)
-    return {recorded.recording["nodes"][unique_id]["name"]: what for unique_id, what in uses.items()}
+    return {known[unique_id]["name"]: what for unique_id, what in uses.items()}
 
 
 @pytest.mark.parametrize("name", USING)
@@ -188,25 +191,44 @@ def plain_plans(recorded: Recorded) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("files", "why"),
-    [
-        pytest.param({}, "nodes use what is another in each run", id="too-many"),
-        pytest.param(
-            {
-                "dbt_project.yml": FILES["dbt_project.yml"]
-                + "on-run-start: \"insert into shop.log select '{{ run_started_at }}'\"\n"
-            },
-            "before the first node uses run_started_at",
-            id="hook",
-        ),
-    ],
-)
-def test_some_plans_are_for_one_run(tmp_path: Path, files: dict[str, str], why: str) -> None:
+ALONE: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
+    "parsed now": ({}, (), "while the project is parsed, it uses "),
+    "without partial parsing": ({}, ("--no-partial-parse", "--select", "plain"), "partial parsing is off"),
+    "a profile of the day": (
+        {
+            "profiles.yml": PROFILE.replace(
+                "dataset: shop", "dataset: shop{{ modules.datetime.date.today().year }}"
+            )
+        },
+        ("--select", "plain"),
+        "its profile, its selectors or its comments on queries use the clock",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_some_plans_are_for_one_run(tmp_path: Path, name: str) -> None:
     """A reason for a person."""
-    recorded = asyncio.run(recorded_in(tmp_path, "1.11", files))
+    files, more, why = ALONE[name]
+    recorded = asyncio.run(recorded_in(tmp_path, "1.11", *more, files=files))
 
     found = why_not_kept(recorded.recording, recorded.plan, each_run(recorded.recording))
 
     assert found is not None
     assert why in found
+
+
+def test_an_ephemeral_model_that_is_not_selected_counts_for_all_who_read_it(
+    version: str, tmp_path: Path
+) -> None:
+    """dbt compiles it once, for whichever comes first."""
+    select = ("--select", "reads_ephemeral", "reads_too")
+    recorded = asyncio.run(
+        recorded_in(
+            tmp_path, version, *select, files={"models/reads_too.sql": "select * from {{ ref('between') }}"}
+        )
+    )
+
+    uses = each_run(recorded.recording)
+
+    assert {"model.moments.reads_ephemeral", "model.moments.reads_too"} <= set(uses)

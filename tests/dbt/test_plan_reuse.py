@@ -32,7 +32,6 @@ PROJECT = {
     "models/orders.sql": "{{ config(materialized='table') }} select {{ var('day', 1) }} as id, '{{ env_var('NAME', '') }}' as name",
     "models/grown.sql": "{{ config(materialized='incremental', unique_key='id', on_schema_change='append_new_columns') }} select id from {{ ref('orders') }}",
     "models/lines.sql": "select * from {{ ref('orders') }}",
-    "models/stamped.sql": "select '{{ run_started_at }}' as at",
     "seeds/codes.csv": "code,name\nde,Germany\n",
     "models/schema.yml": "models: [{name: orders, columns: [{name: id, data_tests: [not_null]}]}]\n",
 }
@@ -157,6 +156,7 @@ def runs(google: FakeGoogle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "AIRFLOW__COSMOS_ASYNC__STORAGE_ENDPOINT": google.storage_endpoint,
         "AIRFLOW__COSMOS_ASYNC__BIGQUERY_ENDPOINT": google.bigquery_endpoint,
         "AIRFLOW__COSMOS_ASYNC__CACHE_DIR": str(tmp_path / "cache"),
+        "AIRFLOW__COSMOS_ASYNC__REUSE_PLANS": "True",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }.items():
         monkeypatch.setenv(name, value)
@@ -186,17 +186,23 @@ def test_an_unchanged_project_is_not_planned_again(
     runs: Runs, google: FakeGoogle, recorded: Callable[[], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its jobs are the new run's, what is another each time is planned at its turn, and nothing is changed anywhere."""
-    first = runs.setup()
+    (runs.project / "models/stamped.sql").write_text("select '{{ run_started_at }}' as at")
+    runs.setup()
+    assert (
+        "serves this run alone: while the project is parsed, it uses run_started_at"
+        in capsys.readouterr().out
+    )
+    first = runs.setup()  # which has parsed nothing
     incremental = str(runs.plan(first, "grown").steps)
     capsys.readouterr()
 
     second = runs.setup()
 
-    assert recorded() == 1
+    assert recorded() == 2
     said = capsys.readouterr().out
-    assert "The plan of run run 1 is used again" in said
+    assert "The plan of run run 2 is used again" in said
     assert "1 of 6 nodes are planned at their turn" in said
-    assert second.run.run_id == "run 2"
+    assert second.run.run_id == "run 3"
     assert second.run.invocation_id != first.run.invocation_id
     assert second.run.nonce != first.run.nonce
     assert second.run.created_at > first.run.created_at
@@ -215,7 +221,7 @@ def test_an_unchanged_project_is_not_planned_again(
 
     third = runs.setup()
 
-    assert recorded() == 1
+    assert recorded() == 2
     assert third.nodes["model.shop.stamped"].level is Level.LATE
 
 

@@ -196,6 +196,7 @@ class Run:
             "AIRFLOW__COSMOS_ASYNC__STORAGE_ENDPOINT": endpoint,
             "AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH": str(folder / "store"),
             "AIRFLOW__COSMOS_ASYNC__CACHE_DIR": str(folder / "cache"),
+            "AIRFLOW__COSMOS_ASYNC__REUSE_PLANS": "True",
         }
         there = {**self.side.environment, **self.options.env}
         home = {key: value for key, value in os.environ.items() if key.startswith("AIRFLOW_")}

@@ -4,12 +4,15 @@ What is in the datasets of a project when a run begins: dbt lists them first of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.google.credentials import Identity
 from cosmos_async.triggers.google.session import shared_session
 from cosmos_async.triggers.jobs.warehouse import warehouse_of
+
+_TEMPORARY = re.compile(r"__dbt_tmp\d*$")  # of a run that is under way, or of a node that failed
 
 
 async def changed_relations(
@@ -31,9 +34,14 @@ async def changed_relations(
             found = await bigquery.listed("tables", project, dataset)
             if not found and await bigquery.get_dataset(project, dataset) is None:
                 return [name]
-            was = relations[name]
+            was = _without_temporary(relations[name])
+            found = _without_temporary(found)
             return [f"{name}.{one}" for one in {*was, *found} if was.get(one) != found.get(one)]
 
         return sorted(
             one for some in await gather_bounded(changed(name) for name in relations) for one in some
         )
+
+
+def _without_temporary(relations: Mapping[str, str]) -> dict[str, str]:
+    return {name: kind for name, kind in relations.items() if not _TEMPORARY.search(name)}

@@ -11,25 +11,32 @@ import hashlib
 import hmac
 import json
 import os
+import re
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from cosmos_async._version import __version__
 from cosmos_async.dbt.command import SECRET_PREFIX
 from cosmos_async.dbt.environment.interpreter import installed_packages
+from cosmos_async.dbt.options import STATE_NAMES
 from cosmos_async.dbt.project.project_file import Project
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.plan.model import FORMAT, Json
+from cosmos_async.profiles.base import SECRET_KEYS
 
 #: Folders that dbt writes or never reads; those that a project names itself are left out of it as well.
 _SKIPPED = frozenset((".git", "__pycache__"))
 _PIECE = 1 << 20  # bytes
 _STATE_FILES = ("manifest.json", "run_results.json", "sources.json")
 _STATE_OPTIONS = ("--state", "--defer-state")
-_STATE_VARIABLES = ("DBT_STATE", "DBT_DEFER_STATE", "DBT_ENGINE_STATE", "DBT_ENGINE_DEFER_STATE")
-#: dbt's own variables, and those by which Google's libraries find a project or credentials.
-_READ_BY_LIBRARIES = ("DBT_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_")
+_STATE_VARIABLES = tuple(f"DBT_{kind}{name}" for kind in ("", "ENGINE_") for name in STATE_NAMES)
+#: dbt's own variables, those by which Google's libraries find a project or credentials, and Python's time zone.
+_READ_BY_LIBRARIES = ("DBT_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "TZ")
+_VARIABLE = re.compile(r"env_var\(\s*['\"](\w+)")
 #: Folders of the working copy; their names are of this process.
 _OF_THE_COPY = frozenset(("DBT_PROJECT_DIR", "DBT_PROFILES_DIR", "DBT_TARGET_PATH", "DBT_LOG_PATH"))
 
@@ -47,17 +54,18 @@ class Fingerprint:
     def __init__(self, dbt: Dbt, question: Json, *, salt: bytes) -> None:
         self._dbt = dbt
         self._salt = salt
+        profile = (dbt.workspace.profiles_dir / "profiles.yml").read_text(encoding="utf-8")
+        self._named_in_profile = _named_besides_secrets(profile)
         arguments = dbt.arguments()
         self._parts: Json = {
             "the version of cosmos-async": f"{__version__}/{FORMAT}",
             "the packages of dbt's environment": {
                 str(dbt.python): "its Python",
-                **installed_packages(dbt.python),
+                # What does not tell is never the same.
+                **(installed_packages(dbt.python) or {"?": uuid.uuid4().hex}),
             },
             "the options": self._digest([arguments, question, dbt.endpoint]),
-            "the profile": self._digest(
-                _contents(dbt.workspace.profiles_dir / "profiles.yml", dbt.workspace.secrets)
-            ),
+            "the profile": self._digest(_without(dbt.workspace.secrets, profile)),
             "the project's files": {name: _digest(path) for name, path in self._files(arguments)},
         }
 
@@ -73,8 +81,8 @@ class Fingerprint:
         read = {
             name: env.get(name)
             for name in sorted({*names, *library} - _OF_THE_COPY)
-            # They are for credentials alone: dbt gives them to profiles and packages, and to no model.
-            if not name.startswith(SECRET_PREFIX)
+            # dbt gives them to profiles and packages, and to no model. A key that is rotated changes nothing of a plan.
+            if not name.startswith(SECRET_PREFIX) or name in self._named_in_profile
         }
         return {**self._parts, "the environment variables that dbt reads": self._digest(read)}
 
@@ -83,11 +91,12 @@ class Fingerprint:
 
     def _files(self, arguments: list[str]) -> Iterator[tuple[str, Path]]:
         workspace = self._dbt.workspace
-        project = Project.read(workspace.source, workspace.env)
-        yield from _walk(project.root, "", project.written)
+        # The copy, as that is what dbt reads: the user's folder may be exchanged for another one at any moment.
+        project = Project.read(workspace.project_dir, workspace.env)
+        named = {os.path.normpath(path) for _, path in project.path_lists()}
+        yield from _walk(project.root, "", skipped=project.written - named)
         for path in project.outside():
-            written = frozenset(("target", "logs"))
-            yield from _walk(path, f"{path}/", written) if path.is_dir() else [(str(path), path)]
+            yield from _walk(path, f"{path}/") if path.is_dir() else [(str(path), path)]
         for folder in _state_folders(arguments, workspace.env):
             for name in _STATE_FILES:
                 if (folder / name).is_file():
@@ -98,30 +107,72 @@ def why_no_fingerprint(dbt: Dbt) -> str | None:
     """Return why not all that dbt is given can be told beforehand, None where it can."""
     if not dbt.invocation.project_config.partial_parse:
         return "partial_parse is off, so dbt reads the project anew in each run"
-    if dbt.missing_packages() and not (dbt.workspace.project_dir / "package-lock.yml").is_file():
-        return "packages are installed in each run, and no package-lock.yml pins them"
+    project = dbt.invocation.profile_config
+    if not _names_project(dbt):
+        return f"the profile {project.profile_name} names no project, so Google's client finds one"
+    if dbt.missing_packages():
+        return _why_packages_differ(dbt.workspace.project_dir / "package-lock.yml")
     return None
 
 
-def _walk(root: Path, prefix: str, written: frozenset[str]) -> Iterator[tuple[str, Path]]:
-    """Yield the files below *root* by their names; dbt follows links to folders, and so do we, but never in a circle."""
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        here = os.stat(folder)
-        if (here.st_dev, here.st_ino) in seen or "pyvenv.cfg" in files:
-            folders.clear()
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        below = os.path.relpath(folder, root)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in _SKIPPED and os.path.normpath(os.path.join(below, name)) not in written
-        )
-        for name in sorted(files):
-            path = Path(folder, name)
-            if path.is_file():  # not a link to nowhere
-                yield prefix + os.path.normpath(os.path.join(below, name)), path
+def _names_project(dbt: Dbt) -> bool:
+    profile = yaml.safe_load((dbt.workspace.profiles_dir / "profiles.yml").read_text(encoding="utf-8"))
+    config = dbt.invocation.profile_config
+    output = profile[config.profile_name]["outputs"][config.target_name]
+    return bool(output.get("project") or output.get("database"))
+
+
+def _why_packages_differ(lock: Path) -> str | None:
+    """Return why packages that are installed in each run may be others each time."""
+    if not lock.is_file():
+        return "packages are installed in each run, and no package-lock.yml pins them"
+    packages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("packages") or []
+    for package in packages:
+        for kind in ("tarball", "local"):
+            if kind in package:
+                return f"the package {package[kind]} is installed in each run, and nothing pins its content"
+    return None
+
+
+def _named_besides_secrets(profile: str) -> frozenset[str]:
+    """Return the environment variables that a profile reads for anything but a key, a token or a password."""
+    found: set[str] = set()
+
+    def look(value: object, key: str = "") -> None:
+        if isinstance(value, dict):
+            for name, each in value.items():
+                look(each, str(name))
+        elif isinstance(value, str) and key not in SECRET_KEYS:
+            found.update(_VARIABLE.findall(value))
+
+    look(yaml.safe_load(profile))
+    return frozenset(found)
+
+
+def _walk(
+    root: Path, prefix: str, *, skipped: frozenset[str] = frozenset(), above: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, Path]]:
+    """
+    Yield the files below *root* by their names. dbt follows links to folders, and so do we, but never in a circle.
+
+    Args:
+        root: A folder.
+        prefix: Of the names.
+        skipped: Folders below it that dbt does not read.
+        above: The folders through which we came here, without links in their paths.
+    """
+    above |= {os.path.realpath(root)}
+    for entry in sorted(os.scandir(root), key=lambda found: found.name):
+        path = Path(entry.path)
+        if entry.is_file():  # not a link to nowhere
+            yield prefix + entry.name, path
+        elif entry.is_dir() and entry.name not in _SKIPPED and entry.name not in skipped:
+            if os.path.realpath(path) in above or (path / "pyvenv.cfg").exists():
+                continue
+            below = frozenset(
+                os.path.relpath(name, entry.name) for name in skipped if name.startswith(f"{entry.name}/")
+            )
+            yield from _walk(path, f"{prefix}{entry.name}/", skipped=below, above=above)
 
 
 def _digest(path: Path) -> str:
@@ -143,8 +194,7 @@ def _state_folders(arguments: list[str], env: dict[str, str]) -> list[Path]:
     return sorted(Path(folder) for folder in found)
 
 
-def _contents(path: Path, secrets: Iterable[str]) -> str:
-    text = path.read_text(encoding="utf-8")
+def _without(secrets: Iterable[str], text: str) -> str:
     for secret in secrets:  # a key that is rotated changes nothing of the plan
         text = text.replace(secret, "")
     return text

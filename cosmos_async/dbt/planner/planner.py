@@ -270,15 +270,20 @@ def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) 
     )
 
 
+def was_planned(node: Json) -> bool:
+    """Return whether dbt came to the end of a node while it was recorded."""
+    return node["status"] in _PLANNED or node["status"] == _NO_OP
+
+
 def _why_not_planned(recording: Json, node: Json) -> tuple[str, Level]:
     """Return why a node has no steps, and who plans or runs it later; an empty reason if it has some."""
     unique_id = node["unique_id"]
     flag = recording["flags"].get(unique_id)
     if flag:
         return str(flag), Level.LATE if unique_id in recording.get("late", ()) else Level.DBT
-    status = node["status"]
-    if status in _PLANNED or status == _NO_OP:
+    if was_planned(node):
         return "", Level.STATIC
+    status = node["status"]
     said = (node["message"] or "").strip()
     return f"dbt could not plan it (status {status})" + (f": {said}" if said else "."), Level.DBT
 

@@ -97,6 +97,8 @@ def record_plan(
         measured, asked = record_sources(dbt, sources, run=plan.run, parsed=kept)
         uses.update(asked.get("moments", {}))
         recorded["environment"] += asked.get("environment", [])
+        if not asked:
+            recorded["once"] = recorded["once"] or "dbt could not tell how it measures sources this time"
         nodes = {**plan.nodes, **measured}
         plan = replace(plan, nodes=nodes, run=replace(plan.run, projects=projects_of(nodes)))
     return Planned(plan, recorded, uses)

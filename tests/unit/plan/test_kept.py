@@ -168,6 +168,17 @@ def test_a_node_that_differs_in_each_run_is_planned_at_its_turn() -> None:
     assert "run_started_at" in entry.reason
 
 
+def test_a_source_is_measured_by_real_dbt_then() -> None:
+    """Nobody plans it late: how old it is, is asked by another command."""
+    source = NodePlan(
+        "source.shop.raw.orders", "raw.orders", "source", Level.STATIC, steps=(query("select 1"),)
+    )
+
+    again = use_again(kept(source, each_run={source.unique_id: "run_started_at"}), run_info(), now=NOW)
+
+    assert again.index.nodes[source.unique_id].level is Level.DBT
+
+
 def test_real_dbt_stays_real_dbts() -> None:
     """It is run by dbt in each run, and needs no plan."""
     plan = replace(node("python", "", Level.DBT), reason="It is a Python model.")

@@ -27,6 +27,10 @@ class Journal:
         self.temporaries: dict[str, list[str]] = {}  #: names that dbt made of the time of day, by node
         self.environment: set[str] = set()  #: the environment variables that were asked for
         self.once: str | None = None  #: why the plan of this run can serve no other one
+        self.ephemerals: dict[
+            str, dict[str, Any]
+        ] = {}  #: name and parents of all of the project, selected or not
+        self.inherited: set[str] = set()  #: what is compiled for another node, and reads the warehouse then
         self._lock = threading.Lock()
         self._here = threading.local()
 
@@ -38,6 +42,9 @@ class Journal:
             "macros": list(self.doing("macros") or ()),
             **values,
         }
+        compiled = self.doing("compiling")
+        if compiled is not None and compiled != unique_id:
+            self.inherited.add(compiled)
         if self.doing("batch") is not None:
             entry["batch"] = self.doing("batch")
         with self._lock:
@@ -64,6 +71,11 @@ class Journal:
         """Note that a node uses what another run has differently; the first one counts."""
         with self._lock:
             self.moments.setdefault(unique_id, what)
+
+    def use_once(self, why: str) -> None:
+        """Note why the plan of this run can serve no other one; the first reason counts."""
+        with self._lock:
+            self.once = self.once or why
 
     def name_temporary(self, unique_id: str, identifier: str) -> None:
         """Note a name that dbt made of the time of day for what a node makes and drops."""

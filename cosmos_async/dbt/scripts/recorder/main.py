@@ -170,6 +170,8 @@ def _document(recording: Any, versions: dict[str, str], arguments: list[str], fl
         "temporaries": journal.temporaries,
         "environment": sorted(journal.environment),
         "once": journal.once,
+        "ephemerals": journal.ephemerals,
+        "inherited": sorted(journal.inherited),
     }
 
 

@@ -31,6 +31,9 @@ _CLOCK = frozenset(("now", "utcnow", "today"))
 #: Of a mapping: what gives all of its values without naming them.
 _WHOLE = frozenset(("get", "items", "values", "copy", "pop"))
 _WATCHED = frozenset((*_NAMES, *_CLOCK, *_WHOLE))
+_ALL = "all of dbt's context"
+#: Filters that show a mapping as a whole.
+_OF_WHOLE = ("items", "dictsort", "xmlattr", "string", "list", "pprint", "tojson", "urlencode")
 _RELATION = ("dbt_bigquery", "bigquery__make_relation_with_suffix")
 #: dbt's names for temporary relations end with the time of day: ``%H%M%S%f``.
 _TIME_OF_DAY = re.compile(r"\d{12}$")
@@ -40,7 +43,8 @@ class Moments:
     """
     Notices what differs from run to run, by the node that is being compiled or executed.
 
-    What is used while the project is parsed does not count: dbt itself keeps that for the next run (partial parsing).
+    What is used while the project is parsed dbt keeps for the next run (partial parsing), but only where the next run finds
+    what was parsed. So a run that parses and meets such a use serves itself alone; the next one, which parses nothing, does not.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -54,11 +58,45 @@ class Moments:
         self._filters()
         self._temporaries()
         self._environment()
+        self._compiling()
 
     def _used(self, what: str) -> None:
-        unique_id = self._node()
+        unique_id, compiled = self._node(), self._journal.doing("compiling")
         if unique_id != RUN or self._journal.doing("phase") is not None:
             self._journal.use(unique_id, what)
+            if compiled is not None:
+                # An ephemeral model is compiled once, for the first node that reads it.
+                self._journal.use(compiled, what)
+        elif self._journal.doing("parsing"):
+            self._journal.use_once(f"while the project is parsed, it uses {what}")
+        else:
+            self._journal.use_once(f"its profile, its selectors or its comments on queries use {what}")
+
+    def _compiling(self) -> None:
+        """Tell what is parsed, and which node is compiled."""
+        from dbt.compilation import Compiler
+        from dbt.parser.manifest import ManifestLoader
+
+        need(Compiler, "_compile_code")
+        need(ManifestLoader, "get_full_manifest")
+        compile_code, load, journal = (
+            Compiler._compile_code,
+            ManifestLoader.get_full_manifest.__func__,
+            self._journal,
+        )
+
+        @functools.wraps(compile_code)
+        def compiling(compiler: Any, node: Any, *args: Any, **kwargs: Any) -> Any:
+            with journal.while_doing(compiling=node.unique_id):
+                return compile_code(compiler, node, *args, **kwargs)
+
+        @functools.wraps(load)
+        def loading(loader: Any, *args: Any, **kwargs: Any) -> Any:
+            with journal.while_doing(parsing=True):
+                return load(loader, *args, **kwargs)
+
+        Compiler._compile_code = compiling
+        ManifestLoader.get_full_manifest = classmethod(loading)
 
     def _names(self) -> None:
         from jinja2.environment import Environment
@@ -95,11 +133,11 @@ class Moments:
 
     def _looks(self, owner: Any, name: str) -> None:
         if name in _CLOCK:
-            is_clock = isinstance(owner, type) and issubclass(owner, datetime.date)
-            if is_clock and not self._journal.doing("naming"):
-                self._used(f"the clock ({owner.__name__}.{name})")
-        elif isinstance(owner, dict) and "run_started_at" in owner:  # `context` or `builtins`
-            self._used("all of dbt's context" if name in _WHOLE else _NAMES[name])
+            kind = owner if isinstance(owner, type) else type(owner)
+            if issubclass(kind, datetime.date) and not self._journal.doing("naming"):
+                self._used(f"the clock ({kind.__name__}.{name})")
+        elif _is_context(owner):
+            self._used(_ALL if name in _WHOLE else _NAMES[name])
 
     def _filters(self) -> None:
         from jinja2.filters import FILTERS
@@ -113,6 +151,18 @@ class Moments:
             return draw(context, values)
 
         FILTERS["random"] = noticing
+        for name in _OF_WHOLE:
+            if name in FILTERS:
+                FILTERS[name] = self._of_context(FILTERS[name])
+
+    def _of_context(self, original: Any) -> Any:
+        @functools.wraps(original)  # with the marks by which Jinja knows what to pass first
+        def noticing(*args: Any, **kwargs: Any) -> Any:
+            if any(map(_is_context, args)):
+                self._used(_ALL)
+            return original(*args, **kwargs)
+
+        return noticing
 
     def _temporaries(self) -> None:
         """Keep the names that dbt makes of the time of day for what is gone when the node has ended."""
@@ -127,8 +177,10 @@ class Moments:
                 return call_macro(generator, *args, **kwargs)
             with journal.while_doing(naming=True):
                 relation = call_macro(generator, *args, **kwargs)
-            if _TIME_OF_DAY.search(str(relation.identifier)):
-                journal.name_temporary(self._node(), str(relation.identifier))
+            base = args[0] if args else kwargs["base_relation"]
+            named = str(relation.identifier)
+            if _TIME_OF_DAY.search(named) and not _TIME_OF_DAY.search(str(base.identifier)):
+                journal.name_temporary(self._node(), named)
             return relation
 
         CallableMacroGenerator.call_macro = naming
@@ -160,6 +212,11 @@ class Moments:
         InvocationContext._env = property(lambda context: vars(context)["_env"], keep)
 
 
+def _is_context(value: Any) -> bool:
+    """Return whether a template has got hold of one of dbt's contexts: ``context`` or ``builtins``."""
+    return isinstance(value, dict) and "run_started_at" in value
+
+
 def why_once(task: Any) -> str | None:
     """
     Return why the plan of a run can serve no other one, where that is so for the run as a whole.
@@ -172,6 +229,13 @@ def why_once(task: Any) -> str | None:
 
     if get_plugin_manager(task.config.project_name).hooks:
         return "a plugin of dbt has a part in the project"
-    if getattr(get_flags(), "SAMPLE", None):
+    flags = get_flags()
+    if getattr(flags, "SAMPLE", None):
         return "--sample depends on the time of the run"
+    if not flags.PARTIAL_PARSE:
+        return "partial parsing is off, so dbt reads the project anew in each run"
+    options = flags.WARN_ERROR_OPTIONS
+    strict = flags.WARN_ERROR or any(getattr(options, name, None) for name in ("include", "error"))
+    if strict and any(getattr(node, "deprecation_date", None) for node in task.manifest.nodes.values()):
+        return "a model has a deprecation_date, and warnings are errors"
     return None

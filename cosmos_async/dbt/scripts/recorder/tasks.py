@@ -76,7 +76,12 @@ class TaskPatches:
     def _began(self, task: Any, selected: Any) -> None:
         self.recording.config = task.config
         self.overlay.default_project = task.config.credentials.database
-        self.journal.once = why_once(task)
+        self.journal.once = why_once(task) or self.journal.once
+        self.journal.ephemerals = {
+            unique_id: {"name": node.name, "depends_on": list(node.depends_on.nodes)}
+            for unique_id, node in task.manifest.nodes.items()
+            if node.is_ephemeral_model
+        }
         self.journal.environment.update(task.manifest.env_vars)  # of what has not been parsed anew, too
         self.journal.run["parents"] = {
             unique_id: list(getattr(node.depends_on, "nodes", []))

@@ -32,7 +32,13 @@ class World:
         self.project = folder / "project"
         self.outside = folder / "shared"
         self.state = folder / "state"
-        self.output: dict[str, Any] = {"type": "bigquery", "project": "acme", "token": "one-secret"}
+        self.output: dict[str, Any] = {
+            "type": "bigquery",
+            "project": "acme",
+            "dataset": "{{ env_var('DBT_ENV_SECRET_PLACE') }}",
+            "token": "one-secret",
+            "refresh_token": "{{ env_var('DBT_ENV_SECRET_TOKEN') }}",
+        }
         self.env = {"NAME": "somebody", "OTHER": "1", "AIRFLOW_CTX_DAG_RUN_ID": "one"}
         self.options: dict[str, Any] = {"vars": {"day": 1}, "dbt_cmd_flags": ["--state", str(self.state)]}
         self.question: dict[str, Any] = {"sources": []}
@@ -99,6 +105,17 @@ CHANGES: dict[str, tuple[Callable[[World], Any], str]] = {
     "a package": (written("dbt_packages/utils/macros/m.sql"), "dbt_packages/utils/macros/m.sql"),
     "a file of a linked folder": (written("../linked/l.sql"), "models/linked/l.sql"),
     "a file outside": (written("../shared/more.sql"), "shared/more.sql"),
+    "a model in a folder of logs": (written("../shared/logs/a.sql"), "shared/logs/a.sql"),
+    "a second link": (
+        lambda world: (world.project / "models/l").symlink_to(world.outside),
+        "models/l/more.sql",
+    ),
+    "a place named by a secret": (
+        lambda world: world.env.update(DBT_ENV_SECRET_PLACE="else"),
+        "the environment variables",
+    ),
+    "older artifacts": (lambda world: world.env.update(DBT_ARTIFACT_STATE_PATH="x"), "the environment"),
+    "the time zone": (lambda world: world.env.update(TZ="Asia/Tokyo"), "the environment variables"),
     "a selector": (written("selectors.yml"), "selectors.yml"),
     "earlier artifacts": (written("../state/run_results.json"), "state/run_results.json"),
     "a file that is gone": (
@@ -170,6 +187,20 @@ def test_an_interpreter_tells_its_packages() -> None:
     assert installed_packages(Path("/nowhere/python")) == {}
 
 
+def test_an_environment_within_the_project_hides_nothing(world: World) -> None:
+    """Somebody ran `python -m venv .` there; dbt works in it all the same."""
+    (world.project / "pyvenv.cfg").write_text("home = /usr/bin")
+
+    assert "models/orders.sql" in world.fingerprint()["the project's files"]
+
+
+def test_an_interpreter_that_does_not_answer_is_never_the_same(world: World) -> None:
+    """Nothing is known of its packages."""
+    world.packages.clear()
+
+    assert "dbt's environment" in str(first_difference(world.fingerprint(), world.fingerprint()))
+
+
 def test_nothing_of_the_options_can_be_read_from_it(world: World) -> None:
     """Without the salt, which is elsewhere, nobody can try values."""
     world.options["vars"] = {"password": "hush"}
@@ -190,9 +221,17 @@ def test_where_not_all_can_be_known_there_is_no_fingerprint(world: World) -> Non
     )
     with world.dbt() as dbt:
         assert "package-lock.yml" in str(why_no_fingerprint(dbt))
-    (world.project / "package-lock.yml").write_text("packages: []")
+    (world.project / "package-lock.yml").write_text("packages: [{package: a/a, version: 1.0.0}]")
     with world.dbt() as dbt:
         assert why_no_fingerprint(dbt) is None
+    (world.project / "package-lock.yml").write_text("packages: [{tarball: https://example.com/a.tar.gz}]")
+    with world.dbt() as dbt:
+        assert "a.tar.gz" in str(why_no_fingerprint(dbt))
+    (world.project / "packages.yml").unlink()
+    del world.output["project"]
+    with world.dbt() as dbt:
+        assert "names no project" in str(why_no_fingerprint(dbt))
+    world.output["project"] = "acme"
     world.options["dbt_cmd_flags"] = []
     with world.dbt() as dbt:
         dbt.invocation.project_config.partial_parse = False

@@ -5,35 +5,34 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from cosmos_async.dbt.planner.keep import each_run, why_not_kept
-from cosmos_async.plan.model import Level
+from cosmos_async.plan.model import Guard, GuardKind, Level
 
 
 def recording(**values: Any) -> dict[str, Any]:
-    return {"moments": {}, "batches": {}, "nodes": {}, "events": {}, "once": None, **values}
+    known = ("moments", "batches", "nodes", "events", "flags", "ephemerals", "temporaries")
+    return {**{name: {} for name in known}, "inherited": [], "once": None, **values}
 
 
-def plan(count: int, **levels: Level) -> Any:
+def plan(count: int, **more: Any) -> Any:
     nodes = {f"n{number}": SimpleNamespace(level=Level.STATIC) for number in range(count)}
-    nodes.update({name: SimpleNamespace(level=level) for name, level in levels.items()})
-    return SimpleNamespace(nodes=nodes, hooks=[SimpleNamespace(unique_id="operation.start")])
+    nodes.update({name: SimpleNamespace(level=Level.DBT) for name in more.pop("dbt", ())})
+    hooks = [SimpleNamespace(unique_id="operation.start")]
+    return SimpleNamespace(**{"nodes": nodes, "hooks": hooks, "prelude": (), **more})
 
 
-def node(*parents: str, ephemeral: bool = False) -> dict[str, Any]:
-    return {"name": "it", "depends_on": list(parents), "ephemeral": ephemeral}
+def node(*parents: str, **more: Any) -> dict[str, Any]:
+    return {"name": "it", "depends_on": list(parents), "status": "success", **more}
 
 
 def test_what_an_ephemeral_model_uses_all_use_that_read_it() -> None:
     """Through further ephemeral models, and no further than the first that is built."""
-    nodes = {
-        "deep": node(ephemeral=True),
-        "upper": node("deep", ephemeral=True),
-        "built": node("upper"),
-        "beyond": node("built"),
-        "beside": node(),
-    }
+    ephemerals = {"deep": node(), "upper": node("deep")}
+    nodes = {"built": node("upper"), "beyond": node("built"), "beside": node()}
 
-    found = each_run(recording(moments={"deep": "chance"}, nodes=nodes))
+    found = each_run(recording(moments={"deep": "chance"}, nodes=nodes, ephemerals=ephemerals))
 
     assert set(found) == {"deep", "upper", "built"}
     assert "chance" in found["built"]
@@ -52,7 +51,7 @@ def test_few_nodes_may_be_planned_each_time() -> None:
         (40, {"n0": "x", "n1": "x"}, True),
         (10, {"n0": "x", "python": "x", "other": "x"}, True),
     ):
-        made = plan(count, python=Level.DBT, other=Level.DBT) if "python" in uses else plan(count)
+        made = plan(count, dbt=("python", "other") if "python" in uses else ())
 
         assert (why_not_kept(recording(), made, uses) is None) is kept, (count, uses)
 
@@ -66,11 +65,61 @@ def test_what_is_done_before_the_first_node_decides_for_all() -> None:
         assert "invocation_id" in why
 
 
-def test_a_dataset_that_is_made_now_is_there_next_time() -> None:
-    """The next plan does not make it."""
-    events = {"": [{"event": "listing"}, {"event": "job", "dataset": "p.shop"}]}
+BEGINNINGS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "a dataset of the run": (
+        {"events": {"": [{"event": "listing"}, {"event": "job", "dataset": "p.shop"}]}},
+        {},
+        "creates the dataset p.shop",
+    ),
+    "a dataset of a hook": (
+        {"events": {"operation.start": [{"event": "job", "dataset": "p.audit"}]}},
+        {},
+        "creates the dataset p.audit",
+    ),
+    "a hook that looks for datasets": (
+        {"events": {"operation.start": [{"event": "dataset"}]}},
+        {},
+        "asks which datasets there are",
+    ),
+    "a hook that reads": (
+        {},
+        {"prelude": (Guard(GuardKind.ROWS, "select", {}, []),)},
+        "on-run-start hook reads",
+    ),
+    "a hook with a temporary table": (
+        {"temporaries": {"operation.start": ["a__dbt_tmp000000000000"]}},
+        {},
+        "temporary table",
+    ),
+}
 
-    assert "p.shop" in str(why_not_kept(recording(events=events), plan(1), {}))
+
+@pytest.mark.parametrize("name", BEGINNINGS)
+def test_what_comes_before_the_first_node_has_to_be_the_same(name: str) -> None:
+    """Nobody plans it anew where it does not fit, and then all tasks of the run would fail."""
+    recorded, planned, words = BEGINNINGS[name]
+
+    assert words in str(why_not_kept(recording(**recorded), plan(1, **planned), {}))
+
+
+def test_a_node_that_could_not_be_planned_may_be_so_next_time() -> None:
+    """BigQuery had no time, or a permission was missing; what is real dbt's for good has a flag."""
+    nodes = {"model.a": node(status="error")}
+
+    assert "model.a" in str(why_not_kept(recording(nodes=nodes), plan(1), {}))
+    assert why_not_kept(recording(nodes=nodes, flags={"model.a": "Python"}), plan(1), {}) is None
+
+
+def test_what_an_unselected_ephemeral_model_reads_is_guarded_for_one_reader_alone() -> None:
+    """A selected one has its own node, whose reads all inherit."""
+    ephemerals = {"model.e": node(name="e")}
+
+    assert "e, which is not selected" in str(
+        why_not_kept(recording(inherited=["model.e"], ephemerals=ephemerals), plan(1), {})
+    )
+    nodes = {"model.e": node()}
+    found = why_not_kept(recording(inherited=["model.e"], ephemerals=ephemerals, nodes=nodes), plan(1), {})
+    assert found is None
 
 
 def test_a_plugin_may_do_anything() -> None:
