@@ -145,8 +145,9 @@ class PlanReuse:
 
     def tell(self) -> None:
         """Leave in XCom which plan the next run may go by; also that there is none."""
-        value = {} if self._pin is None else asdict(self._pin)
-        self._instance.xcom_push(key=KEPT_PLAN_KEY, value=value)
+        if settings.reuse_plans():
+            value = {} if self._pin is None else asdict(self._pin)
+            self._instance.xcom_push(key=KEPT_PLAN_KEY, value=value)
 
     def _replace(self, data: bytes | None) -> None:
         """Store what is kept from now on, and forget what did not serve this run."""
