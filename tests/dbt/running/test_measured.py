@@ -18,7 +18,7 @@ from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.results import sources_json
 from cosmos_async.operators.setup import stored
 from cosmos_async.plan.ids import TaskKey
-from cosmos_async.plan.model import Level, load_node
+from cosmos_async.plan.model import Level, dump_index, load_node
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.triggers.execution.executor import execute
 from cosmos_async.triggers.google.session import shared_session
@@ -104,7 +104,8 @@ def test_the_trigger_measures_what_dbt_measures(warehouse: Warehouse, tmp_path: 
     log: list[str] = []
     with opened(warehouse, root, "till_built", version, log) as dbt:
         planned = record_plan(dbt, dag_id="d", run_id="r", sources=list(ids)).plan
-        objects, index = stored(planned)
+        objects, whole = stored(planned)
+        index = dump_index(whole)
         finished = dbt.run(["source", "freshness"])
         written = dbt.workspace.target_path / "sources.json"
         assert written.is_file(), finished.words
