@@ -135,8 +135,12 @@ class Setup(SetupAsyncOperator):
             each["name"]: [names[str(child)] for child in each.get("succ", ())] for each in linked.values()
         }
         manifest = json.loads((target / "manifest.json").read_text())
+        # dbt keeps a model's unit tests in a set: which of them comes first is chance, and the same for all forks of one dbt.
+        recording = json.loads((target / "cosmos_async_recording" / "recording.json").read_text())
+        position = {unique_id: at for at, unique_id in enumerate(recording["nodes"])}
         self.known.unit_tests = {
-            unique_id: each["depends_on"]["nodes"][0] for unique_id, each in manifest["unit_tests"].items()
+            unique_id: manifest["unit_tests"][unique_id]["depends_on"]["nodes"][0]
+            for unique_id in sorted(manifest["unit_tests"], key=lambda test: position.get(test, -1))
         }
         self.recorded = True
         return made
