@@ -30,13 +30,16 @@ def main(project: Path, dbt: Path, xcoms: Path) -> None:
     def pull(task_ids: str, key: str, *, include_prior_dates: bool = False, **_: Any) -> Any:
         return earlier.get(key) if include_prior_dates else None
 
+    def push(key: str, value: Any) -> None:
+        kept[key] = value
+
     instance = SimpleNamespace(
         dag_id="bench",
         run_id=f"run-{time.time_ns()}",
         task_id="setup",
         try_number=1,
         map_index=-1,
-        xcom_push=kept.__setitem__,
+        xcom_push=push,
         xcom_pull=pull,
     )
     with DAG("bench", schedule=None):
