@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cosmos_async.dbt.process import Finished
-from cosmos_async.dbt.scripts.partial_invocation import UNUSABLE
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import RunInfo
@@ -76,18 +75,16 @@ def write_results(
     artifacts.run_results.unlink(missing_ok=True)
     arguments = dbt.arguments(command)
 
-    def write(**more: str) -> Finished:
+    def write(use_parsed: bool) -> Finished:
+        more = {}
+        if use_parsed and parsed is not None and run is not None:
+            kept = target / "cosmos_async_parsed"
+            kept.write_bytes(parsed)
+            more = {"parsed": str(kept), "dbt_version": run.dbt_version}
         outcomes_file.write_text(json.dumps({**document, **more}), encoding="utf-8")
         return dbt.run_script("results_writer", ["--outcomes", str(outcomes_file)], arguments)
 
-    finished = None
-    if parsed is not None and run is not None:
-        kept = target / "cosmos_async_parsed"
-        kept.write_bytes(parsed)
-        finished = write(parsed=str(kept), dbt_version=run.dbt_version)
-    if finished is None or finished.exit_code == UNUSABLE:
-        dbt.install_packages()
-        finished = write()
+    finished = dbt.with_parsed_project(write, kept=parsed is not None and run is not None)
     if finished.exit_code == 0 and artifacts.run_results.is_file():
         return artifacts
     failure = dbt.failure(arguments, finished)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished, Processes
 from cosmos_async.dbt.project.project_file import declared_packages
 from cosmos_async.dbt.project.working_copy import Workspace, open_workspace
+from cosmos_async.dbt.scripts.partial_invocation import UNUSABLE
 from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
 
 #: Run by dbt's interpreter, with the name of a script.
@@ -82,6 +83,24 @@ class Dbt:
         env[EMULATOR] = NOWHERE
         return self._run([SCRIPTS, "recorder.main", "--out", str(out), *options, "--", *arguments], env)
 
+    def with_parsed_project(self, start: Callable[[bool], Finished], *, kept: bool) -> Finished:
+        """
+        Run a script of ours with the project as setup kept it, and once more without if that is of no use here.
+
+        Args:
+            start: Starts the script; it is told whether to use the kept project.
+            kept: Whether there is one.
+
+        Raises:
+            DbtError: The project's packages, which dbt needs to parse it, cannot be installed.
+        """
+        if kept:
+            finished = start(True)
+            if finished.exit_code != UNUSABLE:
+                return finished
+        self.install_packages()
+        return start(False)
+
     def install_packages(self) -> None:
         """
         Run ``dbt deps`` if the project names packages that it does not bring along, and the author wants it.
@@ -114,7 +133,7 @@ class Dbt:
     def missing_packages(self) -> bool:
         """Return whether packages have to be installed before dbt can run; dbt's own test for "not installed"."""
         declared = declared_packages(self.workspace.project_dir)
-        return self.invocation.install_deps is True and len(self._installed()) < len(declared)
+        return bool(self.invocation.install_deps) and len(self._installed()) < len(declared)
 
     def _installed(self) -> list[Path]:
         folder = self.workspace.packages_dir

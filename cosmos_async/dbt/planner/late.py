@@ -18,7 +18,6 @@ from typing import Any
 
 from cosmos_async.dbt.planner.planner import plan_nodes
 from cosmos_async.dbt.process import Finished
-from cosmos_async.dbt.scripts.partial_invocation import UNUSABLE
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import Level, NodePlan, RunInfo
@@ -103,12 +102,10 @@ def start_part(
     Raises:
         DbtError: The project's packages cannot be installed.
     """
-    if run is not None and parsed is not None:
-        finished = start(_options(folder, unique_ids, run, parsed))
-        if finished.exit_code != UNUSABLE:
-            return finished
-    dbt.install_packages()
-    return start(_options(folder, unique_ids, run, parsed, anew=True))
+    return dbt.with_parsed_project(
+        lambda use_parsed: start(_options(folder, unique_ids, run, parsed, anew=not use_parsed)),
+        kept=run is not None and parsed is not None,
+    )
 
 
 @dataclass(frozen=True)
