@@ -9,7 +9,7 @@ words that name the place for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cosmos_async.exceptions import ConfigError
@@ -34,12 +34,11 @@ _REFUSED = {
 
 #: Options that name a folder which dbt looks up in the project's root; and their variables.
 _FOLDERS = ("--state", "--defer-state")
-STATE_NAMES = (
-    "STATE",
-    "DEFER_STATE",
-    "ARTIFACT_STATE_PATH",
-)  #: the last one is dbt's older name for the first
-_FOLDER_VARIABLES = tuple(f"DBT_{name}" for name in STATE_NAMES)
+_FOLDER_VARIABLES = (
+    "DBT_STATE",
+    "DBT_DEFER_STATE",
+    "DBT_ARTIFACT_STATE_PATH",
+)  # dbt's older name for the first
 _ENGINE = "DBT_ENGINE_"  # since 1.11 dbt prefers DBT_ENGINE_STATE to DBT_STATE
 
 
@@ -68,16 +67,20 @@ def anchored(arguments: Sequence[str], project: Path) -> list[str]:
 
     dbt itself would look for them from the working copy, which has no target folder and nothing around it.
     """
-    found: list[str] = []
+    found = list(arguments)
+    for position, begin, folder in _named_folders(arguments):
+        found[position] = begin + _at(project, folder)
+    return found
+
+
+def _named_folders(arguments: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield the position of each word that names such a folder, what it begins with, and the folder."""
     for position, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name in _FOLDERS and equals:
-            found.append(f"{name}={_at(project, value)}")
+            yield position, f"{name}=", value
         elif position and arguments[position - 1] in _FOLDERS:
-            found.append(_at(project, word))
-        else:
-            found.append(word)
-    return found
+            yield position, "", word
 
 
 def anchored_variables(env: Mapping[str, str], project: Path) -> dict[str, str]:
@@ -86,10 +89,15 @@ def anchored_variables(env: Mapping[str, str], project: Path) -> dict[str, str]:
     return {name: _at(project, env[name]) for name in names if env.get(name)}
 
 
+def state_folders(arguments: Sequence[str], env: Mapping[str, str], project: Path) -> list[Path]:
+    """Return the folders with artifacts of earlier runs that dbt is told of, by its arguments or by variables."""
+    told = (folder for _, _, folder in _named_folders(anchored(arguments, project)))
+    return sorted({Path(folder) for folder in (*told, *anchored_variables(env, project).values())})
+
+
 def state_manifests(env: Mapping[str, str], project: Path) -> list[Path]:
     """Return the manifests that a selection such as ``state:modified`` is compared with, as *env* names them."""
-    folders = anchored_variables(env, project).values()
-    return sorted({Path(folder) / "manifest.json" for folder in folders})
+    return [folder / "manifest.json" for folder in state_folders((), env, project)]
 
 
 def _at(project: Path, folder: str) -> str:

@@ -22,7 +22,7 @@ import yaml
 from cosmos_async._version import __version__
 from cosmos_async.dbt.command import SECRET_PREFIX
 from cosmos_async.dbt.environment.interpreter import installed_packages
-from cosmos_async.dbt.options import STATE_NAMES
+from cosmos_async.dbt.options import state_folders
 from cosmos_async.dbt.project.project_file import Project
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.plan.model import FORMAT, Json
@@ -32,8 +32,6 @@ from cosmos_async.profiles.base import SECRET_KEYS
 _SKIPPED = frozenset((".git", "__pycache__"))
 _PIECE = 1 << 20  # bytes
 _STATE_FILES = ("manifest.json", "run_results.json", "sources.json")
-_STATE_OPTIONS = ("--state", "--defer-state")
-_STATE_VARIABLES = tuple(f"DBT_{kind}{name}" for kind in ("", "ENGINE_") for name in STATE_NAMES)
 #: dbt's own variables, those by which Google's libraries find a project or credentials, and Python's time zone.
 _READ_BY_LIBRARIES = ("DBT_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "TZ")
 _VARIABLE = re.compile(r"env_var\(\s*['\"](\w+)")
@@ -97,7 +95,7 @@ class Fingerprint:
         yield from _walk(project.root, "", skipped=project.written - named)
         for path in project.outside():
             yield from _walk(path, f"{path}/") if path.is_dir() else [(str(path), path)]
-        for folder in _state_folders(arguments, workspace.env):
+        for folder in state_folders(arguments, workspace.env, workspace.source):
             for name in _STATE_FILES:
                 if (folder / name).is_file():
                     yield str(folder / name), folder / name
@@ -181,17 +179,6 @@ def _digest(path: Path) -> str:
         while piece := file.read(_PIECE):
             hashed.update(piece)
     return hashed.hexdigest()
-
-
-def _state_folders(arguments: list[str], env: dict[str, str]) -> list[Path]:
-    found = {env[name] for name in _STATE_VARIABLES if env.get(name)}
-    for position, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name in _STATE_OPTIONS and equals:
-            found.add(value)
-        elif position and arguments[position - 1] in _STATE_OPTIONS:
-            found.add(word)
-    return sorted(Path(folder) for folder in found)
 
 
 def _without(secrets: Iterable[str], text: str) -> str:
