@@ -21,7 +21,7 @@ from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.operators.run_plan import COMPILED_FILE
 from cosmos_async.operators.task_mapping import index_for
 from cosmos_async.plan.kept import KeptPlan, PlanAgain, first_difference, use_again
-from cosmos_async.plan.model import Index, Level, dump_index, load_index
+from cosmos_async.plan.model import Index, Level, dump_index
 from cosmos_async.plan.store import PlanAddress, artifact_object, kept_plan_object, kept_plans
 
 if TYPE_CHECKING:
@@ -71,10 +71,9 @@ class PlanReuse:
         self._pin: Pin | None = None  # of the plan that this run goes by, and the next one may
         self._why_not = self._refusal()
         self._last = self._pull() if self._why_not is None else None
-        salt = self._last.salt if self._last is not None else secrets.token_hex(16)
-        self._salt = salt
+        self._salt = self._last.salt if self._last is not None else secrets.token_hex(16)
         # Before dbt runs: a file that is changed meanwhile must not pass for what was read.
-        self._fingerprint = self._taken(salt) if self._why_not is None else None
+        self._fingerprint = self._taken() if self._why_not is None else None
 
     def find(self, own: dict[str, Any]) -> PlanAgain | None:
         """
@@ -95,7 +94,7 @@ class PlanReuse:
             return None
         now = datetime.now(timezone.utc)
         run = replace(
-            load_index(kept.index).run,
+            kept.run,
             run_id=self._instance.run_id,
             created_at=now.isoformat(),
             invocation_id=str(uuid.uuid4()),
@@ -103,11 +102,12 @@ class PlanReuse:
         )
         again = use_again(kept, run, now=now)
         _without_code_of_late(again)
-        anew = sum(unique_id in again.index.nodes for unique_id in kept.each_run)
+        nodes = again.index.nodes
+        anew = sum(nodes[name].level is Level.LATE for name in kept.each_run if name in nodes)
         self._setup.log.info(
             "The plan of run %s is used again, as nothing that it is made of has changed since%s.",
             self._last.run_id,
-            f"; {anew} of {len(again.index.nodes)} nodes are planned at their turn" if anew else "",
+            f"; {anew} of {len(nodes)} nodes are planned at their turn" if anew else "",
         )
         self._pin = self._last
         return again
@@ -179,11 +179,11 @@ class PlanReuse:
         index = index_for(self._setup, self._setup.task_id, self._instance)
         return Pin.pull(self._setup.task_id, self._instance, index, include_prior_dates=True)
 
-    def _taken(self, salt: str) -> Fingerprint | None:
+    def _taken(self) -> Fingerprint | None:
         from cosmos_async.dbt.planner.fingerprint import Fingerprint
 
         try:
-            return Fingerprint(self._dbt, self._setup.question(), salt=bytes.fromhex(salt))
+            return Fingerprint(self._dbt, self._setup.question(), salt=bytes.fromhex(self._salt))
         except OSError as error:  # which dbt may do without
             self._why_not = f"{error.filename} cannot be read ({error.strerror})"
             return None
@@ -198,7 +198,7 @@ class PlanReuse:
             changed_relations(
                 kept.relations,
                 identity=self._setup.identity,
-                endpoint=load_index(kept.index).run.endpoint,
+                endpoint=kept.run.endpoint,
             )
         )
         if changed:

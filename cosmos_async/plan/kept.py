@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from cosmos_async.exceptions import PlanDamaged
 from cosmos_async.plan.model import (
@@ -25,7 +26,6 @@ from cosmos_async.plan.model import (
     Level,
     NodePlan,
     RunInfo,
-    dump_index,
     dump_node,
     load_index,
     load_node,
@@ -49,6 +49,11 @@ class KeptPlan:
     temporaries: dict[str, list[str]]  #: names that dbt made of the time of day, by unique id
     index: bytes
     objects: dict[str, bytes]  #: all else of the plan, by its name in the store
+
+    @cached_property
+    def run(self) -> RunInfo:
+        """What is said of the run that was planned."""
+        return load_index(self.index).run
 
     def dump(self) -> bytes:
         """Return it as one object of the store."""
@@ -97,7 +102,6 @@ class PlanAgain:
     """The plan of a run that was made from a kept one, ready to be stored."""
 
     index: Index
-    index_bytes: bytes
     objects: dict[str, bytes]
 
 
@@ -113,8 +117,8 @@ def use_again(kept: KeptPlan, run: RunInfo, *, now: datetime) -> PlanAgain:
         run: What is to be said of the new run, as in the kept index but for what is the run's own.
         now: Of which temporary names are made.
     """
-    was = load_index(kept.index)
-    invocation = {was.run.invocation_id.encode(): run.invocation_id.encode()}
+    invocation = {kept.run.invocation_id.encode(): run.invocation_id.encode()}
+    was = load_index(_replaced(kept.index, invocation))
     renamed = _renamed(kept.temporaries, now)
     objects = dict(kept.objects)
     nodes: dict[str, IndexEntry] = {}
@@ -132,9 +136,7 @@ def use_again(kept: KeptPlan, run: RunInfo, *, now: datetime) -> PlanAgain:
         digest = hashlib.sha256(data).hexdigest()
         objects[node_object(unique_id, digest)] = data
         nodes[unique_id] = replace(entry, level=level, reason=reason, digest=digest)
-    whole = load_index(_replaced(kept.index, invocation))
-    index = replace(whole, run=run, nodes=nodes)
-    return PlanAgain(index, dump_index(index), objects)
+    return PlanAgain(replace(was, run=run, nodes=nodes), objects)
 
 
 def _without_steps(plan: NodePlan, level: Level, reason: str) -> NodePlan:

@@ -116,7 +116,7 @@ def test_the_jobs_belong_to_the_new_run() -> None:
     (data,) = (data for name, data in again.objects.items() if name.startswith("plan/nodes/"))
     assert data == dump_node(plan).replace(ONE.encode(), OTHER.encode())
     assert again.index.run == run
-    assert load_index(again.index_bytes) == again.index
+    assert load_index(dump_index(again.index)) == again.index
     assert again.index.prelude[0].configuration["labels"] == {"dbt_invocation_id": OTHER}  # type: ignore[union-attr]
     assert again.index.hooks == (Hook("operation.shop.start", "start", 0, 1),)
     assert again.objects["plan/uploads/abc"] == bytes(range(256))
