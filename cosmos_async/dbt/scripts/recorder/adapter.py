@@ -13,6 +13,7 @@ from .journal import RUN
 from .made_up import MadeUpResults
 from .partitions import Partitions
 from .session import Recording
+from .temporaries import Temporaries
 
 #: What persist_docs wants of a column; see dbt's update_columns and validate_doc_columns.
 COLUMN_KEYS = ("description", "policy_tags", "quote")
@@ -30,6 +31,7 @@ TELLING = frozenset(
 
 
 _DBTS_OWN = frozenset(("dbt", "dbt_bigquery"))
+_NAME_TEMPORARY = ("dbt_bigquery", "bigquery__make_relation_with_suffix")
 _FIND_PARTITIONS = ("dbt_bigquery", "bq_dynamic_copy_partitions_insert_overwrite_sql")
 
 
@@ -44,6 +46,7 @@ class AdapterPatches:
         self.grants = Grants(recording)
         self.partitions = Partitions(recording)
         self.results = MadeUpResults(recording)
+        self.temporaries = Temporaries(recording)
 
     def install(self) -> None:
         """Put everything in place."""
@@ -204,6 +207,8 @@ class AdapterPatches:
                 packages.add(package)
             if (package, name) == ("dbt", "default__apply_grants"):
                 return self.grants.apply(generator, call_macro, *args, **kwargs)
+            if (package, name) == _NAME_TEMPORARY:
+                return self.temporaries.name(functools.partial(call_macro, generator), *args, **kwargs)
             if (package, name) == _FIND_PARTITIONS:
                 return self.partitions.find(lambda: call_macro(generator, *args, **kwargs))
             if (package, name) == ("dbt_bigquery", "bq_copy_partitions"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -34,9 +33,6 @@ _WATCHED = frozenset((*_NAMES, *_CLOCK, *_WHOLE))
 _ALL = "all of dbt's context"
 #: Filters that show a mapping as a whole.
 _OF_WHOLE = ("items", "dictsort", "xmlattr", "string", "list", "pprint", "tojson", "urlencode")
-_RELATION = ("dbt_bigquery", "bigquery__make_relation_with_suffix")
-#: dbt's names for temporary relations end with the time of day: ``%H%M%S%f``.
-_TIME_OF_DAY = re.compile(r"\d{12}$")
 
 
 class Moments:
@@ -56,7 +52,6 @@ class Moments:
         self._names()
         self._attributes()
         self._filters()
-        self._temporaries()
         self._environment()
         self._compiling()
 
@@ -163,27 +158,6 @@ class Moments:
             return original(*args, **kwargs)
 
         return noticing
-
-    def _temporaries(self) -> None:
-        """Keep the names that dbt makes of the time of day for what is gone when the node has ended."""
-        from dbt_common.clients.jinja import CallableMacroGenerator
-
-        need(CallableMacroGenerator, "call_macro")
-        call_macro, journal = CallableMacroGenerator.call_macro, self._journal
-
-        @functools.wraps(call_macro)
-        def naming(generator: Any, *args: Any, **kwargs: Any) -> Any:
-            if (generator.macro.package_name, generator.macro.name) != _RELATION:
-                return call_macro(generator, *args, **kwargs)
-            with journal.while_doing(naming=True):
-                relation = call_macro(generator, *args, **kwargs)
-            base = args[0] if args else kwargs["base_relation"]
-            named = str(relation.identifier)
-            if _TIME_OF_DAY.search(named) and not _TIME_OF_DAY.search(str(base.identifier)):
-                journal.name_temporary(self._node(), named)
-            return relation
-
-        CallableMacroGenerator.call_macro = naming
 
     def _environment(self) -> None:
         """Keep the names of the environment variables that are read; a parsed project knows those of its parsing."""
