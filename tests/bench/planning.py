@@ -35,6 +35,7 @@ from cosmos_async.plan.model import Level
 from cosmos_async.testing import FakeGoogle
 from tests.bench.project import DATASET, PROJECT_ID, TESTS_EACH, fill_models, fill_sources, write_project
 from tests.dbt.recording import ROOT, clean_environment
+from tests.forked_dbt import real_dbt
 from tests.served import served_google
 
 GOAL = 1.5  # planning, in times of `dbt compile`
@@ -137,7 +138,7 @@ class Bench:
 def main() -> None:
     """Measure, print, write."""
     options = _options()
-    dbt = ROOT / ".venvs" / f"dbt-{options.dbt}" / "bin" / "dbt"
+    dbt = real_dbt(options.dbt)
     with (
         tempfile.TemporaryDirectory(prefix="cosmos-async-bench-") as folder,
         served_google(PROJECT_ID) as google,

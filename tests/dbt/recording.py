@@ -45,6 +45,23 @@ class Recorded:
     folder: Path = Path()
 
 
+def profile_of(name: str, project_id: str, *, threads: int = 1) -> str:
+    """Return the profiles.yml of a project that is recorded into the dataset ``shop``, by :func:`record`."""
+    return f"""
+{name}:
+  target: dev
+  outputs:
+    dev:
+      type: bigquery
+      method: service-account
+      keyfile: "{{{{ env_var('WRITES_KEY_FILE') }}}}"
+      project: {project_id}
+      dataset: shop
+      location: US
+      threads: {threads}
+"""
+
+
 def clean_environment(**values: str) -> dict[str, str]:
     """Return this process' environment without what could steer dbt, and with *values*."""
     steered = ("DBT_", "BIGQUERY_", "GOOGLE_", "COSMOS_", "PYTHONPATH")

@@ -22,14 +22,14 @@ from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.plan.kept import KeptPlan
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 from cosmos_async.testing import FakeGoogle
+from tests.forked_dbt import real_dbt
 from tests.served import served_google
 from tests.unit.triggers.bench import FakeAirflow, Log
 from tests.unit.triggers.test_secrets import CLIENT_SECRET, REFRESH_TOKEN, seen_in
 
 pytestmark = pytest.mark.dbt
 
-ROOT = Path(__file__).parents[2]
-DBT = ROOT / ".venvs/dbt-1.11/bin/dbt"
+DBT = real_dbt("1.11")
 
 #: Secrets of the project beside those of its profile: in the DAG's arguments and in the worker's environment.
 CANARIES = {

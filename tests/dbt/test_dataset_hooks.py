@@ -10,23 +10,11 @@ import pytest
 
 from cosmos_async.plan.model import JobOperation, Step
 from cosmos_async.testing import FakeGoogle
-from tests.dbt.recording import Recorded, record
+from tests.dbt.recording import Recorded, profile_of, record
 
 pytestmark = pytest.mark.dbt
 
-PROFILE = """
-hooked:
-  target: dev
-  outputs:
-    dev:
-      type: bigquery
-      method: service-account
-      keyfile: "{{ env_var('WRITES_KEY_FILE') }}"
-      project: hooked-project
-      dataset: shop
-      location: US
-      threads: 1
-"""
+PROFILE = profile_of("hooked", "hooked-project")
 CONFIG = """
 name: hooked
 version: "1.0.0"

@@ -15,25 +15,13 @@ import pytest
 from cosmos_async.plan.model import Level, NodePlan
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.made_up_shapes import FILES, PLANNED, USING, models
-from tests.dbt.recording import Recorded, record
+from tests.dbt.recording import Recorded, profile_of, record
 
 pytestmark = pytest.mark.dbt
 
 ALTERED = Path(__file__).with_name("altered.py")
 ID = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
-PROFILE = """
-kinds:
-  target: dev
-  outputs:
-    dev:
-      type: bigquery
-      method: service-account
-      keyfile: "{{ env_var('WRITES_KEY_FILE') }}"
-      project: made-up-project
-      dataset: shop
-      location: US
-      threads: 1
-"""
+PROFILE = profile_of("kinds", "made-up-project")
 #: Kinds of nodes whose making asks for results, of dbt's own accord.
 ORDINARY = {
     "models/incremental.sql": """

@@ -14,23 +14,11 @@ import pytest
 
 from cosmos_async.dbt.planner.keep import each_run, why_not_kept
 from cosmos_async.testing import FakeGoogle
-from tests.dbt.recording import Recorded, record
+from tests.dbt.recording import Recorded, profile_of, record
 
 pytestmark = pytest.mark.dbt
 
-PROFILE = """
-moments:
-  target: dev
-  outputs:
-    dev:
-      type: bigquery
-      method: service-account
-      keyfile: "{{ env_var('WRITES_KEY_FILE') }}"
-      project: moments-project
-      dataset: shop
-      location: US
-      threads: 4
-"""
+PROFILE = profile_of("moments", "moments-project", threads=4)
 #: Models that use what another run has differently, and the word by which a person is told.
 USING = {
     "started": ("select '{{ run_started_at }}' as at", "run_started_at"),

@@ -10,25 +10,13 @@ import pytest
 
 from cosmos_async.plan.model import Level
 from cosmos_async.testing import FakeGoogle
-from tests.dbt.recording import record
+from tests.dbt.recording import profile_of, record
 
 pytestmark = pytest.mark.dbt
 
 FILES = {
     "dbt_project.yml": "{name: columns, version: '1.0.0', profile: columns}",
-    "profiles.yml": """
-columns:
-  target: dev
-  outputs:
-    dev:
-      type: bigquery
-      method: service-account
-      keyfile: "{{ env_var('WRITES_KEY_FILE') }}"
-      project: columns-project
-      dataset: shop
-      location: US
-      threads: 1
-""",
+    "profiles.yml": profile_of("columns", "columns-project"),
     "models/numbers.sql": "{{ config(materialized='table') }} select 1 as id",
     # dbt changes a type by replacing the table with a query of itself.
     "models/retyped.sql": """
