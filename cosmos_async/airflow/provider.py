@@ -57,5 +57,9 @@ _OPTIONS = {
         "triggerer pass by Airflow's pools.",
         default="0",
     ),
+    "reuse_plans": _option(
+        "Whether a run in which nothing has changed goes by the plan of an earlier one, so that setup runs no dbt.",
+        default="False",
+    ),
     "cache_dir": _option("Local folder for rendered graphs, dbt's partial parse and virtual environments."),
 }
