@@ -1,23 +1,100 @@
 """
-dbt's own artifacts of a run: ``run_results.json`` and ``manifest.json``, written by dbt from the nodes' outcomes.
+dbt's artifacts of a run: ``run_results.json``, ``manifest.json`` and ``sources.json``, from the nodes' outcomes.
 
-The project's on-run-end hooks are executed while they are written, and see the run's real ``results``.
+Where all went well and the project has no on-run-end hooks, they are made of what setup's dbt has written, and no dbt is
+started. Otherwise dbt itself writes the results; on-run-end hooks are executed then, and see the run's real ``results``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
+from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE, RESULTS_FILE, own_results
 from cosmos_async.dbt.process import Finished
 from cosmos_async.dbt.session import Dbt
+from cosmos_async.dbt_rules.artifacts import finished_manifest, finished_results, why_dbt_writes
 from cosmos_async.exceptions import DbtError
-from cosmos_async.plan.model import RunInfo
+from cosmos_async.plan.model import Index, RunInfo
 from cosmos_async.plan.outcome import Outcome
 
+Json = dict[str, Any]
+
 SOURCES_SCHEMA = "https://schemas.getdbt.com/dbt/sources/v3.json"
+
+
+@dataclass(frozen=True)
+class Told:
+    """The artifacts of a run."""
+
+    files: dict[str, bytes]  #: by their names
+    failure: DbtError | None = None  #: an on-run-end hook failed; to be raised once the files are stored
+
+
+def tell_results(
+    index: Index,
+    outcomes: Mapping[str, Outcome],
+    *,
+    recorded: Mapping[str, bytes],
+    compiled_code: Mapping[str, str | None],
+    parsed: Callable[[], bytes | None],
+    open_dbt: Callable[[], AbstractContextManager[Dbt]],
+    tell: Callable[[str], None],
+) -> Told:
+    """
+    Return the artifacts of a run, and execute its on-run-end hooks.
+
+    Args:
+        index: Of the run's plan.
+        outcomes: What became of the nodes, and of on-run-start hooks, by unique id.
+        recorded: What setup's dbt wrote, see :func:`cosmos_async.dbt.artifacts.recorded_artifacts`.
+        compiled_code: What setup compiled, by unique id.
+        parsed: Returns the project as setup kept it.
+        open_dbt: Opens dbt for the invocation that was planned, where it is needed; its packages need not be there.
+        tell: Takes a line for the log.
+
+    Raises:
+        DbtError: dbt could not write the results, or the project's packages cannot be installed.
+    """
+    run, failure = index.run, None
+    manifest: Json | None = _loaded(recorded.get(MANIFEST_FILE))
+    template = _loaded(recorded.get(RECORDED_FILE))
+    why: str | None = "it is not kept what setup's dbt has written"
+    if manifest is not None and template is not None:
+        why = why_dbt_writes(manifest, template, index.nodes, outcomes)
+    if why is None and template is not None:
+        results = finished_results(template, outcomes, compiled_code, run, now=datetime.now(timezone.utc))
+    else:
+        tell(f"dbt writes run_results.json: {why}.")
+        with open_dbt() as dbt:
+            artifacts = write_results(
+                dbt,
+                outcomes.values(),
+                run=run,
+                planned=index.nodes,
+                compiled_code=compiled_code,
+                parsed=parsed(),
+            )
+            failure = artifacts.failure
+            results = json.loads(own_results(dbt, artifacts.run_results))
+            if manifest is None:
+                manifest = json.loads(dbt.workspace.own_artifact(artifacts.manifest.read_bytes()))
+    documents = {
+        RESULTS_FILE: results,
+        MANIFEST_FILE: finished_manifest(manifest or {}, results, run, now=datetime.now(timezone.utc)),
+        "sources.json": sources_json(outcomes.values(), results),
+    }
+    files = {name: json.dumps(each).encode() for name, each in documents.items() if each is not None}
+    return Told(files, failure)
+
+
+def _loaded(data: bytes | None) -> Json | None:
+    return None if data is None else json.loads(data)
 
 
 @dataclass(frozen=True)
@@ -35,7 +112,7 @@ def write_results(
     *,
     run: RunInfo | None = None,
     planned: Iterable[str] | None = None,
-    compiled_code: Mapping[str, str] | None = None,
+    compiled_code: Mapping[str, str | None] | None = None,
     parsed: bytes | None = None,
     command: str = "build",
 ) -> Artifacts:
@@ -71,7 +148,7 @@ def write_results(
     }
     target = dbt.workspace.target_path
     outcomes_file = target / "cosmos_async_outcomes.json"
-    artifacts = Artifacts(run_results=target / "run_results.json", manifest=target / "manifest.json")
+    artifacts = Artifacts(run_results=target / RESULTS_FILE, manifest=target / MANIFEST_FILE)
     artifacts.run_results.unlink(missing_ok=True)
     arguments = dbt.arguments(command)
 
@@ -93,7 +170,7 @@ def write_results(
     return replace(artifacts, failure=failure)
 
 
-def sources_json(outcomes: Iterable[Outcome], run_results: bytes) -> bytes | None:
+def sources_json(outcomes: Iterable[Outcome], run_results: Json) -> Json | None:
     """
     Return dbt's ``sources.json`` of the run, None where no source was measured.
 
@@ -104,9 +181,8 @@ def sources_json(outcomes: Iterable[Outcome], run_results: bytes) -> bytes | Non
     measured = [outcome for outcome in outcomes if outcome.freshness is not None]
     if not measured:
         return None
-    document = {
-        "metadata": {**json.loads(run_results)["metadata"], "dbt_schema_version": SOURCES_SCHEMA},
+    return {
+        "metadata": {**run_results["metadata"], "dbt_schema_version": SOURCES_SCHEMA},
         "results": [outcome.freshness for outcome in sorted(measured, key=lambda found: found.completed_at)],
         "elapsed_time": sum(outcome.seconds for outcome in measured),
     }
-    return json.dumps(document).encode()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.airflow.compat import AirflowFailException, BaseOperator
@@ -26,6 +28,7 @@ from cosmos_async.plan.model import load_index
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.invocation import DbtInvocation
+    from cosmos_async.dbt.session import Dbt
     from cosmos_async.operators.setup import SetupAsyncOperator
     from cosmos_async.plan.outcome import Outcome
 
@@ -34,7 +37,7 @@ ARTIFACTS_KEY = "dbt_artifacts"  # of this task's XCom: the folder with run_resu
 
 class ResultsAsyncOperator(BaseOperator):
     """
-    Let dbt write ``run_results.json`` and ``manifest.json`` from the nodes' outcomes, and run its on-run-end hooks.
+    Tell the run in dbt's artifacts, from the nodes' outcomes, and have dbt run its on-run-end hooks.
 
     Args:
         setup: The setup task of the run. Give either this or the three below.
@@ -77,9 +80,7 @@ class ResultsAsyncOperator(BaseOperator):
             AirflowFailException: A node failed, and with ``--fail-fast`` the others were skipped. Where Airflow skips a task
                 before it has heard of another's failure, the tasks behind both look as if all were well.
         """
-        from cosmos_async.dbt.process import Processes
-        from cosmos_async.dbt.results import sources_json, write_results
-        from cosmos_async.dbt.session import open_dbt
+        from cosmos_async.dbt.results import tell_results
 
         plan = RunPlan(self, context)
         try:
@@ -94,38 +95,27 @@ class ResultsAsyncOperator(BaseOperator):
             if unique_id in index.nodes or unique_id in hooks
         }
         # First of all: whatever dbt says below, what became of the nodes is not lost with the teardown.
-        # The index and the code serve tasks that are cleared then.
-        folder = plan.keep_artifacts(
-            {INDEX_FILE: planned, COMPILED_FILE: compiled}, outcomes.values(), run=index.run
-        )
+        # The rest serves tasks that are cleared then.
+        recorded = plan.recorded()
+        kept = {INDEX_FILE: planned, COMPILED_FILE: compiled, **recorded}
+        folder = plan.keep_artifacts(kept, outcomes.values(), run=index.run)
         context["ti"].xcom_push(key=KEPT_KEY, value=index.run.nonce)
         self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])
         forget_outdated(self, context, plan.address.folder, index, outcomes.values())
-        self.processes = Processes(lambda line: self.log.info("%s", line))
-        parsed = plan.parsed_or_none(index.run)
-        with open_dbt(
-            self.dbt.rendered(self, context),
-            self.processes,
-            context=airflow_context(context),
-            packages=False,  # unless the project has to be parsed
-        ) as dbt:
-            artifacts = write_results(
-                dbt,
-                outcomes.values(),
-                run=index.run,
-                planned=index.nodes,
-                compiled_code=json.loads(compiled),
-                parsed=parsed,
-            )
-            files = {path.name: path.read_bytes() for path in (artifacts.run_results, artifacts.manifest)}
-            sources = sources_json(outcomes.values(), files[artifacts.run_results.name])
-            if sources is not None:
-                files["sources.json"] = sources
-            plan.keep_artifacts(files, outcomes.values(), run=index.run)
+        told = tell_results(
+            index,
+            outcomes,
+            recorded=recorded,
+            compiled_code=json.loads(compiled),
+            parsed=lambda: plan.parsed_or_none(index.run),
+            open_dbt=lambda: self._open_dbt(context),
+            tell=self.log.info,
+        )
+        plan.keep_artifacts(told.files, outcomes.values(), run=index.run)
         context["ti"].xcom_push(key=ARTIFACTS_KEY, value=folder)
         self.log.info("dbt's artifacts of this run: %s", folder)
-        if artifacts.failure is not None:
-            raise artifacts.failure
+        if told.failure is not None:
+            raise told.failure
         failed = [outcomes[name] for name in hooks if name in outcomes and outcomes[name].status.failed]
         if failed:
             # As in dbt, the nodes were executed all the same.
@@ -133,6 +123,17 @@ class ResultsAsyncOperator(BaseOperator):
         stopped_by = plan.failed_task(key_of(context["ti"])) if index.run.fail_fast else None
         if stopped_by is not None:
             raise AirflowFailException(f"{stopped_by} has failed, and --fail-fast has stopped the run there.")
+
+    @contextmanager
+    def _open_dbt(self, context: Any) -> Iterator[Dbt]:
+        from cosmos_async.dbt.process import Processes
+        from cosmos_async.dbt.session import open_dbt
+
+        self.processes = Processes(lambda line: self.log.info("%s", line))
+        invocation = self.dbt.rendered(self, context)
+        # Its packages are needed only if the project has to be parsed.
+        with open_dbt(invocation, self.processes, context=airflow_context(context), packages=False) as dbt:
+            yield dbt
 
     def on_kill(self) -> None:
         """End the dbt process."""

@@ -188,6 +188,21 @@ class RunPlan:
         except ObjectMissing:
             return asyncio.run(read_object(self._artifacts, name, identity=self._identity))
 
+    def recorded(self) -> dict[str, bytes]:
+        """Return what setup's dbt wrote of the run, as far as it is kept, by the names of the files."""
+        from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE
+
+        found = {name: self._artifact_or_none(name) for name in (MANIFEST_FILE, RECORDED_FILE)}
+        return {name: data for name, data in found.items() if data is not None}
+
+    def _artifact_or_none(self, name: str) -> bytes | None:
+        from cosmos_async.triggers.storage.documents import ObjectMissing
+
+        try:
+            return self.artifact(name)
+        except ObjectMissing:  # planned by an earlier release
+            return None
+
     def write_part(self, index: Index, unique_ids: Iterable[str], reason: str) -> PlanAddress:
         """
         Store a plan for one task alone, all of whose nodes are to be planned at their turn, and return its address.

@@ -255,6 +255,7 @@ class SetupAsyncOperator(BaseOperator):
         self, context: Any, dbt: Dbt, own: dict[str, Any], reuse: PlanReuse
     ) -> tuple[Index, dict[str, bytes]]:
         """Return the index of a plan that is recorded now, and all its other objects."""
+        from cosmos_async.dbt.artifacts import recorded_artifacts
         from cosmos_async.dbt.planner.record import record_plan
 
         planned = record_plan(
@@ -270,9 +271,8 @@ class SetupAsyncOperator(BaseOperator):
         compiled = {unique_id: node.compiled_code for unique_id, node in plan.nodes.items()}
         compiled.update({hook.unique_id: hook.compiled_code for hook in plan.hooks})
         objects[artifact_object(COMPILED_FILE)] = json.dumps(compiled).encode()
-        manifest = dbt.workspace.target_path / "manifest.json"
-        if manifest.is_file():
-            objects[artifact_object("manifest.json")] = manifest.read_bytes()
+        for name, data in recorded_artifacts(dbt).items():
+            objects[artifact_object(name)] = data
         reuse.keep(planned, index, objects)
         return index, objects
 

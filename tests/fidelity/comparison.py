@@ -20,6 +20,8 @@ SAME, DIFFERENT, NOT_COMPARED = "same", "different", "not compared"
 #: What two equal jobs do not have in common.
 _OF_A_JOB = ("job_id", "slot_ms")
 _OUTCOME = ("status", "message", "failures", "relation_name", "batch_results")
+#: Arguments that the two sides do not have in common: each has a profile of its own, and we say more of them than need be.
+_PLACES = ("profiles_dir", "invocation_command")
 _MAKES_DATASET = "create schema if not exists"
 _COPIES_PARTITION = re.compile(r'copy \{.*"tableId": "[^"$]+\$')
 
@@ -39,6 +41,8 @@ class Build:
     output: str
     refusal: str | None = None  #: nothing was run, and this was said
     complaints: tuple[str, ...] = ()  #: what is wrong whatever dbt does
+    arguments: Json = field(default_factory=dict)  #: ``args`` of run_results.json
+    manifest: dict[str, Json] = field(default_factory=dict)  #: what manifest.json says of nodes, by unique id
 
 
 @dataclass
@@ -140,6 +144,7 @@ def compare(theirs: Build, ours: Build, *, errors: Iterable[str] = ()) -> Compar
             node.writes_only = f"the stand-in cannot run it: {_line(gaps[unique_id])}"
         comparison.nodes.append(node)
     comparison.differences += _runs(theirs, ours)
+    comparison.differences += _artifacts(theirs, ours)
     unexpected = (theirs.writes.keys() | ours.writes.keys()) - theirs.results.keys() - ours.results.keys()
     for unique_id in sorted(unexpected - {RUN}):
         comparison.differences += [f"{unique_id}: {each}" for each in _writes(theirs, ours, unique_id)]
@@ -216,6 +221,24 @@ def _runs(theirs: Build, ours: Build) -> list[str]:
     told += _sequences(made, made_by_us)
     told += _sequences(*([text for text in texts if _MAKES_DATASET not in text] for texts in sent))
     return [f"{RUN}: {each}" for each in told]
+
+
+def _artifacts(theirs: Build, ours: Build) -> list[str]:
+    """Compare what other tools read: dbt's arguments, and the manifest."""
+    one, other = (
+        build.names.value({key: value for key, value in build.arguments.items() if key not in _PLACES})
+        for build in (theirs, ours)
+    )
+    told = [
+        f"args.{key}: dbt: {one.get(key)!r}  we: {other.get(key)!r}" for key in differing_keys(one, other)
+    ]
+    for unique_id in sorted(theirs.manifest.keys() | ours.manifest.keys()):
+        one, other = (build.names.value(build.manifest.get(unique_id, {})) for build in (theirs, ours))
+        told += [
+            f"manifest.json: {unique_id}.{key}: dbt: {_line(one.get(key))}  we: {_line(other.get(key))}"
+            for key in differing_keys(one, other)
+        ]
+    return told
 
 
 def _sequences(one: list[str], other: list[str]) -> list[str]:

@@ -242,6 +242,7 @@ def build_by_dbt(side: Side, options: Options) -> Build:
         begun=begun,
         requests={None: warehouse.asked(since)[1]},
         document=document,
+        manifest=json.loads((target / "manifest.json").read_text()) if document else None,
         output=done.stdout,
         refusal=None if document else done.stdout,
     )
@@ -262,6 +263,7 @@ def finished_build(
     begun: datetime,
     requests: Mapping[str | None, list[Json]],
     document: Json | None,
+    manifest: Json | None = None,
     output: str,
     refusal: str | None,
     levels: Mapping[str, tuple[str, str]] | None = None,
@@ -282,6 +284,8 @@ def finished_build(
         step=options.name,
         names=side.names,
         results={each["unique_id"]: each for each in document["results"]} if document else {},
+        arguments=document["args"] if document else {},
+        manifest=_nodes_of(manifest) if document and manifest else {},
         writes=writes,
         state=state_of(side.bench.warehouse, side.names),
         levels=dict(levels or {}),
@@ -289,3 +293,13 @@ def finished_build(
         refusal=refusal,
         complaints=complaints,
     )
+
+
+def _nodes_of(manifest: Json) -> dict[str, Json]:
+    """Return what a manifest says of the project's nodes but for when it was parsed."""
+    kinds = ("nodes", "functions", "unit_tests", "exposures", "sources", "metrics")
+    return {
+        unique_id: {key: value for key, value in node.items() if key != "created_at"}
+        for kind in kinds
+        for unique_id, node in manifest.get(kind, {}).items()
+    }

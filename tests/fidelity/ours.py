@@ -158,9 +158,11 @@ def build(side: Side, options: Options) -> Build:
     run = Run(side, options)
     begun = datetime.now(timezone.utc)
     document, refusal = None, None
+    manifest = None
     with run.environment():
         try:
             document = run.build()
+            manifest = run.artifact("manifest.json")
         except CosmosAsyncError as error:
             refusal = str(error)
     return finished_build(
@@ -169,6 +171,7 @@ def build(side: Side, options: Options) -> Build:
         begun=begun,
         requests=run.requests,
         document=document,
+        manifest=manifest,
         output="\n".join(run.lines),
         refusal=refusal,
         levels=run.levels,
@@ -239,10 +242,14 @@ class Run:
             self.lines.append(str(error))  # an on-run-end hook failed; the results tell
         finally:
             self._take(None)
+        return self.artifact("run_results.json")
+
+    def artifact(self, name: str) -> Json:
+        """Return one of dbt's artifacts of the run."""
         folder = self.xcoms.get((RESULTS, ARTIFACTS_KEY))
         if folder is None:
             raise AssertionError("the results task left no artifacts:\n" + "\n".join(self.lines[-40:]))
-        document: Json = json.loads((Path(folder) / "run_results.json").read_text())
+        document: Json = json.loads((Path(folder) / name).read_text())
         return document
 
     def _setup(self) -> Setup:

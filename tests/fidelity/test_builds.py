@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.fidelity.driver import Bench, Options, build_by_dbt, build_by_us, compare
 from tests.warehouse.child import ROOT
@@ -34,6 +35,25 @@ def test_a_seed_a_view_and_their_tests_end_as_dbt_build_leaves_them(bench: Bench
 
     assert comparison.verdict == "same", comparison.told()
     assert set(comparison.levels) <= {"S", "G", "N"}
+
+
+def test_a_run_that_goes_well_is_told_without_dbt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results, arguments and the manifest are those of dbt nevertheless, also of what is planned at its turn."""
+
+    def write(*_: object, **__: object) -> None:
+        raise AssertionError("dbt was asked to write the results")
+
+    monkeypatch.setattr("cosmos_async.dbt.results.write_results", write)
+    pair = bench.pair("kitchen", KITCHEN)
+    file = pair.project / "dbt_project.yml"
+    config = yaml.safe_load(file.read_text())
+    del config["on-run-end"]
+    file.write_text(yaml.safe_dump(config))
+
+    comparison = bench.step(pair, Options())
+
+    assert comparison.verdict == "same", comparison.told()
+    assert {"S", "L"} <= set(comparison.levels)
 
 
 def test_a_mistake_ends_with_dbts_message_and_holds_back_its_children_alone(bench: Bench) -> None:

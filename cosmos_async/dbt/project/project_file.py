@@ -50,13 +50,17 @@ class Project:
     @property
     def written(self) -> frozenset[str]:
         """The folders, relative to the root, that dbt writes its artifacts and logs into."""
-        named = (self._plain(self.settings.get(key)) for key in ("target-path", "log-path"))
+        named = (self.path(key) for key in ("target-path", "log-path"))
         return frozenset(("target", "logs", *(os.path.normpath(path) for path in named if path)))
 
     @property
     def packages(self) -> str:
         """Where installed packages are, as the project names it."""
-        return self._plain(self.settings.get("packages-install-path")) or _PACKAGES
+        return self.path("packages-install-path") or _PACKAGES
+
+    def path(self, key: str) -> str | None:
+        """Return the path that a setting such as ``target-path`` names, None where it names none."""
+        return self._plain(self.settings.get(key))
 
     def path_lists(self) -> list[tuple[str, str]]:
         """Return what ``model-paths`` and its like name, each with the list it stands in."""

@@ -8,8 +8,10 @@ around the project (``tree.py``), so that paths which look upwards find what the
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 PARTIAL_PARSE = "partial_parse.msgpack"
 _LOCK_FILE = "package-lock.yml"
+_PREFIX = "cosmos_async-dbt-"  # of each working copy's folder in the system's temporary folder
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class Workspace:
     env: dict[str, str] = field(repr=False)  #: everything dbt's process sees; secrets included
     kept_parse: Path | None = None  #: where the parsed project is kept for the next task
     written: tuple[str, ...] = field(default=(), repr=False)  #: secrets that the user's profile spells out
+    own_target: str = "target"  #: dbt's target folder in the user's project, as dbt itself would call it
+    own_logs: str = "logs"  #: its log folder there
+    says_target: bool = False  #: whether the user's environment names the target folder
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -55,6 +61,21 @@ class Workspace:
     def original(self, text: str) -> str:
         """Return *text*, in which dbt names files of the working copy, with the user's own files in their places."""
         return text.replace(str(self.project_dir), str(self.source)).replace(str(self.tree), "")
+
+    def own_artifact(self, data: bytes) -> bytes:
+        """Return an artifact of dbt with the user's own folders where it names those of the working copy."""
+        # What was parsed in an earlier copy names that one.
+        copies = re.escape(_in_json(Path(tempfile.gettempdir()) / _PREFIX)) + rb"\w+/tree"
+        data = re.sub(copies, lambda _: _in_json(self.tree), data)
+        folders = {
+            self.project_dir: str(self.source),
+            self.tree: "",
+            self.target_path: self.own_target,
+            self.log_path: self.own_logs,
+        }
+        for folder, own in folders.items():
+            data = data.replace(_in_json(folder), _in_json(own))
+        return data
 
     def keep_partial_parse(self) -> None:
         """Keep what dbt parsed for the next task on this machine. dbt itself finds out whether it still fits."""
@@ -94,7 +115,7 @@ def open_workspace(
     source = source.absolute()
     project = Project.read(source, env)
     linked = project.written.union((".git",))
-    folder = Path(tempfile.mkdtemp(prefix="cosmos_async-dbt-"))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
         tree = Tree(folder / "tree")
         project_dir = tree.mirror(
@@ -125,6 +146,9 @@ def open_workspace(
             env=dict(env),
             kept_parse=_kept_parse(source, profile, cache_dir, variant),
             written=profile.written_secrets,
+            own_target=_named(env, "target") or project.path("target-path") or "target",
+            own_logs=str(source / (_named(env, "log") or project.path("log-path") or "logs")),
+            says_target=bool(_named(env, "target")),
         )
         workspace.env.update(profile.write(workspace.profiles_dir))
         workspace.env.update(anchored_variables(env, source))
@@ -153,6 +177,15 @@ def _ours(workspace: Workspace) -> dict[str, str]:
         "DBT_LOG_PATH": str(workspace.log_path),
         "DBT_WRITE_JSON": "True",  # whatever the project says: run_results.json tells what became of a node
     }
+
+
+def _named(env: Mapping[str, str], name: str) -> str | None:
+    """Return dbt's target or log folder as the user's environment names it."""
+    return env.get(f"DBT_ENGINE_{name.upper()}_PATH") or env.get(f"DBT_{name.upper()}_PATH")
+
+
+def _in_json(text: str | Path) -> bytes:
+    return json.dumps(str(text))[1:-1].encode()
 
 
 def _says_colors(env: Mapping[str, str], project: Project, profile: RenderedProfile) -> bool:

@@ -75,7 +75,7 @@ def test_a_source_is_measured_alone_and_as_dbt_does(
     assert outcome.status is status
     assert outcome.status.failed == (status is Status.ERROR)
     (theirs,) = (each for each in own["results"] if each["unique_id"] == outcome.unique_id)
-    written = json.loads(sources_json([outcome], json.dumps({"metadata": own["metadata"]}).encode()) or b"")
+    written = sources_json([outcome], {"metadata": own["metadata"]}) or {}
     assert written["metadata"] == own["metadata"]
     assert set(written) == set(own)
     assert told(written["results"][0]) == told(theirs)
@@ -121,7 +121,7 @@ def test_a_source_that_cannot_be_measured_brings_dbts_words(opened: OpenDbt, til
 
     assert outcome.status is Status.ERROR
     assert "Unrecognized name: loaded_at at [3:9]" in (outcome.message or "")
-    assert sources_json([outcome], b"") is None
+    assert sources_json([outcome], {}) is None
 
 
 def test_setup_plans_what_dbt_sends_and_asks_nothing(opened: OpenDbt, till: Path, google: FakeGoogle):

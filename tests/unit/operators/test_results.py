@@ -23,6 +23,7 @@ from cosmos_async.plan.store import PlanAddress
 
 SOURCE = "source.shop.till.orders"
 RUN = RunInfo("d", "r", "2026-01-01T00:00:00+00:00", "h", "shop", "dev", "i", "1.11", "1.11", "0.1")
+DBT = SimpleNamespace(workspace=SimpleNamespace(own_artifact=lambda data: data))
 HOOK = Hook("operation.shop.hook", "shop.on-run-start.0", 0, 1)
 
 
@@ -60,21 +61,24 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             keep_artifacts=lambda files, kept, **info: run.files.update(files) or "gs://kept",  # type: ignore[attr-defined]
             artifact=lambda name: b"{}",
             parsed_or_none=lambda info: None,
+            recorded=dict,
             failed_task=lambda key: run.failed_task,  # type: ignore[attr-defined]
         )
         monkeypatch.setattr("cosmos_async.operators.results.RunPlan", lambda *args, **kwargs: plan)
         monkeypatch.setattr("cosmos_async.operators.results.airflow_context", lambda context: {})
         monkeypatch.setattr(
-            "cosmos_async.dbt.session.open_dbt", lambda *args, **kwargs: contextlib.nullcontext()
+            "cosmos_async.dbt.session.open_dbt", lambda *args, **kwargs: contextlib.nullcontext(DBT)
         )
 
         def write(dbt: Any, found: Any, **kwargs: Any) -> Artifacts:
             told.extend(each.unique_id for each in found)
-            file = tmp_path / "written.json"
-            file.write_text('{"metadata": {"dbt_version": "1.11"}}')
-            return Artifacts(file, file)
+            results, manifest = tmp_path / "run_results.json", tmp_path / "manifest.json"
+            results.write_text('{"metadata": {"dbt_version": "1.11"}, "results": []}')
+            manifest.write_text('{"metadata": {}, "nodes": {}}')
+            return Artifacts(results, manifest)
 
         monkeypatch.setattr("cosmos_async.dbt.results.write_results", write)
+        monkeypatch.setattr("cosmos_async.dbt.results.own_results", lambda dbt, path: path.read_bytes())
         operator = ResultsAsyncOperator(
             task_id="results",
             setup_task_id="setup",

@@ -1,0 +1,55 @@
+"""
+The artifacts that dbt wrote in its working copy, told as if it had run in the user's own project.
+
+Tools that read them (catalogs, lineage, ``dbt retry``, state selectors) look for the folders that they name.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from cosmos_async.dbt.session import Dbt
+
+Json = dict[str, Any]
+
+RESULTS_FILE = "run_results.json"
+MANIFEST_FILE = "manifest.json"
+#: Beside a plan: ``run_results.json`` as dbt wrote it while it was recorded.
+RECORDED_FILE = "recorded_results.json"
+
+
+def recorded_artifacts(dbt: Dbt) -> dict[str, bytes]:
+    """Return dbt's artifacts of the recording that has just ended, by the names they have beside the plan."""
+    target = dbt.workspace.target_path
+    found: dict[str, bytes] = {}
+    if (target / MANIFEST_FILE).is_file():
+        found[MANIFEST_FILE] = dbt.workspace.own_artifact((target / MANIFEST_FILE).read_bytes())
+    if (target / RESULTS_FILE).is_file():
+        found[RECORDED_FILE] = own_results(dbt, target / RESULTS_FILE)
+    return found
+
+
+def own_results(dbt: Dbt, path: Path) -> bytes:
+    """
+    Return ``run_results.json`` with the arguments that dbt would have had in the user's own project.
+
+    ``invocation_command`` is quoted, so that it can be repeated in a shell.
+
+    Args:
+        dbt: Which wrote it.
+        path: The file.
+    """
+    workspace = dbt.workspace
+    document: Json = json.loads(workspace.own_artifact(path.read_bytes()))
+    arguments = document.get("args", {})
+    file = dbt.invocation.profile_config.profiles_yml_filepath
+    arguments["profiles_dir"] = str(workspace.source if file is None else Path(file).absolute().parent)
+    if not workspace.says_target:
+        arguments.pop("target_path", None)
+    if arguments.get("which"):
+        command = shlex.join(["dbt", *dbt.arguments(arguments["which"])])
+        arguments["invocation_command"] = command
+    return json.dumps(document).encode()
