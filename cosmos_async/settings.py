@@ -122,6 +122,11 @@ def reuse_plans() -> bool:
     return _get_bool("reuse_plans", default=False)
 
 
+def run_ahead() -> bool:
+    """Return whether a task that has succeeded begins the tasks below it in the triggerer, before Airflow does."""
+    return _get_bool("run_ahead", default=False)
+
+
 def enable_hierarchical_naming_for_group_nodes_by_folder() -> bool:
     """Return whether folders of the same name under different parents are different task groups."""
     return _get_bool("enable_hierarchical_naming_for_group_nodes_by_folder", default=False)

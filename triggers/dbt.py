@@ -21,6 +21,7 @@ from cosmos_async.triggers.event_loop.gather import see_through
 from cosmos_async.triggers.execution.fail_fast import FailFast, leave_failure
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume, cancel_late_jobs
+from cosmos_async.triggers.execution.run_ahead import Execution, RunAhead
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.google.session import Session, shared_session
@@ -72,6 +73,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         self._runs: list[Run] = []
         self._endpoint: str | None = None  # of the run's dbt profile, once it is known
         self._fails_fast: PlanAddress | None = None  # of the run's plan, if that has --fail-fast
+        self._execution: Execution | None = None  # of this task, if it was begun ahead of Airflow
 
     async def event(self) -> TriggerEvent:
         """Carry out the work; return the event that tells how it went."""
@@ -89,7 +91,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         Airflow calls this also where another triggerer has taken over; so it asks first.
         """
         refs = self._jobs_under_way()
-        if refs:
+        if refs or self._execution is not None:
             await self._cancel_if_killed(TaskFacts.of(self), refs)
 
     # -- the work -----------------------------------------------------------------------------------------------------
@@ -127,6 +129,7 @@ class BigQueryDbtTrigger(EndingTrigger):
             refs = self._jobs_under_way()
             message = f"the task's execution_timeout is reached; cancelling {_listed(refs) or 'nothing: no job was running'}"
             self.log.error(message)
+            self._stop_ahead()
             await self._cancel_now(refs, warehouse_of(session, self._endpoint))
             result.error = message
         except PlanGone as gone:
@@ -136,7 +139,9 @@ class BigQueryDbtTrigger(EndingTrigger):
             result.gone = str(gone)
         except asyncio.CancelledError:
             refs = self._jobs_under_way()
-            if not HAS_ON_KILL and refs:  # removable when Airflow 3.2 is dropped
+            if not HAS_ON_KILL and (
+                refs or self._execution is not None
+            ):  # removable when Airflow 3.2 is dropped
                 await self._cancel_if_killed(facts, refs)
             raise
         return result
@@ -171,19 +176,54 @@ class BigQueryDbtTrigger(EndingTrigger):
                 for outcome in result.earlier:
                     # Airflow 3.3 writes this log over that of the trigger before the worker.
                     self.log.info(f"{outcome.unique_id} ended before: {outcome.status.value}")
-            others = None
-            if index.run.fail_fast:
-                self._fails_fast = address
-                others = FailFast.shared(address, folder, store, self.airflow)
-            await Groups(run, index, groups, resume or Resume(-1), result).carry_out(others)
+            ahead = await RunAhead.of(
+                address,
+                index,
+                key=facts.key,
+                folder=folder,
+                session=store,
+                identity=self.identity,
+                airflow=self.airflow,
+            )
+            begun = ahead is not None and resume is None and await self._begun_ahead(ahead, run, result)
+            if not begun:
+                others = None
+                if index.run.fail_fast:
+                    self._fails_fast = address
+                    others = FailFast.shared(address, folder, store, self.airflow)
+                await Groups(run, index, groups, resume or Resume(-1), result).carry_out(others)
+            if ahead is not None and result.status == "success":
+                ahead.begin_below(facts.key)
         if total > 1:
             self.log.info(result.summary())
+
+    async def _begun_ahead(self, ahead: RunAhead, run: Run, result: Result) -> bool:
+        """Return whether the task was executed ahead of Airflow, by this triggerer or another one; *result* tells then."""
+        self._execution = ahead.take(run.key)
+        if self._execution is not None:
+            ended = await self._execution.end(self.log)
+            if ended is not None:
+                result.take(ended)
+                return True
+            self._execution = None
+        outcomes = await ahead.begin_own(run.key, run.folder, self.log)
+        if outcomes is None:
+            return False
+        result.earlier += outcomes
+        for outcome in outcomes:
+            self.log.info(f"{outcome.unique_id}: {outcome.status.value} {outcome.message or ''}")
+        return True
 
     # -- killed or out of time ----------------------------------------------------------------------------------------
 
     def _jobs_under_way(self) -> list[JobRef]:
         """Return the jobs that may be running; they are known beyond the end of the coroutine that submitted them."""
-        return [ref for run in self._runs for ref in run.under_way.values()]
+        ahead = self._execution.run if self._execution is not None else None
+        return [ref for run in (*self._runs, ahead) if run is not None for ref in run.under_way.values()]
+
+    def _stop_ahead(self) -> None:
+        if self._execution is not None:
+            self._execution.stop()
 
     async def _cancel_now(self, refs: Sequence[JobRef], warehouse: Warehouse) -> None:
         try:
@@ -198,6 +238,7 @@ class BigQueryDbtTrigger(EndingTrigger):
             if not await self.was_killed(facts):
                 return
             self.log.error(f"{self.unique_id or 'This task'} was stopped from outside before its end.")
+            self._stop_ahead()
             # A lease of its own: the task that had the session may be gone before this has ended.
             async with shared_session(self.identity) as session:
                 await cancel_jobs(refs, warehouse_of(session, self._endpoint), self.log)

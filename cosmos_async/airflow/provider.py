@@ -61,5 +61,9 @@ _OPTIONS = {
         "Whether a run in which nothing has changed goes by the plan of an earlier one, so that setup runs no dbt.",
         default="False",
     ),
+    "run_ahead": _option(
+        "Whether a task's jobs are submitted as soon as the tasks above it have succeeded, before Airflow starts it.",
+        default="False",
+    ),
     "cache_dir": _option("Local folder for rendered graphs, dbt's partial parse and virtual environments."),
 }

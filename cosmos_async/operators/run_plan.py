@@ -223,8 +223,8 @@ class RunPlan:
             digest = hashlib.sha256(data).hexdigest()
             objects[node_object(unique_id, digest)] = data
             entries[unique_id] = replace(entry, level=level, reason=reason, digest=digest)
-        # The run's hooks are done; its parsed project is gone with the plan.
-        part = Index(run=replace(index.run, parsed=None), nodes=entries)
+        # The run's hooks are done; its parsed project and the graph of its tasks are gone with the plan.
+        part = Index(run=replace(index.run, parsed=None, tasks=None), nodes=entries)
         return asyncio.run(
             upload_part(self.address, objects=objects, index=dump_index(part), identity=self._identity)
         )

@@ -27,11 +27,13 @@ from cosmos_async.operators.run_plan import (
     base_folder,
     folder_of_run,
 )
+from cosmos_async.operators.task_graph import task_graph
 from cosmos_async.operators.task_mapping import is_mapped_with
 from cosmos_async.plan.model import Level, dump_index, dump_node
 from cosmos_async.plan.store import (
     ADDRESS_KEY,
     artifact_object,
+    graph_object,
     node_object,
     parsed_object,
     upload_object,
@@ -152,7 +154,12 @@ class SetupAsyncOperator(BaseOperator):
         folder, first = self.run_folder(context), context["ti"].try_number <= 1
         require_triggerer()
         nonce = self.planned_run(folder, first=first)
-        own = {"nonce": nonce, "follows": self._kept(context)}
+        graph = task_graph(self).dump() if first and settings.run_ahead() else None
+        own = {
+            "nonce": nonce,
+            "follows": self._kept(context),
+            "tasks": None if graph is None else hashlib.sha256(graph).hexdigest(),
+        }
         self.processes = Processes(self._show)
         with open_dbt(
             self.dbt.rendered(self, context),
@@ -168,6 +175,8 @@ class SetupAsyncOperator(BaseOperator):
                 index, objects = self._record(context, dbt, own, reuse)
             else:
                 index, objects = again.index, again.objects
+            if graph is not None:
+                objects = {**objects, graph_object(hashlib.sha256(graph).hexdigest()): graph}
             address = self._upload(folder, index, objects)
         self._report(index)
         context["ti"].xcom_push(key=ADDRESS_KEY, value=address.to_json())

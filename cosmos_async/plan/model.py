@@ -211,6 +211,9 @@ class RunInfo:
     nonce: str = ""
     #: The nonce under which this DAG run was planned before it ended and was cleared; its outcomes go on counting.
     follows: str | None = None
+    tasks: str | None = (
+        None  #: SHA-256 of the graph of the run's tasks, where those may begin ahead of Airflow
+    )
     threads: int = 0  #: dbt's: how many batches of its microbatch models run at once; 0 means no bound
 
 

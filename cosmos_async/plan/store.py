@@ -182,6 +182,26 @@ def parsed_object(digest: str) -> str:
     return f"dbt/parsed-{digest[:16]}"
 
 
+def graph_object(digest: str) -> str:
+    """Return the name of the graph of the run's tasks below the run's folder, see :mod:`cosmos_async.plan.task_graph`."""
+    return f"plan/tasks-{digest[:16]}.json"
+
+
+def begun_object(index: str, task_id: str, map_index: int) -> str:
+    """Return the name of what says who executes a task's first try, see :mod:`cosmos_async.triggers.execution.run_ahead`."""
+    return f"ahead/{index[:16]}/begun/{digest(task_id, map_index)[:20]}.json"
+
+
+def succeeded_objects(index: str) -> str:
+    """Return how the names begin that tasks leave which have succeeded, where others may have to know."""
+    return f"ahead/{index[:16]}/succeeded/"
+
+
+def succeeded_object(index: str, task_id: str, map_index: int) -> str:
+    """Return the name that one such task leaves."""
+    return f"{succeeded_objects(index)}{digest(task_id, map_index)[:20]}"
+
+
 def late_objects(key: TaskKey) -> str:
     """
     Return how the names begin of what a task's try has planned late.

@@ -104,6 +104,7 @@ def check(
     verdict: Verdict,
     *,
     nodes: list[Node],
+    ahead: bool = False,
     ids: Ids,
     tasks: dict[str, Json],
     report: Json,
@@ -118,6 +119,7 @@ def check(
     Args:
         verdict: What to note it in.
         nodes: The project.
+        ahead: Whether first tries begin ahead of Airflow, which may never come to them.
         ids: Which job belongs to what.
         tasks: The task instances at the end.
         report: The stand-in's jobs and requests, those of this run only.
@@ -132,7 +134,7 @@ def check(
     known: set[str] = set()
     stopped = {(click.task_id, click.try_number) for click in story.clicks}
     for node in nodes:
-        last = tasks[node.name]["try_number"]
+        last = max(tasks[node.name]["try_number"], 1 if ahead else 0)
         verdict.tries += last
         # One beyond the last: a try that Airflow does not know of would be a duplicate.
         for number in range(1, last + 2):
@@ -194,7 +196,7 @@ def _judge_text(verdict: Verdict, jobs: dict[str, Json], known: set[str], tasks:
             verdict.duplicates.append(f"{job['id']} belongs to no try that Airflow knows")
     for mark, count in often.items():
         task = "plan" if mark == "hook" else mark.split()[0].partition(":")[2]
-        if count > tasks[task]["try_number"]:
+        if count > max(1, tasks[task]["try_number"]):
             verdict.duplicates.append(f"{mark} ran {count} times in {tasks[task]['try_number']} tries")
 
 

@@ -5,6 +5,7 @@ Setup without dbt: the plan is made up, and written exactly as setup writes one.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -14,8 +15,9 @@ from cosmos_async import settings
 from cosmos_async.dbt.planner.planner import Plan
 from cosmos_async.operators import SetupAsyncOperator
 from cosmos_async.operators.setup import stored
+from cosmos_async.operators.task_graph import task_graph
 from cosmos_async.plan.model import RunInfo, dump_index
-from cosmos_async.plan.store import ADDRESS_KEY
+from cosmos_async.plan.store import ADDRESS_KEY, graph_object
 from cosmos_async.triggers.storage.documents import upload_plan
 from tests.chaos.plans import Node, plan_of, prelude
 
@@ -36,7 +38,9 @@ class MadeUpSetup(SetupAsyncOperator):
     def execute(self, context: Any) -> None:
         """Plan and upload, and leave the address."""
         instance = context["ti"]
-        folder = self.run_folder(context)
+        folder, first = self.run_folder(context), instance.try_number <= 1
+        conf = context["dag_run"].conf or {}
+        graph = task_graph(self).dump() if first and conf.get("ahead") else None
         run = RunInfo(
             dag_id=instance.dag_id,
             run_id=instance.run_id,
@@ -48,12 +52,15 @@ class MadeUpSetup(SetupAsyncOperator):
             dbt_version="1.11.16",
             adapter_version="1.12.1",
             package_version="0",
-            nonce=self.planned_run(folder, first=instance.try_number <= 1),
+            nonce=self.planned_run(folder, first=first),
+            tasks=None if graph is None else hashlib.sha256(graph).hexdigest(),
         )
-        mark = (context["dag_run"].conf or {}).get("mark", "")
+        mark = conf.get("mark", "")
         plans = {node.unique_id: plan_of(replace(node, mark=mark)) for node in self.nodes}
         plan = Plan(run=run, nodes=plans, owners={}, prelude=prelude(), uploads={})
         objects, index = stored(plan)
+        if graph is not None and run.tasks is not None:
+            objects[graph_object(run.tasks)] = graph
         address = asyncio.run(
             upload_plan(
                 folder,

@@ -128,6 +128,11 @@ class Result:
             if isinstance(end, NeedsDbt):
                 self.dbt.append(dbt_node(index, end))
 
+    def take(self, other: Result) -> None:
+        """Take in what came of the same nodes elsewhere."""
+        self.ends, self.dbt, self.skipped = other.ends, other.dbt, other.skipped
+        self.position, self.rest = other.position, other.rest
+
     def add_skipped(self, groups: Sequence[Sequence[str]]) -> None:
         """Take in nodes that ``dbt build`` would skip."""
         for group in groups:

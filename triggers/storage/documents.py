@@ -41,6 +41,7 @@ __all__ = [
     "newest_index",
     "nonce_of",
     "open_folder",
+    "read_checked",
     "read_index",
     "read_index_bytes",
     "read_node",
@@ -268,14 +269,14 @@ async def read_index(folder: Folder, address: PlanAddress) -> Index:
     """
     name = index_object(address.index)
     what = f"the plan's index {folder.path}/{name}"
-    return await parse(load_index, await _read_checked(folder, name, address.index, what), what=what)
+    return await parse(load_index, await read_checked(folder, name, address.index, what), what=what)
 
 
 async def read_index_bytes(address: PlanAddress, *, identity: Identity) -> bytes:
     """Return the index' checked bytes; for workers, through ``asyncio.run``."""
     async with folder_at(address, identity=identity) as place:
         name = index_object(address.index)
-        return await _read_checked(place, name, address.index, f"the plan's index {place.path}/{name}")
+        return await read_checked(place, name, address.index, f"the plan's index {place.path}/{name}")
 
 
 async def read_node(folder: Folder, unique_id: str, digest: str) -> NodePlan:
@@ -288,7 +289,7 @@ async def read_node(folder: Folder, unique_id: str, digest: str) -> NodePlan:
     """
     name = node_object(unique_id, digest)
     what = f"the plan of {unique_id} ({folder.path}/{name})"
-    return await parse(load_node, await _read_checked(folder, name, digest, what), what=what)
+    return await parse(load_node, await read_checked(folder, name, digest, what), what=what)
 
 
 async def read_plans(folder: Folder, unique_id: str) -> list[NodePlan]:
@@ -323,12 +324,25 @@ async def read_upload(folder: Folder, name: str, digest: str | None) -> bytes:
             f"the plan does not say what {what} must be. Clear the setup task to write the plan anew."
         )
     try:
-        return await _read_checked(folder, name, digest, what)
+        return await read_checked(folder, name, digest, what)
     except PlanGone as error:
         raise PlanNotFound(str(error)) from error  # in the middle of a node
 
 
-async def _read_checked(folder: Folder, name: str, digest: str, what: str) -> bytes:
+async def read_checked(folder: Folder, name: str, digest: str, what: str) -> bytes:
+    """
+    Return an object of the plan, checked against its digest.
+
+    Args:
+        folder: The run's folder.
+        name: The object's.
+        digest: Its SHA-256.
+        what: What it is, for errors.
+
+    Raises:
+        PlanGone: It is not there any more.
+        PlanDamaged: It is not what setup wrote.
+    """
     try:
         data = await folder.read(name)
         found = await parse(_sha256, data)

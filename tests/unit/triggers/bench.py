@@ -32,7 +32,8 @@ from cosmos_async.plan.model import (
     dump_node,
 )
 from cosmos_async.plan.outcome import Outcome, load_outcome
-from cosmos_async.plan.store import PlanAddress, node_object
+from cosmos_async.plan.store import PlanAddress, graph_object, node_object
+from cosmos_async.plan.task_graph import TaskGraph
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
 from cosmos_async.triggers.event_loop.clock import Clock
@@ -202,10 +203,14 @@ class Bench:
         prelude: tuple[Step, ...] = (),
         hooks: tuple[Hook, ...] = (),
         folder: str = FOLDER,
+        tasks: TaskGraph | None = None,
         **run: Any,
     ) -> PlanAddress:
         """Write a plan of *nodes* as setup does; *run* is what else the index says of the run."""
         objects: dict[str, bytes] = {}
+        if tasks is not None:
+            run["tasks"] = hashlib.sha256(tasks.dump()).hexdigest()
+            objects[graph_object(run["tasks"])] = tasks.dump()
         entries: dict[str, IndexEntry] = {}
         for node in nodes:
             data = dump_node(node)

@@ -1,0 +1,446 @@
+"""
+A task that has succeeded begins those below it; their own triggers find that, and each job is submitted once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cosmos_async.plan.model import Level
+from cosmos_async.plan.outcome import Status
+from cosmos_async.plan.store import succeeded_object
+from cosmos_async.plan.task_graph import GraphTask, TaskGraph
+from cosmos_async.triggers.execution import run_ahead
+from tests.unit.triggers.bench import (
+    PLACE,
+    SOON,
+    Bench,
+    Log,
+    cancelled,
+    data_test,
+    event_of,
+    model,
+    test_row,
+)
+from tests.unit.triggers.ends import is_failure, is_success
+
+FIRST, SECOND, THIRD = "first.run", "second.run", "third.run"
+
+
+def task(name: str, *above: str, **changes: Any) -> GraphTask:
+    return GraphTask("node", f"model.shop.{name}", above, **changes)
+
+
+CHAIN = TaskGraph(
+    {FIRST: task("first"), SECOND: task("second", FIRST), THIRD: task("third", SECOND)},
+)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nobody waits for seconds here, and no process knows of another test's runs."""
+    monkeypatch.setattr(run_ahead, "RENEWED", 0.02)
+    monkeypatch.setattr(run_ahead, "LOOK", 0.02)
+    monkeypatch.setattr(run_ahead, "STALE", 1.5)
+    run_ahead._runs.clear()
+    yield
+    run_ahead._runs.clear()
+
+
+def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what this process knows, as another one would not know it."""
+    run_ahead._runs.clear()
+    monkeypatch.setattr(run_ahead, "_PROCESS", "another")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came to that")
+
+
+def submitted(bench: Bench) -> list[str]:
+    """Return the names of the models whose jobs were submitted, in that order."""
+    found = (str(made.spec.configuration) for made in bench.google.inserted_jobs)
+    return [
+        next(name for name in ("first", "second", "third", "other") if f"`{name}`" in sql) for sql in found
+    ]
+
+
+def done(bench: Bench, name: str) -> bool:
+    return f"{PLACE}/outcomes/model.shop.{name}.json" in bench.google.stored("plans")
+
+
+async def run(bench: Bench, name: str, **options: Any) -> Any:
+    return await bench.run(f"model.shop.{name}", task_id=f"{name}.run", **options)
+
+
+async def planned(bench: Bench, graph: TaskGraph = CHAIN, *more: Any) -> None:
+    await bench.plan(model("first"), model("second"), model("third"), *more, tasks=graph)
+
+
+async def test_the_jobs_of_a_chain_do_not_wait_for_airflow(bench: Bench) -> None:
+    """And each is submitted once, although the tasks begin later."""
+    await planned(bench)
+
+    assert is_success(await run(bench, "first"))
+    await until(lambda: done(bench, "third"))
+    for name in ("second", "third"):
+        assert is_success(await run(bench, name)), bench.log.text
+
+    assert submitted(bench) == ["first", "second", "third"]
+    assert bench.outcome("model.shop.third").status is Status.SUCCESS
+    assert "ahead of Airflow" in bench.log.text
+
+
+async def test_a_task_is_found_under_way(bench: Bench) -> None:
+    """Its log has the lines of what was done before, and of what comes then."""
+    held = bench.google.on_query("`second`", held=True)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+
+    bench.log.lines.clear()
+    second = asyncio.create_task(run(bench, "second"))
+    await until(lambda: "Begun as soon as" in bench.log.text)
+    held.release()
+
+    assert is_success(await second), bench.log.text
+    assert submitted(bench)[:2] == ["first", "second"]
+    assert "OK created" in bench.log.text
+
+
+async def test_no_more_tasks_are_ahead_than_a_person_expects(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paused DAG begins no further ones."""
+    monkeypatch.setattr(run_ahead, "MOST_AHEAD", 1)
+    await planned(bench)
+
+    await run(bench, "first")
+    await until(lambda: done(bench, "second"))
+    await asyncio.sleep(0.2)
+    assert submitted(bench) == ["first", "second"]
+
+    await run(bench, "second")
+    await until(lambda: done(bench, "third"))
+    assert submitted(bench) == ["first", "second", "third"]
+
+
+async def test_a_task_waits_for_all_above_it(bench: Bench) -> None:
+    """The last of them begins it."""
+    graph = TaskGraph({FIRST: task("first"), SECOND: task("second"), THIRD: task("third", FIRST, SECOND)})
+    await planned(bench, graph)
+
+    await run(bench, "first")
+    await asyncio.sleep(0.2)
+    assert submitted(bench) == ["first"]
+    await run(bench, "second")
+
+    await until(lambda: done(bench, "third"))
+    assert submitted(bench) == ["first", "second", "third"]
+
+
+async def test_a_task_above_may_succeed_in_another_triggerer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They tell each other through the store."""
+    graph = TaskGraph({FIRST: task("first"), SECOND: task("second"), THIRD: task("third", FIRST, SECOND)})
+    await planned(bench, graph)
+    assert bench.address is not None
+    told = f"{PLACE}/{succeeded_object(bench.address.index, FIRST, -1)}"
+
+    await run(bench, "first")
+    await until(lambda: told in bench.google.stored("plans"))
+    another_process(monkeypatch)
+    await run(bench, "second")
+
+    await until(lambda: done(bench, "third"))
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        TaskGraph({FIRST: task("first"), SECOND: GraphTask("node", "model.shop.second", None)}),
+        TaskGraph({FIRST: task("first", ends_in_triggerer=False), SECOND: task("second", FIRST)}),
+        TaskGraph({SECOND: task("second", FIRST)}),
+        None,
+    ],
+    ids=["waits for more", "ends on a worker", "of another kind", "switched off"],
+)
+async def test_some_tasks_are_airflows_alone(bench: Bench, graph: TaskGraph | None) -> None:
+    """Nothing is begun, and nothing is asked."""
+    await bench.plan(model("first"), model("second"), tasks=graph)
+
+    assert is_success(await run(bench, "first"))
+    await asyncio.sleep(0.2)
+
+    assert submitted(bench) == ["first"]
+    assert is_success(await run(bench, "second"))
+
+
+async def test_a_failure_begins_nothing(bench: Bench) -> None:
+    """As in dbt build."""
+    bench.google.on_query("`first`", error=("invalidQuery", "Syntax error"))
+    await planned(bench)
+
+    assert is_failure(await run(bench, "first"))
+    await asyncio.sleep(0.2)
+
+    assert submitted(bench) == ["first"]
+
+
+async def test_what_fails_ahead_fails_its_task(bench: Bench) -> None:
+    """With the same words; the next try begins anew, and goes by itself."""
+    failing = bench.google.on_query("`second`", error=("invalidQuery", "Syntax error"), times=1)
+    await planned(bench)
+    await run(bench, "first")
+    await until(lambda: done(bench, "second"))
+
+    event = await run(bench, "second")
+
+    assert is_failure(event)
+    assert "Syntax error" in bench.log.text
+    assert submitted(bench) == ["first", "second"]
+    assert failing.jobs
+    assert is_success(await run(bench, "second", try_number=2)), bench.log.text
+    await asyncio.sleep(0.2)
+    assert submitted(bench) == ["first", "second", "second"]
+
+
+async def test_a_second_try_begins_nothing(bench: Bench) -> None:
+    """Somebody has cleared it, and may clear more."""
+    await planned(bench)
+
+    assert is_success(await run(bench, "first", try_number=2))
+    await asyncio.sleep(0.2)
+
+    assert submitted(bench) == ["first"]
+
+
+async def test_nothing_goes_on_by_an_outdated_plan(bench: Bench) -> None:
+    """Setup was cleared meanwhile and has planned anew."""
+    held = bench.google.on_query("`first`", held=True)
+    await planned(bench)
+    first = asyncio.create_task(run(bench, "first"))
+    await held.started()
+    await bench.plan(model("first"), model("second"), invocation_id="another")
+    held.release()
+
+    assert is_success(await first), bench.log.text
+    await asyncio.sleep(0.2)
+
+    assert submitted(bench) == ["first"]
+
+
+async def test_what_needs_a_worker_needs_airflow(bench: Bench) -> None:
+    """A node that is planned at its turn, and real dbt."""
+    late = model("second", level=Level.LATE, reason="its rows")
+    await bench.plan(model("first"), late, tasks=CHAIN)
+
+    await run(bench, "first")
+    await asyncio.sleep(0.2)
+
+    assert submitted(bench) == ["first"]
+
+
+async def test_a_guard_that_differs_ahead_asks_for_a_worker(bench: Bench) -> None:
+    """When the task has begun, as ever."""
+    await planned(bench)
+    bench.google.add_table("p", "shop", "second")
+    await run(bench, "first")
+    await asyncio.sleep(0.2)
+
+    event = await run(bench, "second")
+
+    assert event.payload["status"] == "late"
+    assert submitted(bench) == ["first"]
+
+
+async def test_another_triggerer_waits_for_the_one_that_has_begun(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And does not ask BigQuery for anything."""
+    monkeypatch.setattr(run_ahead, "RENEWED", 60.0)
+    held = bench.google.on_query("`second`", held=True)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+    first_triggerer = {loop: dict(runs) for loop, runs in run_ahead._runs.items()}
+    another_process(monkeypatch)
+
+    second = asyncio.create_task(run(bench, "second"))
+    await until(lambda: "Another triggerer has begun" in bench.log.text)
+    held.release()
+
+    assert is_success(await second), bench.log.text
+    assert first_triggerer
+    assert submitted(bench).count("second") == 1
+    assert bench.outcome("model.shop.second").status is Status.SUCCESS
+
+
+async def test_a_triggerer_that_is_gone_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job is met by its id."""
+    monkeypatch.setattr(run_ahead, "RENEWED", 60.0)
+    held = bench.google.on_query("`second`", held=True)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+    (runs,) = (dict(each) for each in run_ahead._runs.values())
+    for ahead in runs.values():
+        for background in list(ahead._background):
+            background.cancel()
+    another_process(monkeypatch)
+
+    second = asyncio.create_task(run(bench, "second"))
+    await until(lambda: "is gone; going on here" in bench.log.text)
+    held.release()
+
+    assert is_success(await second), bench.log.text
+    assert submitted(bench)[:2] == ["first", "second"]
+    assert "attached to" in bench.log.text
+
+
+async def test_what_airflow_will_not_start_is_cancelled(bench: Bench) -> None:
+    """Somebody has marked the run as failed."""
+    held = bench.google.on_query("`second`", held=True)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+
+    bench.airflow.states[SECOND] = "upstream_failed"
+
+    await until(lambda: bench.google.inserted_jobs[1].error is not None)
+    assert bench.google.inserted_jobs[1].error.reason == "stopped"
+    await asyncio.sleep(0.1)
+    assert not done(bench, "second")
+
+
+async def test_a_kill_reaches_what_was_begun_ahead(bench: Bench) -> None:
+    """Its job is cancelled, and nothing follows."""
+    held = bench.google.on_query("`second`", held=True)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+    trigger = bench.trigger("model.shop.second", task_id=SECOND)
+    second = asyncio.create_task(event_of(trigger))
+    await until(lambda: "Begun as soon as" in bench.log.text)
+
+    bench.airflow.states[SECOND] = "failed"
+    await cancelled(second)
+    await trigger.on_kill()
+
+    assert bench.google.inserted_jobs[1].error.reason == "stopped"
+    await asyncio.sleep(0.1)
+    assert submitted(bench) == ["first", "second"]
+    assert not done(bench, "second")
+
+
+async def test_a_task_that_runs_out_of_time_ends_what_was_begun_ahead(bench: Bench) -> None:
+    """Its execution_timeout counts from Airflow's start."""
+    held = bench.google.on_query("`second`", held=True)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+
+    event = await run(bench, "second", seconds=SOON)
+
+    assert is_failure(event), bench.log.text
+    assert bench.google.inserted_jobs[1].error.reason == "stopped"
+
+
+async def test_a_triggerer_that_hands_over_leaves_the_work_alone(bench: Bench) -> None:
+    """Airflow cancels its trigger; the next life of it, here, meets the job."""
+    held = bench.google.on_query("`second`", held=True)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+    first_life = asyncio.create_task(run(bench, "second"))
+    await until(lambda: "Begun as soon as" in bench.log.text)
+    await cancelled(first_life)
+
+    second_life = asyncio.create_task(run(bench, "second"))
+    await asyncio.sleep(0.1)
+    held.release()
+
+    assert is_success(await second_life), bench.log.text
+    assert submitted(bench)[:2] == ["first", "second"]
+
+
+async def test_tests_are_tasks_like_others(bench: Bench) -> None:
+    """A model, its tests, and what waits for them."""
+    graph = TaskGraph(
+        {
+            FIRST: task("first"),
+            "first.test": GraphTask("tests", "model.shop.first", (FIRST,)),
+            SECOND: task("second", "first.test"),
+        }
+    )
+    test = data_test("fine")
+    bench.google.on_query("/\\* fine \\*/", **test_row(0))
+    await bench.plan(
+        model("first"), model("second"), test, owners={test.unique_id: "model.shop.first"}, tasks=graph
+    )
+
+    await run(bench, "first")
+
+    await until(lambda: done(bench, "second"))
+    assert bench.outcome(test.unique_id).status is Status.PASS
+
+
+async def test_two_that_end_at_once_begin_a_task_once(bench: Bench) -> None:
+    """Many above one, all at the same moment."""
+    names = [f"m{number}" for number in range(20)]
+    graph = TaskGraph(
+        {
+            **{f"{name}.run": task(name) for name in names},
+            "other.run": task("other", *(f"{name}.run" for name in names)),
+        }
+    )
+    await bench.plan(*(model(name) for name in names), model("other"), tasks=graph)
+
+    await asyncio.gather(*(run(bench, name) for name in names))
+    await until(lambda: done(bench, "other"))
+    await run(bench, "other")
+
+    assert sum("`other`" in str(made.spec.configuration) for made in bench.google.inserted_jobs) == 1
+
+
+async def test_lines_are_written_as_the_task_that_follows(bench: Bench) -> None:
+    """Airflow finds the log of a line in the context of who writes it."""
+    who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
+    seen: list[tuple[str, str]] = []
+
+    class Airflows(Log):
+        def info(self, message: str) -> None:
+            seen.append((who.get(), message))
+
+    log = run_ahead.BufferedLog()
+    log.info("before")
+    who.set("second")
+    log.follow(Airflows())
+    contextvars.Context().run(log.info, "after")
+
+    assert seen == [("second", "before"), ("second", "after")]
+
+
+def test_a_graph_comes_back_as_it_was_written() -> None:
+    """And something else is told apart."""
+    from cosmos_async.exceptions import PlanDamaged
+
+    graph = TaskGraph({**CHAIN.tasks, "alone": GraphTask("all_tests", None, None, ends_in_triggerer=False)})
+
+    assert TaskGraph.load(graph.dump()) == graph
+    assert list(graph.below(FIRST)) == [SECOND]
+    assert graph.missing(THIRD, {FIRST}) == {SECOND}
+    with pytest.raises(PlanDamaged):
+        TaskGraph.load(b"[1]")
