@@ -4,7 +4,9 @@ VENVS := .venvs
 UV := $(VENVS)/tools/bin/uv
 RUN := $(VENVS)/airflow-3.3/bin/python
 AIRFLOWS := $(VENVS)/airflow-3.3/.ready $(VENVS)/airflow-2.11/.ready
-DBTS := $(VENVS)/dbt-1.11/.ready $(VENVS)/dbt-1.9/.ready
+# The newest dbt and the oldest; `make test-dbt DBT=1.11` takes another one for the newest.
+DBT ?= 1.12
+DBTS = $(VENVS)/dbt-$(DBT)/.ready $(VENVS)/dbt-1.9/.ready
 WAREHOUSE := $(VENVS)/warehouse/.ready
 # Airflow's versions run on other Pythons than 3.11, so that every supported one is tried: pyenv's or one on the path.
 PYTHON_2.8 := 3.9
@@ -16,7 +18,7 @@ PYTHON_3.2 := 3.12
 python = $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python)),$(1))
 # Settings of the person's own Airflow and dbt must not steer ours.
 CLEAN_ENV := env -u PYTHONPATH -u DBT_PROFILES_DIR -u DBT_PROJECT_DIR -u BIGQUERY_EMULATOR_HOST -u STORAGE_EMULATOR_HOST \
-	AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
+	TESTED_DBT=$(DBT) AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
 
 # A file's tests stay together, as they share what is dear to make; an Airflow wants the machine for itself.
 SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
@@ -24,12 +26,12 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-unit test-dbt test-acceptance fidelity bench chaos matrix check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-acceptance fidelity bench chaos matrix bench-chain check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready $(WAREHOUSE)  ## run a dbt project through a real Airflow; KEEP=1 leaves it running
+demo: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## run a dbt project through a real Airflow; KEEP=1 leaves it running
 	@$(CLEAN_ENV) $(RUN) tests/demo/run.py $(if $(KEEP),--keep)
 
 test: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests: unit, dbt, acceptance on two Airflows; without those that take minutes each
@@ -52,8 +54,11 @@ PROCESSES ?= $(shell nproc 2>/dev/null || echo 2)
 fidelity: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE) $(VENVS)/fidelity/.ready  ## build every case by real dbt and by us and compare; ARGS='--only cases'
 	@AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(CLEAN_ENV) $(RUN) -m tests.fidelity --processes $(PROCESSES) --json .fidelity.json $(ARGS)
 
-bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready  ## how long planning takes beside `dbt compile`; ARGS="--rounds 9"
+bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready  ## how long planning takes beside `dbt compile`; ARGS="--rounds 9"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.planning $(ARGS)
+
+bench-chain: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## how far a run is from its critical path, on a real Airflow; ARGS="--models 10"
+	@$(CLEAN_ENV) $(RUN) -m tests.bench.chain $(ARGS)
 
 SEEDS ?= 10
 NODES ?= 300
@@ -62,7 +67,7 @@ chaos: $(VENVS)/chaos/.ready  ## break a real Airflow on PostgreSQL on purpose; 
 
 MATRIX := 2.8 2.9 2.10 2.11 3.0 3.1 3.2 3.3 celery
 AIRFLOW ?= $(MATRIX)
-matrix: $(AIRFLOW:%=$(VENVS)/airflow-%/.ready) $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.11/.ready $(WAREHOUSE)  ## run, clear, retry, kill and run again on real Airflows 2.8 to 3.3, and their unit tests; AIRFLOW=3.1 picks one, ARGS=--no-unit
+matrix: $(AIRFLOW:%=$(VENVS)/airflow-%/.ready) $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## run, clear, retry, kill and run again on real Airflows 2.8 to 3.3, and their unit tests; AIRFLOW=3.1 picks one, ARGS=--no-unit
 	@$(CLEAN_ENV) $(RUN) -m tests.matrix $(AIRFLOW) $(ARGS)
 
 check: $(VENVS)/airflow-3.3/.ready  ## lint, format, types and the direction of imports, changing nothing
@@ -103,7 +108,7 @@ $(VENVS)/chaos/.ready: tests/env/chaos.txt setup.cfg | $(UV)
 $(VENVS)/dbt-%/.ready: tests/env/dbt-%.txt | $(UV)
 	@echo "Setting up dbt $* ..."
 	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/dbt-$*
-	@$(UV) pip install -q --python $(VENVS)/dbt-$*/bin/python -r $<
+	@$(UV) pip install -q --python $(VENVS)/dbt-$*/bin/python -r $< $(addprefix --override ,$(wildcard $(<:.txt=-overrides.txt)))
 	@touch $@
 
 $(VENVS)/fidelity/.ready: tests/env/fidelity.txt | $(UV)

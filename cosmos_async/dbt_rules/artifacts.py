@@ -2,7 +2,7 @@
 dbt's artifacts of a run that went well: ``run_results.json`` and ``manifest.json``, made from those that dbt wrote at setup.
 
 Setup's dbt has gone through every node and has written both files; what it could not know is how the nodes end. That is
-filled in here, as dbt (1.9 to 1.11) would have written it. Which nodes dbt skips after a failure, and in which words, is
+filled in here, as dbt (1.9 to 1.12) would have written it. Which nodes dbt skips after a failure, and in which words, is
 dbt's own to tell: then it writes ``run_results.json`` itself.
 """
 

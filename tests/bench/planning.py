@@ -35,6 +35,7 @@ from cosmos_async.plan.model import Level
 from cosmos_async.testing import FakeGoogle
 from tests.bench.project import DATASET, PROJECT_ID, TESTS_EACH, fill_models, fill_sources, write_project
 from tests.dbt.recording import ROOT, clean_environment
+from tests.dbt_versions import NEWEST
 from tests.forked_dbt import real_dbt
 from tests.served import served_google
 
@@ -280,7 +281,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure planning beside `dbt compile`.")
     parser.add_argument("--models", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--dbt", default="1.11", help="one of the checkout's dbt environments")
+    parser.add_argument("--dbt", default=NEWEST, help="one of the checkout's dbt environments")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="what every request waits")
     parser.add_argument("--out", type=Path, default=ROOT / ".bench" / "planning.json")
     return parser.parse_args()

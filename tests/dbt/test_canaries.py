@@ -22,6 +22,7 @@ from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.plan.kept import KeptPlan
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 from cosmos_async.testing import FakeGoogle
+from tests.dbt_versions import NEWEST
 from tests.forked_dbt import real_dbt
 from tests.served import served_google
 from tests.unit.triggers.bench import FakeAirflow, Log
@@ -29,7 +30,7 @@ from tests.unit.triggers.test_secrets import CLIENT_SECRET, REFRESH_TOKEN, seen_
 
 pytestmark = pytest.mark.dbt
 
-DBT = real_dbt("1.11")
+DBT = real_dbt(NEWEST)
 
 #: Secrets of the project beside those of its profile: in the DAG's arguments and in the worker's environment.
 CANARIES = {

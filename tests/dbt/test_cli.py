@@ -12,6 +12,7 @@ import pytest
 
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.recording import PROJECT, clean_environment, dbt_python
+from tests.dbt_versions import NEWEST
 from tests.served import served_google
 
 pytestmark = pytest.mark.dbt
@@ -46,7 +47,7 @@ def command(google: FakeGoogle, tmp_path: Path) -> Command:
             "cosmos_async",
             "plan",
             "--dbt",
-            str(dbt_python("1.11")),
+            str(dbt_python(NEWEST)),
             *PLACES,
             *arguments,
         ]
@@ -111,7 +112,7 @@ def test_a_reader_who_has_seen_enough_is_no_error(
         "cosmos_async",
         "plan",
         "--dbt",
-        str(dbt_python("1.11")),
+        str(dbt_python(NEWEST)),
         *PLACES,
         "--select",
         "as_view",

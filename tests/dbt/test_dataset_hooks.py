@@ -11,6 +11,7 @@ import pytest
 from cosmos_async.plan.model import JobOperation, Step
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.recording import Recorded, profile_of, record
+from tests.dbt_versions import NEWEST
 
 pytestmark = pytest.mark.dbt
 
@@ -59,7 +60,7 @@ def sql(steps: tuple[Step, ...]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("version", ["1.9", "1.11"])
+@pytest.mark.parametrize("version", ["1.9", NEWEST])
 async def test_a_hook_may_ask_whether_a_dataset_is_there(tmp_path: Path, version: str) -> None:
     """The one that is missing is made; the run's own is made by dbt before its hooks, so the hook finds it."""
     found = await recorded(tmp_path, version)
@@ -72,7 +73,7 @@ async def test_a_hook_may_ask_whether_a_dataset_is_there(tmp_path: Path, version
 
 async def test_a_hook_leaves_a_dataset_that_is_there_alone(tmp_path: Path) -> None:
     """Nothing is planned for it."""
-    found = await recorded(tmp_path, "1.11", "elsewhere", "shop")
+    found = await recorded(tmp_path, NEWEST, "elsewhere", "shop")
 
     assert sql(found.plan.prelude) == []
 
@@ -83,7 +84,7 @@ async def test_a_hook_that_asks_for_what_is_not_there_is_refused_in_dbts_words(t
     config = CONFIG.replace("make('elsewhere')", "ask()")
 
     with pytest.raises(AssertionError, match="Encountered an error") as failed:
-        await recorded(tmp_path, "1.11", "elsewhere", "shop", config=config, macro=MACRO + asking)
+        await recorded(tmp_path, NEWEST, "elsewhere", "shop", config=config, macro=MACRO + asking)
 
     assert "Database Error" in str(failed.value)
     assert "Not found: Table shop.nowhere" in str(failed.value)

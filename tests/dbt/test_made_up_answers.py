@@ -16,6 +16,7 @@ from cosmos_async.plan.model import Level, NodePlan
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.made_up_shapes import FILES, PLANNED, USING, models
 from tests.dbt.recording import Recorded, profile_of, record
+from tests.dbt_versions import NEWEST
 
 pytestmark = pytest.mark.dbt
 
@@ -80,7 +81,7 @@ async def recorded_with(version: str, folder: Path, **options: Any) -> Recorded:
         return await record(google, version, folder, project=project, **options)
 
 
-@pytest.fixture(scope="module", params=["1.11", pytest.param("1.9", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[NEWEST, pytest.param("1.9", marks=pytest.mark.slow)])
 def version(request: Any) -> str:
     """Each generation of dbt."""
     return str(request.param)

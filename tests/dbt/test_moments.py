@@ -15,6 +15,7 @@ import pytest
 from cosmos_async.dbt.planner.keep import each_run, why_not_kept
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.recording import Recorded, profile_of, record
+from tests.dbt_versions import NEWEST
 
 pytestmark = pytest.mark.dbt
 
@@ -109,7 +110,7 @@ async def recorded_in(
         return await record(google, version, folder, *more, project=project, **env)
 
 
-@pytest.fixture(scope="module", params=["1.11", pytest.param("1.9", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[NEWEST, pytest.param("1.9", marks=pytest.mark.slow)])
 def version(request: Any) -> str:
     """Each generation of dbt."""
     return str(request.param)
@@ -198,7 +199,7 @@ ALONE: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
 def test_some_plans_are_for_one_run(tmp_path: Path, name: str) -> None:
     """A reason for a person."""
     files, more, why = ALONE[name]
-    recorded = asyncio.run(recorded_in(tmp_path, "1.11", *more, files=files))
+    recorded = asyncio.run(recorded_in(tmp_path, NEWEST, *more, files=files))
 
     found = why_not_kept(recorded.recording, recorded.plan, each_run(recorded.recording))
 

@@ -11,6 +11,7 @@ import pytest
 from cosmos_async.plan.model import Level
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.recording import profile_of, record
+from tests.dbt_versions import NEWEST
 
 pytestmark = pytest.mark.dbt
 
@@ -39,7 +40,7 @@ async def test_a_column_that_is_added_while_a_model_is_compiled_is_real_dbts_to_
         (project / name).write_text(text)
     async with FakeGoogle(project_id="columns-project") as google:
         google.add_dataset("columns-project", "shop")
-        recorded = await record(google, "1.11", tmp_path, project=project)
+        recorded = await record(google, NEWEST, tmp_path, project=project)
 
     nodes = {plan.name: plan for plan in recorded.plan.nodes.values()}
     assert nodes["widened"].level is Level.DBT

@@ -22,6 +22,7 @@ from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.store import ADDRESS_KEY, PlanAddress, node_object
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 from cosmos_async.testing import FakeGoogle
+from tests.dbt_versions import NEWEST
 from tests.forked_dbt import forked_dbt
 from tests.served import served_google
 
@@ -105,7 +106,7 @@ class Runs:
                 task_id="setup",
                 project_config=ProjectConfig(self.project),
                 profile_config=ProfileConfig("shop", "prod", profile_mapping=mapping),
-                execution_config=ExecutionConfig(dbt_executable_path=forked_dbt("1.11")),
+                execution_config=ExecutionConfig(dbt_executable_path=forked_dbt(NEWEST)),
                 **self.options,
             )
 

@@ -42,6 +42,7 @@ from tests.dbt.recording import (
     record,
     run,
 )
+from tests.dbt_versions import NEWEST
 
 pytestmark = pytest.mark.dbt
 
@@ -166,7 +167,7 @@ def fill(google: FakeGoogle) -> None:
     google.on_query("select distinct kind", rows=[{"kind": "click"}, {"kind": "view"}])
 
 
-@pytest.fixture(scope="module", params=["1.11", "1.9"])
+@pytest.fixture(scope="module", params=[NEWEST, "1.9"])
 def recorded(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     """The project recorded, then built by real dbt, on the same stand-in."""
     folder = tmp_path_factory.mktemp("recorded")
@@ -489,7 +490,7 @@ def test_nothing_is_sent_to_where_dbt_alone_would_go(recorded: Recorded) -> None
     assert NOWHERE not in json.dumps(recorded.recording)
 
 
-@pytest.mark.parametrize("version", ["1.11", "1.9"])
+@pytest.mark.parametrize("version", [NEWEST, "1.9"])
 async def test_tables_views_and_seeds_are_described_on_a_first_run(version: str, tmp_path: Path) -> None:
     """The columns of none of them are known while planning: the warehouse is empty."""
     async with FakeGoogle(project_id="kitchen-project") as google:
@@ -524,7 +525,7 @@ async def start(version: str, folder: Path, *more: str, **env: str) -> Ended:
     return ended
 
 
-@pytest.mark.parametrize("version", ["1.11", "1.9"])
+@pytest.mark.parametrize("version", [NEWEST, "1.9"])
 async def test_a_profile_that_is_wrong_is_told_in_dbt_s_words(version: str, tmp_path: Path) -> None:
     """dbt could not run at all, so there is no recording."""
     ended = await start(version, tmp_path)
@@ -539,13 +540,13 @@ async def test_an_adapter_of_another_major_version_is_refused(tmp_path: Path) ->
     metadata.parent.mkdir(parents=True)
     metadata.write_text("Metadata-Version: 2.1\nName: dbt-bigquery\nVersion: 2.0.0\n")
 
-    ended = await start("1.11", tmp_path, PYTHONPATH=str(metadata.parents[1]))
+    ended = await start(NEWEST, tmp_path, PYTHONPATH=str(metadata.parents[1]))
 
     assert ended.exit_code == 3
     assert "dbt-bigquery 2.0.0 is dbt 2, which has no Python" in ended.output
 
 
-@pytest.mark.parametrize("version", ["1.11", "1.9"])
+@pytest.mark.parametrize("version", [NEWEST, "1.9"])
 async def test_what_dbt_does_not_need_can_be_imported_later(version: str, tmp_path: Path) -> None:
     """Google's client begins without pandas, and a plugin of the user's still finds it."""
     script = (
@@ -565,7 +566,7 @@ async def test_the_user_s_modules_do_not_meet_ours(tmp_path: Path) -> None:
     """A file of the project called like one of ours is neither shadowed by it nor loaded instead of it."""
     (tmp_path / "sql.py").write_text("raise RuntimeError('the user s own sql.py')")
 
-    ended = await start("1.11", tmp_path, PYTHONPATH=str(tmp_path))
+    ended = await start(NEWEST, tmp_path, PYTHONPATH=str(tmp_path))
 
     assert "the user s own sql.py" not in ended.output
     assert ended.exit_code == 2

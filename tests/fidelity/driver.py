@@ -31,6 +31,7 @@ from typing import Any
 
 import yaml
 
+from tests.dbt_versions import NEWEST
 from tests.fidelity.comparison import Build, Comparison, compare
 from tests.fidelity.normal import Names, Span
 from tests.fidelity.state import state_of
@@ -120,13 +121,13 @@ class Bench:
     Args:
         warehouse: Running.
         folder: For copies of projects, plans and caches.
-        version: Of dbt: "1.11" or "1.9".
+        version: Of dbt, one of `tests.dbt_versions.KNOWN`.
         fork: Import dbt once, see `tests.forked_dbt`.
     """
 
     warehouse: Warehouse
     folder: Path
-    version: str = "1.11"
+    version: str = NEWEST
     fork: bool = True
 
     @property

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.dbt_versions import NEWEST
 from tests.fidelity.choice import ALL, Choice
 from tests.fidelity.driver import Bench, Options
 from tests.fidelity.rows import NotCompared, Row
@@ -53,7 +54,7 @@ class Case:
     errors: tuple[str, ...] = ()  #: nodes that are meant to fail
     files: tuple[tuple[str, str], ...] = ()  #: what is put into the copy first
     profile: Mapping[str, Any] = field(default_factory=dict)  #: further keys of the profile's target
-    version: str = "1.11"  #: of dbt
+    version: str = NEWEST  #: of dbt
 
 
 WRONG = (

@@ -33,7 +33,7 @@ def dbt_build(warehouse: Warehouse, folder: Path, day: int) -> None:
         "SHOP_DATASET": "plain",
     }
     words = [
-        ROOT / ".venvs/dbt-1.11/bin/dbt",
+        ROOT / ".venvs/dbt-1.12/bin/dbt",
         "--no-send-anonymous-usage-stats",
         "build",
         "--vars",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dbt_versions import NEWEST
 from tests.fidelity.driver import Bench, Options
 from tests.warehouse.child import ROOT
 from tests.warehouse.fixture import Warehouse, warehouse
@@ -19,17 +20,17 @@ pytestmark = [pytest.mark.dbt, pytest.mark.warehouse]
 PROJECT = ROOT / "tests" / "projects" / "natives"
 #: What dbt-bigquery 1.9 cannot: copy partitions that are named in the project; and it names a range by any number in it,
 #: of which BigQuery's documentation knows nothing and which the stand-in refuses.
-EXCLUDED = {"1.11": "", "1.9": "copied_static copied_by_number"}
+EXCLUDED = {NEWEST: "", "1.9": "copied_static copied_by_number"}
 NATIVE = {
     "granted_table", "granted_view", "granted_no_more", "accessing", "nested", "reshaped", "widened", "history", "by_arrival",
     "copied_by_hour", "copied_by_day", "copied_by_number",
 }  # fmt: skip
 #: dbt-bigquery 1.9 changes the columns of incremental models by statements.
-BY_STATEMENTS: dict[str, set[str]] = {"1.11": set(), "1.9": {"nested", "reshaped", "widened"}}
+BY_STATEMENTS: dict[str, set[str]] = {NEWEST: set(), "1.9": {"nested", "reshaped", "widened"}}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["1.11", "1.9"])
+@pytest.mark.parametrize("version", [NEWEST, "1.9"])
 def test_natives_end_as_dbt_build_leaves_them(version: str, warehouse: Warehouse, tmp_path: Path) -> None:
     """The same jobs and changes in the same words and order, the same messages, the same warehouse; without a worker."""
     bench = Bench(warehouse, tmp_path, version=version)

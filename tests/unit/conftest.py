@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from cosmos_async.airflow.compat import DAG
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
+from tests.dbt_versions import NEWEST
 from tests.forked_dbt import forked_dbt
 
 HERE = Path(__file__).parent
@@ -81,7 +82,7 @@ def profile() -> ProfileConfig:
 @pytest.fixture
 def dbt() -> Path:
     """A real dbt, in an environment of its own."""
-    return forked_dbt("1.11")
+    return forked_dbt(NEWEST)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from tests.warehouse.child import ROOT
 from tests.warehouse.fixture import Warehouse
 
 KITCHEN = ROOT / "tests" / "projects" / "kitchen"
-VERSIONS = ("1.11", "1.9")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.warehouse.dbt import VERSIONS, DbtRun, dbt
+from tests.dbt_versions import VERSIONS
+from tests.warehouse.dbt import DbtRun, dbt
 from tests.warehouse.fixture import TIMES_OF_A_RUN, Warehouse
 
 pytestmark = [pytest.mark.warehouse, pytest.mark.dbt]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.dbt_versions import NEWEST
 from tests.warehouse.child import ROOT
 from tests.warehouse.dbt import dbt
 from tests.warehouse.fixture import Warehouse
@@ -21,7 +22,7 @@ PANTRY = ROOT / "tests" / "projects" / "pantry"
 def test_the_rarer_kinds_are_built_twice(warehouse: Warehouse, tmp_path: Path) -> None:
     """Partitions of every sort, copies, microbatches, contracts, grants, materialized views, changing columns."""
     options: dict[str, Any] = {
-        "version": "1.11",
+        "version": NEWEST,
         "dataset": "pantry",
         "artifacts": tmp_path,
         "project": PANTRY,

@@ -119,7 +119,7 @@ def need(owner: Any, *names: str) -> None:
 
         raise SystemExit(
             f"Error: dbt-core {__version__} has no {owner.__name__}.{missing[0]}, which cosmos-async relies on. "
-            "Install a dbt-core between 1.9 and 1.11 for this project."
+            "Install a dbt-core between 1.9 and 1.12 for this project."
         )
 
 
@@ -207,6 +207,37 @@ def _pin_sample(at: datetime.datetime) -> None:
             sample_window.datetime = now
 
     sample_window.SampleWindow.from_relative_string = classmethod(from_relative_string)
+
+
+def end_where_a_thread_fails() -> None:
+    """
+    End the process where one of dbt's threads raises what dbt does not expect.
+
+    dbt would wait for that node for ever: nobody takes the error of a node's thread (``dbt/task/runnable.py``).
+    """
+    from multiprocessing.pool import ThreadPool
+
+    apply_async = ThreadPool.apply_async
+
+    def applying(
+        pool: Any,
+        func: Any,
+        args: Any = (),
+        kwds: Any = None,
+        callback: Any = None,
+        error_callback: Any = None,
+    ) -> Any:
+        return apply_async(pool, func, args, kwds or {}, callback, error_callback or _end)
+
+    ThreadPool.apply_async = applying  # type: ignore[method-assign]
+
+
+def _end(error: BaseException) -> None:
+    import traceback
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    print(f"Error: dbt was stopped by an error in one of its threads: {error}\n{text}", flush=True)  # noqa: T201
+    os._exit(2)
 
 
 def parse_time(text: str) -> datetime.datetime:

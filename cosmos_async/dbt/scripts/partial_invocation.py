@@ -273,7 +273,7 @@ def _narrow(unique_ids: frozenset[str]) -> None:
     need(BuildTask, "get_graph_queue", "build_model_to_unit_test_map")
     need(runnable, "write_manifest")
     # Setup has kept it for the run. Writing it again is the dearest thing that dbt does for one node of a large project.
-    runnable.write_manifest = lambda manifest, target_path, which=None: None
+    runnable.write_manifest = lambda *_, **__: None
 
     def narrowed(original: Any) -> Any:
         def get_graph_queue(self: Any) -> Any:
@@ -306,4 +306,4 @@ def _narrow(unique_ids: frozenset[str]) -> None:
     for task in (GraphRunnableTask, BuildTask):
         task.get_graph_queue = narrowed(task.__dict__["get_graph_queue"])
     RunTask.before_run = before_run_with_schemas
-    RunTask.safe_run_hooks = lambda self, adapter, hook_type, extra_context: RunStatus.Success
+    RunTask.safe_run_hooks = lambda *_, **__: RunStatus.Success

@@ -71,7 +71,7 @@ class Replay:
         need(GraphRunnableTask, "execute_nodes", "_handle_result", "get_runner", "call_runner")
         need(RunTask, "before_run", "after_run", "get_hooks_by_type", "safe_run_hooks")
         GraphRunnableTask.execute_nodes = lambda task: self.execute_nodes(task)
-        RunTask.before_run = lambda task, adapter, selected_uids: self.before_run(task, selected_uids)
+        RunTask.before_run = lambda task, adapter, selected_uids, *_: self.before_run(task, selected_uids)
         after_run = RunTask.after_run
         RunTask.after_run = lambda task, adapter, results: self.after_run(task, adapter, results, after_run)
 

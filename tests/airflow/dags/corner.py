@@ -24,7 +24,7 @@ corner = DbtDag(
     ),
     execution_config=ExecutionConfig(
         execution_mode=ExecutionMode.AIRFLOW_ASYNC,
-        dbt_executable_path=ROOT / ".venvs/dbt-1.11/bin/dbt",
+        dbt_executable_path=ROOT / ".venvs/dbt-1.12/bin/dbt",
     ),
     operator_args={
         "vars": {"broken": "{{ params.broken }}", "slow_ms": "{{ params.slow_ms }}"},

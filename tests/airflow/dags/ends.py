@@ -41,7 +41,7 @@ with DAG(
                 conn_id="google_cloud", profile_args={"dataset": "ends"}
             ),
         ),
-        execution_config=ExecutionConfig(dbt_executable_path=ROOT / ".venvs/dbt-1.11/bin/dbt"),
+        execution_config=ExecutionConfig(dbt_executable_path=ROOT / ".venvs/dbt-1.12/bin/dbt"),
         operator_args={"vars": {"bad_unit": "{{ params.bad_unit }}", "bad_end": "{{ params.bad_end }}"}},
     )
     ShortCircuitOperator(task_id="wanted", python_callable=is_wanted) >> dbt >> EmptyOperator(task_id="after")

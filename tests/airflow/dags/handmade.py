@@ -44,7 +44,7 @@ with DAG(dag_id="handmade", schedule=None, start_date=datetime(2026, 1, 1), catc
                 conn_id="google_cloud", profile_args={"dataset": "handmade"}
             ),
         ),
-        execution_config=ExecutionConfig(dbt_executable_path=ROOT / ".venvs/dbt-1.11/bin/dbt"),
+        execution_config=ExecutionConfig(dbt_executable_path=ROOT / ".venvs/dbt-1.12/bin/dbt"),
         select=["+payment_methods"],
         test_behavior=TestBehavior.NONE,
         location="US",

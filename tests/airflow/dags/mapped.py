@@ -38,7 +38,7 @@ with DAG(dag_id="mapped", schedule=None, start_date=datetime(2026, 1, 1), catchu
                     conn_id="google_cloud", profile_args={"dataset": "rows"}
                 ),
             ),
-            execution_config=ExecutionConfig(dbt_executable_path=ROOT / ".venvs/dbt-1.11/bin/dbt"),
+            execution_config=ExecutionConfig(dbt_executable_path=ROOT / ".venvs/dbt-1.12/bin/dbt"),
             operator_args={"vars": row},
         )
 

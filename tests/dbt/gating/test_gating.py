@@ -25,6 +25,7 @@ from cosmos_async.plan.model import Index
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.execution.task_nodes import nodes_of
 from tests.dbt.recording import ROOT, clean_environment, dbt_python, record
+from tests.dbt_versions import NEWEST
 
 pytestmark = pytest.mark.dbt
 
@@ -32,12 +33,12 @@ PROJECT = ROOT / "tests" / "projects" / "gating"
 
 #: dbt's version, and what is selected.
 CASES = [
-    ("1.11", ()),
-    ("1.11", ("--select", "left", "top", "far")),
-    ("1.11", ("--select", "right+", "side")),
-    ("1.11", ("--exclude", "mid", "lone", "three_in_a_line")),
-    ("1.11", ("--select", "child", "test_type:data", "test_type:unit")),
-    ("1.11", ("--select", "left+", "--indirect-selection", "cautious")),
+    (NEWEST, ()),
+    (NEWEST, ("--select", "left", "top", "far")),
+    (NEWEST, ("--select", "right+", "side")),
+    (NEWEST, ("--exclude", "mid", "lone", "three_in_a_line")),
+    (NEWEST, ("--select", "child", "test_type:data", "test_type:unit")),
+    (NEWEST, ("--select", "left+", "--indirect-selection", "cautious")),
     ("1.9", ()),
     ("1.9", ("--select", "left", "top", "far", "raw")),
 ]
@@ -124,7 +125,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for version in {version for version, _ in CASES}:
         copies[version] = folder / version
         shutil.copytree(PROJECT, copies[version])
-        if version == "1.11":
+        if version == NEWEST:
             settings = copies[version] / "dbt_project.yml"
             settings.write_text(settings.read_text() + "\nvars:\n  functions: true\n")
     return copies

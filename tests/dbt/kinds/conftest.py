@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.dbt.carried import Carried, carry_out
+from tests.dbt_versions import VERSIONS
 from tests.warehouse.child import ROOT
-from tests.warehouse.dbt import VERSIONS, DbtRun, dbt
+from tests.warehouse.dbt import DbtRun, dbt
 from tests.warehouse.fixture import Warehouse, warehouse  # noqa: F401  a fixture
 
 PROFILE = (ROOT / "tests" / "projects" / "pantry" / "profiles.yml").read_text()

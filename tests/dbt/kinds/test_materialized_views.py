@@ -18,6 +18,7 @@ from cosmos_async.plan.model import CallOperation, Guard, GuardKind, JobOperatio
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.recording import Recorded, build, record
 from tests.dbt.test_recorder import built, plan_of, writes
+from tests.dbt_versions import NEWEST
 
 pytestmark = pytest.mark.dbt
 
@@ -37,7 +38,7 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(scope="module", params=["1.11", "1.9"])
+@pytest.fixture(scope="module", params=[NEWEST, "1.9"])
 def recorded(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     """The project recorded, then built by real dbt, on the same stand-in."""
     folder = tmp_path_factory.mktemp("views")

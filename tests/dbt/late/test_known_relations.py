@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.dbt.late.test_late_plans import emptied
+from tests.dbt_versions import NEWEST
 from tests.fidelity.driver import Bench, Options
 from tests.warehouse.child import ROOT
 from tests.warehouse.fixture import Warehouse, warehouse
@@ -60,7 +61,7 @@ def test_a_late_node_knows_what_dbt_build_knows(warehouse: Warehouse, tmp_path: 
     for name, text in {**FILES, "profiles.yml": profile.replace("pantry:", "known:", 1)}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(textwrap.dedent(text))
-    bench = Bench(warehouse, tmp_path, version="1.11")
+    bench = Bench(warehouse, tmp_path, version=NEWEST)
     pair = emptied(bench.pair("known", root))
     for side in (pair.ours, pair.theirs):
         warehouse.query(f"create schema if not exists `{side.dataset}`")

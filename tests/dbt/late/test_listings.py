@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.dbt.late.test_late_plans import emptied
+from tests.dbt_versions import NEWEST
 from tests.fidelity.driver import Bench, Options
 from tests.warehouse.child import ROOT
 from tests.warehouse.fixture import Warehouse, warehouse
@@ -64,7 +65,7 @@ def listed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "version", ["1.11", pytest.param("1.9", marks=pytest.mark.slow)], ids=lambda version: f"dbt-{version}"
+    "version", [NEWEST, pytest.param("1.9", marks=pytest.mark.slow)], ids=lambda version: f"dbt-{version}"
 )
 def test_what_a_dataset_contains_is_what_dbt_finds_there(
     warehouse: Warehouse,

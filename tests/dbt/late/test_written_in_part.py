@@ -8,6 +8,7 @@ import pytest
 
 from cosmos_async.plan.model import Guard
 from tests.dbt.carried import carry_out
+from tests.dbt_versions import NEWEST
 from tests.warehouse.fixture import Warehouse, warehouse
 
 __all__ = ["warehouse"]
@@ -43,7 +44,7 @@ def test_a_pre_hook_runs_once_though_a_column_was_added_since_setup(
     warehouse.query(f"create table `{DATASET}`.audit (name string)")
     kitchen = Path(__file__).parents[2] / "projects" / "kitchen" / "profiles.yml"
     project = project_in(tmp_path, kitchen.read_text().replace("kitchen:", "hooked:", 1))
-    first = carry_out(warehouse, project, dataset=DATASET, version="1.11", folder=tmp_path / "first" / "run")
+    first = carry_out(warehouse, project, dataset=DATASET, version=NEWEST, folder=tmp_path / "first" / "run")
     assert first.by_dbt == {}
 
     def add_column() -> None:
@@ -53,7 +54,7 @@ def test_a_pre_hook_runs_once_though_a_column_was_added_since_setup(
         warehouse,
         project,
         dataset=DATASET,
-        version="1.11",
+        version=NEWEST,
         folder=tmp_path / "second" / "run",
         between=add_column,
     )

@@ -17,6 +17,7 @@ from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.testing import FakeGoogle
+from tests.dbt_versions import NEWEST
 from tests.forked_dbt import forked_dbt
 from tests.served import served_google
 
@@ -24,12 +25,12 @@ ROOT = Path(__file__).parents[3]
 KITCHEN = ROOT / "tests" / "projects" / "kitchen"
 
 #: For what does not depend on dbt's version.
-newest_dbt = pytest.mark.parametrize("executable", ["1.11"], indirect=True)
+newest_dbt = pytest.mark.parametrize("executable", [NEWEST], indirect=True)
 
 OpenDbt = Callable[..., AbstractContextManager[Dbt]]
 
 
-@pytest.fixture(params=["1.9", "1.11"])
+@pytest.fixture(params=["1.9", NEWEST])
 def executable(request: pytest.FixtureRequest) -> Path:
     """The dbt script of each supported generation."""
     return forked_dbt(request.param)

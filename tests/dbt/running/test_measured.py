@@ -26,6 +26,7 @@ from cosmos_async.triggers.jobs.context import Finished, NeedsDbt, Run
 from cosmos_async.triggers.jobs.warehouse import warehouse_of
 from cosmos_async.triggers.storage.folders import LocalFolder
 from tests.dbt.carried import identity, opened
+from tests.dbt_versions import NEWEST
 from tests.warehouse.fixture import Warehouse, warehouse
 
 from .conftest import KITCHEN
@@ -90,14 +91,14 @@ def project(folder: Path, sources: dict[str, Any], warehouse: Warehouse) -> Path
     return root
 
 
-@pytest.mark.parametrize("version", ["1.9", "1.11"])
+@pytest.mark.parametrize("version", ["1.9", NEWEST])
 def test_the_trigger_measures_what_dbt_measures(warehouse: Warehouse, tmp_path: Path, version: str):
     """
     Each of dbt's verdicts, tables without rows, filters, what BigQuery itself tells; what cannot be measured fails, and
     what dbt reads in a way of its own is left to it.
     """
     fill(warehouse)
-    newest = version == "1.11"
+    newest = version == NEWEST
     sources = {**SOURCES, **({"by_query": BY_QUERY} if newest else {})}
     ids = {f"source.shop.till.{name}": name for name in sources}
     root = project(tmp_path, sources, warehouse)

@@ -26,7 +26,7 @@ shop = DbtDag(
     execution_config=ExecutionConfig(
         execution_mode=ExecutionMode.AIRFLOW_ASYNC,
         # dbt has an environment of its own; Airflow's has none.
-        dbt_executable_path=HERE.parents[2] / ".venvs/dbt-1.11/bin/dbt",
+        dbt_executable_path=HERE.parents[2] / ".venvs/dbt-1.12/bin/dbt",
     ),
     operator_args={
         "location": "US",

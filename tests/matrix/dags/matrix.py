@@ -22,7 +22,7 @@ matrix = DbtDag(
             conn_id="google_cloud", profile_args={"dataset": "corner"}
         ),
     ),
-    execution_config=ExecutionConfig(dbt_executable_path=ROOT / ".venvs/dbt-1.11/bin/dbt"),
+    execution_config=ExecutionConfig(dbt_executable_path=ROOT / ".venvs/dbt-1.12/bin/dbt"),
     operator_args={
         "vars": {"broken": "{{ params.broken }}", "slow_ms": "{{ params.slow_ms }}"},
         "retries": 1,

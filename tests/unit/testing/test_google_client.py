@@ -12,7 +12,7 @@ import pytest
 from cosmos_async.testing import FakeGoogle
 
 ROOT = Path(__file__).parents[3]
-PYTHON = ROOT / ".venvs" / "dbt-1.11" / "bin" / "python"
+PYTHON = ROOT / ".venvs" / "dbt-1.12" / "bin" / "python"
 
 
 @pytest.mark.dbt

@@ -11,7 +11,14 @@ import sys
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
-from ..common import follow_parent, hide_location_lookups, import_client, pin_invocation, split
+from ..common import (
+    end_where_a_thread_fails,
+    follow_parent,
+    hide_location_lookups,
+    import_client,
+    pin_invocation,
+    split,
+)
 from ..partial_invocation import Part, keep
 from .versions import refusal, warning
 
@@ -28,6 +35,7 @@ def main(arguments: list[str]) -> NoReturn:
     options, dbt_arguments = split(arguments, "--out", "--part")
     follow_parent()
     hide_location_lookups()
+    end_where_a_thread_fails()
     out, of = os.path.abspath(options["--out"]), None
     versions = _versions()
     if "--part" in options:

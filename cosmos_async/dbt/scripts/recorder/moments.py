@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..common import need
@@ -24,6 +24,8 @@ _NAMES = {
     "thread_id": "thread_id",
     "graph": "graph, where hooks and packages may have put things",
     "lipsum": "chance",
+    "otel_trace_id": "otel_trace_id",
+    "otel_span_id": "otel_span_id",
 }
 #: Of the classes of ``modules.datetime``.
 _CLOCK = frozenset(("now", "utcnow", "today"))
@@ -188,7 +190,8 @@ class Moments:
 
 def _is_context(value: Any) -> bool:
     """Return whether a template has got hold of one of dbt's contexts: ``context`` or ``builtins``."""
-    return isinstance(value, dict) and "run_started_at" in value
+    # A dict, and in dbt 1.12 a chain of them.
+    return isinstance(value, Mapping) and "run_started_at" in value
 
 
 def why_once(task: Any) -> str | None:

@@ -45,8 +45,8 @@ class TaskPatches:
         )
 
         @functools.wraps(call_runner)
-        def calling(task: Any, runner: Any) -> Any:
-            result = call_runner(task, runner)
+        def calling(task: Any, runner: Any, *args: Any, **kwargs: Any) -> Any:
+            result = call_runner(task, runner, *args, **kwargs)  # since dbt 1.12 a context of tracing
             task._raise_next_tick = None  # --fail-fast is for the run itself
             self._progress(runner.node, task.num_nodes)
             return result

@@ -8,7 +8,7 @@ Version = tuple[int, int]
 
 #: The oldest and the newest that this version is tested with.
 TESTED: dict[str, tuple[Version, Version]] = {
-    "dbt-core": ((1, 9), (1, 11)),
+    "dbt-core": ((1, 9), (1, 12)),
     "dbt-bigquery": ((1, 9), (1, 12)),
 }
 

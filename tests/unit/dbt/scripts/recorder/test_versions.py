@@ -16,7 +16,8 @@ def found(core: str, bigquery: str = "1.10.0") -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("core", "bigquery"), [("1.9.0", "1.9.0"), ("1.10.5", "1.10.1"), ("1.11.16", "1.12.1")]
+    ("core", "bigquery"),
+    [("1.9.0", "1.9.0"), ("1.10.5", "1.10.1"), ("1.11.16", "1.12.1"), ("1.12.6", "1.12.1")],
 )
 def test_what_is_tested_runs_without_a_word(core: str, bigquery: str):
     """
@@ -29,10 +30,9 @@ def test_what_is_tested_runs_without_a_word(core: str, bigquery: str):
 @pytest.mark.parametrize(
     ("versions", "named"),
     [
-        (found("1.12.0"), "dbt-core 1.12.0 is newer"),
         (found("1.13.0b1"), "dbt-core 1.13.0b1 is newer"),
         (found("1.11.0", "1.13.0"), "dbt-bigquery 1.13.0 is newer"),
-        (found("1.12.0", "1.13.0"), "dbt-core 1.12.0 and dbt-bigquery 1.13.0 is newer"),
+        (found("1.13.0", "1.13.0"), "dbt-core 1.13.0 and dbt-bigquery 1.13.0 is newer"),
     ],
 )
 def test_a_newer_dbt_1_runs_with_a_warning(versions: dict[str, str], named: str):
@@ -42,7 +42,7 @@ def test_a_newer_dbt_1_runs_with_a_warning(versions: dict[str, str], named: str)
     assert refusal(versions) is None
     said: Any = warning(versions)
     assert named in said
-    assert "dbt-core 1.9 to 1.11 and dbt-bigquery 1.9 to 1.12" in said
+    assert "dbt-core 1.9 to 1.12 and dbt-bigquery 1.9 to 1.12" in said
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_what_cannot_be_recorded_is_refused_with_the_way_out(versions: dict[str,
     """
     said: Any = refusal(versions)
     assert why in said
-    assert "Install dbt-core 1.9 to 1.11 and dbt-bigquery 1.9 to 1.12" in said
+    assert "Install dbt-core 1.9 to 1.12 and dbt-bigquery 1.9 to 1.12" in said
