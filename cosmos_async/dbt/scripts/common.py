@@ -229,7 +229,7 @@ def end_where_a_thread_fails() -> None:
     ) -> Any:
         return apply_async(pool, func, args, kwds or {}, callback, error_callback or _end)
 
-    ThreadPool.apply_async = applying  # type: ignore[method-assign]
+    ThreadPool.apply_async = applying  # type: ignore[assignment,method-assign]
 
 
 def _end(error: BaseException) -> None:
