@@ -77,9 +77,7 @@ class Tree:
                     (into / name).symlink_to(found.resolve())
             for name in files:
                 found = Path(parent, name)
-                if copied(found) and found.is_file():
-                    shutil.copyfile(found, into / name)
-                else:
+                if not (found.is_file() and copied(found) and _copy(found, into / name)):
                     (into / name).symlink_to(found.resolve())
         return there
 
@@ -90,6 +88,16 @@ class Tree:
             self.make_real(Path(os.path.normpath(path)).parent)
             if not os.path.lexists(there):
                 there.symlink_to(os.path.normpath(path))
+
+
+def _copy(file: Path, to: Path) -> bool:
+    """Copy a file with its times, and return whether that was possible; what cannot be read may not be asked for."""
+    try:
+        shutil.copy2(file, to)
+    except OSError:
+        to.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _names(folder: Path) -> list[str]:

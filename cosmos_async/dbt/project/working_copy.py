@@ -1,8 +1,8 @@
 """
 A working copy of a dbt project for one task, gone when the task ends.
 
-The user's folder is never written to: the copy has real folders and links to the project's files, a target and a log
-folder of its own, and a ``profiles.yml`` that only this user can read and that holds no secret. Around it is what is
+The user's folder is never written to: the copy has real folders and files, but for what is large or not dbt's, which are
+links; a target and a log folder of its own, and a ``profiles.yml`` that only this user can read and that holds no secret. Around it is what is
 around the project (``tree.py``), so that paths which look upwards find what they find there.
 """
 
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 PARTIAL_PARSE = "partial_parse.msgpack"
 _LOCK_FILE = "package-lock.yml"
+_SUFFIXES = (".sql", ".yml", ".yaml", ".md", ".csv", ".py")  # of what dbt reads
+_LARGEST = 16 << 20  # bytes of a file that is copied
 _PREFIX = "cosmos_async-dbt-"  # of each working copy's folder in the system's temporary folder
 
 
@@ -126,7 +128,7 @@ def open_workspace(
                 or path.name == "__pycache__"
                 or (path / "pyvenv.cfg").exists()
             ),
-            copied=lambda path: path.name == _LOCK_FILE,  # `dbt deps` writes it
+            copied=_is_copied,
         )
         packages_dir = _own_packages(tree, project)
         for path in project.outside():
@@ -177,6 +179,13 @@ def _ours(workspace: Workspace) -> dict[str, str]:
         "DBT_LOG_PATH": str(workspace.log_path),
         "DBT_WRITE_JSON": "True",  # whatever the project says: run_results.json tells what became of a node
     }
+
+
+def _is_copied(path: Path) -> bool:
+    """Return whether a file is there as itself: ``dbt deps`` writes its lock, and dbt 2's parser passes by links to files."""
+    if path.name == "profiles.yml":  # dbt has another one here, and this may hold a secret
+        return False
+    return path.name == _LOCK_FILE or (path.suffix in _SUFFIXES and path.stat().st_size <= _LARGEST)
 
 
 def _named(env: Mapping[str, str], name: str) -> str | None:

@@ -73,6 +73,27 @@ def test_what_is_large_and_not_dbts_input_is_linked(project: Path):
         assert links == {"build", "target", "logs", ".git", ".venv"}
 
 
+def test_what_dbt_reads_are_files(project: Path):
+    """
+    dbt 2's parser, which dbt 1.12 can use, passes by links to files. Times are kept: dbt compares them.
+    """
+    write(project / "models" / "profiles.yml", "a secret")
+    write(project / "notes.txt", "nothing of dbt's")
+    with opened(project) as workspace:
+        there = {
+            path.relative_to(workspace.project_dir).as_posix(): path
+            for path in workspace.project_dir.rglob("*")
+            if path.is_file() and not any(parent.is_symlink() for parent in path.parents)
+        }
+        links = {name for name, path in there.items() if path.is_symlink()}
+
+        assert {"models/profiles.yml", "notes.txt"} <= links
+        assert not {name for name in links if name.endswith((".sql", ".csv"))}
+        assert "dbt_project.yml" in there.keys() - links
+        model = next(name for name in there if name.endswith(".sql"))
+        assert there[model].stat().st_mtime == (project / model).stat().st_mtime
+
+
 def test_whatever_dbt_writes_leaves_the_project_untouched(project: Path):
     """
     New files land in real folders of the copy, and the one file that dbt changes in place is a copy.
