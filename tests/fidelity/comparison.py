@@ -247,7 +247,7 @@ def _unknown_at_setup(unique_id: str, ours: Build) -> tuple[str, ...]:
     """Return what our manifest does not say: what ephemeral models became that only nodes of levels L and D read."""
     node = ours.manifest.get(unique_id, {})
     if ours.levels.get(unique_id, ("",))[0] in ("L", "D"):
-        return ("extra_ctes",)
+        return ("extra_ctes", "depends_on")  # which macros it calls, dbt adds when it compiles it
     if node.get("config", {}).get("materialized") == "ephemeral" and "compiled" not in node:
         return ("compiled", "compiled_code", "compiled_path", "extra_ctes", "extra_ctes_injected")
     return ()

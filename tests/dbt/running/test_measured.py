@@ -139,9 +139,7 @@ def test_the_trigger_measures_what_dbt_measures(warehouse: Warehouse, tmp_path: 
     }
     assert {name: outcome.status for name, outcome in outcomes.items()} == expected
     assert "not found" in (outcomes["missing"].message or "").lower()
-    ours = json.loads(
-        sources_json(outcomes.values(), json.dumps({"metadata": own["metadata"]}).encode()) or b""
-    )
+    ours = sources_json(outcomes.values(), {"metadata": own["metadata"]}) or {}
     assert set(ours) == set(own)
     theirs = {each["unique_id"]: each for each in own["results"]}
     assert {each["unique_id"] for each in ours["results"]} == set(theirs)

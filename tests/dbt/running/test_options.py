@@ -392,5 +392,5 @@ def test_a_dbt_of_an_unknown_generation_is_refused(market: Market, tmp_path: Pat
     metadata.parent.mkdir(parents=True)
     metadata.write_text("Metadata-Version: 2.1\nName: dbt-core\nVersion: 2.0.0\n")
 
-    with pytest.raises(DbtError, match=r"dbt-core 2\.0\.0 is dbt 2, .*Install dbt-core 1\.9 to 1\.11"):
+    with pytest.raises(DbtError, match=r"dbt-core 2\.0\.0 is dbt 2, .*Install dbt-core 1\.9 to 1\.12"):
         market.plan(env={"PYTHONPATH": str(tmp_path / "future")})
