@@ -50,6 +50,15 @@ def test_a_model_s_log_says_what_dbt_says_and_names_its_job(shop_33: ShopRuns) -
     assert any(job_id in log for job_id in job_ids if job_id.startswith("cosmos_orders"))
 
 
+def test_tasks_begin_ahead_of_airflow_and_their_logs_are_whole(shop_33: ShopRuns) -> None:
+    """What was done before Airflow had started a task stands in that task's own log, with its end."""
+    logs = [shop_33.log(task.task_id) for task in shop_33.nodes() if task.operator.startswith("Dbt")]
+    ahead = [log for log in logs if "Begun as soon as the tasks above it had succeeded" in log]
+
+    assert len(ahead) >= 3
+    assert all("OK " in log or "PASS " in log or "WARN " in log or "INSERT" in log for log in ahead)
+
+
 def test_a_warning_is_in_the_log_and_stops_nothing(shop_33: ShopRuns) -> None:
     """A test with severity warn says WARN and how many rows it found; its children run."""
     assert "WARN 1" in shop_33.log("stg_customers.test")
@@ -80,6 +89,7 @@ def test_the_run_leaves_dbt_s_artifacts_and_nothing_else(shop_33: ShopRuns) -> N
     assert statuses["test.shop.nobody_orders_for_a_fortune"] == "warn"
     assert {name.rsplit("/", 1)[1] for name in kept} == {
         "compiled.json",
+        "recorded_results.json",
         "index.json",
         "manifest.json",
         "outcomes.json",
