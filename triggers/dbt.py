@@ -73,6 +73,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         self._runs: list[Run] = []
         self._endpoint: str | None = None  # of the run's dbt profile, once it is known
         self._fails_fast: PlanAddress | None = None  # of the run's plan, if that has --fail-fast
+        self._ahead: RunAhead | None = None  # if tasks of the run begin ahead of Airflow
         self._execution: Execution | None = None  # of this task, if it was begun ahead of Airflow
 
     async def event(self) -> TriggerEvent:
@@ -82,6 +83,10 @@ class BigQueryDbtTrigger(EndingTrigger):
         xcoms = _xcoms(result)
         if xcoms:
             await self.airflow.leave_xcoms(facts.key, xcoms)
+        if self._ahead is not None:
+            self._ahead.forget(facts.key)
+            if result.status == "success":
+                self._ahead.begin_below(facts.key)
         return self.end(result.payload(), xcoms=xcoms)
 
     async def on_kill(self) -> None:
@@ -129,7 +134,7 @@ class BigQueryDbtTrigger(EndingTrigger):
             refs = self._jobs_under_way()
             message = f"the task's execution_timeout is reached; cancelling {_listed(refs) or 'nothing: no job was running'}"
             self.log.error(message)
-            self._stop_ahead()
+            refs += await self._stop_ahead()
             await self._cancel_now(refs, warehouse_of(session, self._endpoint))
             result.error = message
         except PlanGone as gone:
@@ -176,43 +181,55 @@ class BigQueryDbtTrigger(EndingTrigger):
                 for outcome in result.earlier:
                     # Airflow 3.3 writes this log over that of the trigger before the worker.
                     self.log.info(f"{outcome.unique_id} ended before: {outcome.status.value}")
-            ahead = await RunAhead.of(
+            self._ahead = await RunAhead.of(
                 address,
                 index,
                 key=facts.key,
+                setup_task_id=self.setup_task_id,
                 folder=folder,
                 session=store,
                 identity=self.identity,
                 airflow=self.airflow,
             )
-            begun = ahead is not None and resume is None and await self._begun_ahead(ahead, run, result)
-            if not begun:
+            if self._ahead is not None and await self._begun_ahead(self._ahead, run, result, resume):
+                pass  # and is done
+            else:
                 others = None
                 if index.run.fail_fast:
                     self._fails_fast = address
                     others = FailFast.shared(address, folder, store, self.airflow)
                 await Groups(run, index, groups, resume or Resume(-1), result).carry_out(others)
-            if ahead is not None and result.status == "success":
-                ahead.begin_below(facts.key)
         if total > 1:
             self.log.info(result.summary())
 
-    async def _begun_ahead(self, ahead: RunAhead, run: Run, result: Result) -> bool:
-        """Return whether the task was executed ahead of Airflow, by this triggerer or another one; *result* tells then."""
-        self._execution = ahead.take(run.key)
-        if self._execution is not None:
-            ended = await self._execution.end(self.log)
-            if ended is not None:
-                result.take(ended)
-                return True
-            self._execution = None
-        outcomes = await ahead.begin_own(run.key, run.folder, self.log)
-        if outcomes is None:
+    async def _begun_ahead(self, ahead: RunAhead, run: Run, result: Result, resume: Resume | None) -> bool:
+        """
+        Return whether the task was executed ahead of Airflow to its end, here or in another triggerer; *result* tells then.
+
+        Otherwise *run* is told how to go on.
+        """
+        if resume is not None:
+            run.began_ahead = await ahead.began_ahead(run.key, run.folder)
             return False
-        result.earlier += outcomes
-        for outcome in outcomes:
-            self.log.info(f"{outcome.unique_id}: {outcome.status.value} {outcome.message or ''}")
-        return True
+        self._execution = ahead.under_way(run.key.task_id)
+        taken = await ahead.take(run.key, run.folder, self.log)
+        if taken.result is not None:
+            result.take(taken.result)
+            return True
+        self._execution = None
+        if taken.outcomes is not None:
+            result.earlier += taken.outcomes
+            for outcome in taken.outcomes:
+                self.log.info(f"{outcome.unique_id}: {outcome.status.value} {outcome.message or ''}")
+            return True
+        first = run.key.with_try(1)
+        if taken.ahead:
+            run.key = replace(run.key, ahead=True)
+        elif taken.void:
+            self.log.info("What was begun ahead of Airflow counts no more; beginning anew.")
+        if taken.void or run.key.try_number > 1:
+            run.void = (replace(first, ahead=True),)
+        return False
 
     # -- killed or out of time ----------------------------------------------------------------------------------------
 
@@ -221,9 +238,13 @@ class BigQueryDbtTrigger(EndingTrigger):
         ahead = self._execution.run if self._execution is not None else None
         return [ref for run in (*self._runs, ahead) if run is not None for ref in run.under_way.values()]
 
-    def _stop_ahead(self) -> None:
-        if self._execution is not None:
-            self._execution.stop()
+    async def _stop_ahead(self) -> list[JobRef]:
+        """End what was begun ahead of Airflow, and return the jobs that it leaves."""
+        execution = self._execution
+        if execution is None:
+            return []
+        await execution.stop()
+        return [] if execution.run is None else list(execution.run.under_way.values())
 
     async def _cancel_now(self, refs: Sequence[JobRef], warehouse: Warehouse) -> None:
         try:
@@ -238,10 +259,10 @@ class BigQueryDbtTrigger(EndingTrigger):
             if not await self.was_killed(facts):
                 return
             self.log.error(f"{self.unique_id or 'This task'} was stopped from outside before its end.")
-            self._stop_ahead()
+            left = [*refs, *await self._stop_ahead()]
             # A lease of its own: the task that had the session may be gone before this has ended.
             async with shared_session(self.identity) as session:
-                await cancel_jobs(refs, warehouse_of(session, self._endpoint), self.log)
+                await cancel_jobs(left, warehouse_of(session, self._endpoint), self.log)
 
         if not await see_through(cancel(), timeout=KILL_TIMEOUT):
             self.log.warning(

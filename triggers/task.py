@@ -4,7 +4,8 @@ What a trigger learns from Airflow about its own task, the same for all versions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -64,6 +65,18 @@ class Airflow:
         """
         return await in_thread(_state_by_api if AIRFLOW_VERSION >= (3, 0) else _state_by_orm, key)
 
+    async def task_states(self, key: TaskKey, task_ids: Sequence[str]) -> dict[str, str | None]:
+        """
+        Return the states of several tasks of a run now, None for one that has none.
+
+        Args:
+            key: Any task of the run; the others have its map index.
+            task_ids: Their ids.
+        """
+        if AIRFLOW_VERSION >= (3, 0):
+            return await in_thread(_states_by_api, key, task_ids)
+        return {one: await in_thread(_state_by_orm, replace(key, task_id=one)) for one in task_ids}
+
 
 def _get_xcom(key: TaskKey, name: str) -> Any:
     where: dict[str, Any] = {
@@ -98,17 +111,22 @@ def _set_xcoms(key: TaskKey, values: dict[str, Any]) -> None:
 
 
 def _state_by_api(key: TaskKey) -> str | None:
+    return _states_by_api(key, [key.task_id])[key.task_id]
+
+
+def _states_by_api(key: TaskKey, task_ids: Sequence[str]) -> dict[str, str | None]:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     states = RuntimeTaskInstance.get_task_states(
         dag_id=key.dag_id,
-        task_ids=[key.task_id],
+        task_ids=list(task_ids),
         run_ids=[key.run_id],
         map_index=key.map_index if key.map_index >= 0 else None,
     ).get(key.run_id, {})
-    mapped = f"{key.task_id}_{key.map_index}"
-    found = states.get(mapped, states.get(key.task_id))
-    return None if found is None else str(getattr(found, "value", found))
+    found = {one: states.get(f"{one}_{key.map_index}", states.get(one)) for one in task_ids}
+    return {
+        one: None if state is None else str(getattr(state, "value", state)) for one, state in found.items()
+    }
 
 
 def _state_by_orm(key: TaskKey) -> str | None:

@@ -159,6 +159,7 @@ class SetupAsyncOperator(BaseOperator):
             "nonce": nonce,
             "follows": self._kept(context),
             "tasks": None if graph is None else hashlib.sha256(graph).hexdigest(),
+            "ahead": settings.run_ahead(),
         }
         self.processes = Processes(self._show)
         with open_dbt(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cosmos_async.airflow.compat import has_listeners
 from cosmos_async.operators.deferred import TriggererOperator
 from cosmos_async.operators.node import DbtNodeAsyncOperator
 from cosmos_async.operators.task_mapping import is_mapped_with
@@ -35,6 +36,7 @@ def task_graph(setup: Any) -> TaskGraph:
     if getattr(dag, "fail_fast", False) or getattr(dag, "fail_stop", False):
         return TaskGraph(found)  # one failure ends tasks that have not begun
     mapped = is_mapped_with(setup, setup.task_id)
+    known: dict[str, set[str] | None] = {}
     ours = {
         task.task_id: task
         for task in dag.tasks
@@ -43,7 +45,8 @@ def task_graph(setup: Any) -> TaskGraph:
         and is_mapped_with(task, setup.task_id) == mapped
     }
     for task_id, task in ours.items():
-        above = _above(task, ours, dag, setup.task_id) if _begins_freely(task) else None
+        free = _begins_freely(task) and task.identity == setup.identity
+        above = _above(task, ours, dag, setup.task_id, known) if free else None
         found[task_id] = GraphTask(
             task.work,
             task.unique_id,
@@ -67,8 +70,10 @@ def _waits_for_success(task: Any) -> bool:
     return str(getattr(rule, "value", rule)) == "all_success"
 
 
-def _above(task: Any, ours: dict[str, Any], dag: Any, setup_id: str) -> set[str] | None:
-    """Return the tasks of the run that *task* waits for; None where it waits for others, too."""
+def _above(
+    task: Any, ours: dict[str, Any], dag: Any, setup_id: str, known: dict[str, set[str] | None]
+) -> set[str] | None:
+    """Return the tasks of the run that *task* waits for; None where it waits for others, too. *known* keeps answers."""
     found: set[str] = set()
     for task_id in task.upstream_task_ids:
         if task_id == setup_id:
@@ -76,11 +81,23 @@ def _above(task: Any, ours: dict[str, Any], dag: Any, setup_id: str) -> set[str]
         if task_id in ours:
             found.add(task_id)
             continue
-        other = dag.get_task(task_id)
-        # An empty task, as for an ephemeral model, takes no time; what it waits for counts.
-        passes = getattr(other, "inherits_from_empty_operator", False) and _waits_for_success(other)
-        further = _above(other, ours, dag, setup_id) if passes else None
+        if task_id not in known:
+            other = dag.get_task(task_id)
+            known[task_id] = _above(other, ours, dag, setup_id, known) if _hands_on(other) else None
+        further = known[task_id]
         if further is None:
             return None
         found |= further
     return found
+
+
+def _hands_on(task: Any) -> bool:
+    """Return whether Airflow passes by *task*, as it does by an empty one of which nothing is to be done."""
+    if not getattr(task, "inherits_from_empty_operator", False):
+        return False
+    own = ("on_execute_callback", "on_success_callback", "outlets", "inlets", "_pre_execute_hook", *_BOUND)
+    return (
+        _waits_for_success(task)
+        and not has_listeners()
+        and not any(getattr(task, name, None) for name in own)
+    )

@@ -32,10 +32,13 @@ class TaskKey:
     #: Tells the planned run from all others of the same names, see :class:`cosmos_async.plan.model.RunInfo`; empty while the
     #: plan is not known, when no job can have an id.
     nonce: str = ""
+    #: Whether it is executed before Airflow has started the task; such an execution may turn out not to count, and its jobs
+    #: are others than those of the try.
+    ahead: bool = False
 
     def with_try(self, try_number: int) -> TaskKey:
         """Return the same task at another try, which begins with setup's plan."""
-        return replace(self, try_number=try_number, late="")
+        return replace(self, try_number=try_number, late="", ahead=False)
 
 
 def digest(*parts: object) -> str:
@@ -70,6 +73,7 @@ def job_id(key: TaskKey, unique_id: str, operation: int) -> str:
         operation,
         # What was done for the first plan is done; the second one's jobs are others.
         *([key.late] if key.late else ()),
+        *(["ahead"] if key.ahead else ()),
     )
     return f"cosmos_{readable}_t{key.try_number}_{operation}_{unique[:20]}"
 

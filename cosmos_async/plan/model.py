@@ -214,6 +214,7 @@ class RunInfo:
     tasks: str | None = (
         None  #: SHA-256 of the graph of the run's tasks, where those may begin ahead of Airflow
     )
+    ahead: bool = False  #: tasks may have begun ahead of Airflow, by this plan or by one before it
     threads: int = 0  #: dbt's: how many batches of its microbatch models run at once; 0 means no bound
 
 

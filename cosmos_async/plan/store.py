@@ -187,19 +187,22 @@ def graph_object(digest: str) -> str:
     return f"plan/tasks-{digest[:16]}.json"
 
 
-def begun_object(index: str, task_id: str, map_index: int) -> str:
+AHEAD = "ahead/"  # how all names begin of what tasks tell one another that may begin ahead of Airflow
+
+
+def begun_object(task_id: str, map_index: int) -> str:
     """Return the name of what says who executes a task's first try, see :mod:`cosmos_async.triggers.execution.run_ahead`."""
-    return f"ahead/{index[:16]}/begun/{digest(task_id, map_index)[:20]}.json"
+    return f"{AHEAD}begun/{digest(task_id, map_index)[:20]}.json"
 
 
-def succeeded_objects(index: str) -> str:
-    """Return how the names begin that tasks leave which have succeeded, where others may have to know."""
-    return f"ahead/{index[:16]}/succeeded/"
+def succeeded_object(task_id: str, map_index: int) -> str:
+    """Return the name of what a task leaves that has succeeded, where other triggerers may have to know."""
+    return f"{AHEAD}succeeded/{digest(task_id, map_index)[:20]}"
 
 
-def succeeded_object(index: str, task_id: str, map_index: int) -> str:
-    """Return the name that one such task leaves."""
-    return f"{succeeded_objects(index)}{digest(task_id, map_index)[:20]}"
+def again_object(task_id: str, map_index: int) -> str:
+    """Return the name of what a task leaves that begins once more: what was begun below it counts no more."""
+    return f"{AHEAD}again/{digest(task_id, map_index)[:20]}"
 
 
 def late_objects(key: TaskKey) -> str:

@@ -47,6 +47,18 @@ class TaskGraph:
         """Yield the tasks that can begin once *task_id* and all else above them have succeeded."""
         yield from self._below.get(task_id, ())
 
+    def all_above(self, task_id: str) -> set[str]:
+        """Return the tasks that must have succeeded before *task_id*, those above them included."""
+        found: set[str] = set()
+        waiting = [task_id]
+        while waiting:
+            task = self.tasks.get(waiting.pop())
+            for above in (task.above or ()) if task is not None else ():
+                if above not in found:
+                    found.add(above)
+                    waiting.append(above)
+        return found
+
     def missing(self, task_id: str, succeeded: Iterable[str]) -> set[str]:
         """Return the tasks above *task_id* that are not among those that have *succeeded*."""
         return set(self.tasks[task_id].above or ()).difference(succeeded)

@@ -8,7 +8,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cosmos_async.plan.ids import TaskKey, attempt_id
@@ -89,9 +89,14 @@ class Ids:
     def of(self, name: str, try_number: int, position: int) -> list[str]:
         """Return the ids under which one statement may be submitted at one try."""
         self._known = self._known or self._nonce()
-        key = TaskKey(DAG_ID, self._run_id, name, -1, try_number, nonce=self._known)
-        first = id_of(key, self._plans[name], position)
-        return [attempt_id(first, attempt) for attempt in range(1, JOBS.attempts + 1)]
+        keys = [TaskKey(DAG_ID, self._run_id, name, -1, try_number, nonce=self._known)]
+        if try_number == 1:
+            keys.append(replace(keys[0], ahead=True))  # which the first try goes on with, or leaves
+        return [
+            attempt_id(id_of(key, self._plans[name], position), attempt)
+            for key in keys
+            for attempt in range(1, JOBS.attempts + 1)
+        ]
 
     def of_try(self, name: str, try_number: int) -> list[str]:
         """Return the ids of all statements of a try."""

@@ -53,6 +53,7 @@ class MadeUpSetup(SetupAsyncOperator):
             adapter_version="1.12.1",
             package_version="0",
             nonce=self.planned_run(folder, first=first),
+            ahead=bool(conf.get("ahead")),
             tasks=None if graph is None else hashlib.sha256(graph).hexdigest(),
         )
         mark = conf.get("mark", "")

@@ -41,6 +41,7 @@ class Begun:
 
     plan: NodePlan
     position: int  #: of that guard; all that stands before it has been done
+    ahead: bool = False  #: that was before Airflow had started the task
 
 
 @dataclass(frozen=True)

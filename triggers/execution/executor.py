@@ -103,7 +103,7 @@ def _going_on(begun: Begun, plan: NodePlan, run: Run) -> Node:
         raise CosmosAsyncError(report.written_in_part(f"{plan.reason} {error}", written)) from error
     if continued is None:
         return Node(plan, run)
-    key = replace(run.key, late="")
+    key = replace(run.key, late="", ahead=begun.ahead)
     run.log.info(
         f"{plan.unique_id}: goes on behind the {len(continued.done)} operations that are done already"
     )

@@ -128,7 +128,7 @@ class Groups:
         if not done:
             return None
         setups = await read_node(self.run.folder, unique_id, self.index.nodes[unique_id].digest)
-        return Begun(setups, done)
+        return Begun(setups, done, ahead=self.run.began_ahead)
 
     def _key(self, position: int, unique_id: str) -> TaskKey:
         return replace(self.run.key, late=self._late(position, unique_id))

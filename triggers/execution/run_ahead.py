@@ -5,7 +5,9 @@ Airflow needs seconds from the end of one task to the start of the next. Here th
 under the key that it will have in Airflow; when Airflow starts it, its trigger finds the work under way, or done. Nothing
 depends on that: whoever does not find it executes the task as ever, and meets the same jobs by their ids.
 
-One process executes a task at a time: who begins it leaves an object (``begun``), and renews it while it is alive.
+One process executes a task at a time: who begins it leaves an object (``begun``), and renews it while it is alive. What is
+executed ahead counts if everything is as it was: whoever clears a task makes it begin once more, and what comes below
+it; so its jobs have ids of their own, which the task's own try goes on with or leaves.
 """
 
 from __future__ import annotations
@@ -13,25 +15,27 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import logging
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from cosmos_async.exceptions import CosmosAsyncError
+from cosmos_async.exceptions import CosmosAsyncError, PlanGone
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Index, Level
 from cosmos_async.plan.outcome import Outcome, load_outcome
 from cosmos_async.plan.store import (
+    AHEAD,
     PlanAddress,
+    again_object,
     begun_object,
     graph_object,
     outcome_object,
     succeeded_object,
-    succeeded_objects,
 )
 from cosmos_async.plan.task_graph import TaskGraph
 from cosmos_async.triggers.event_loop.clock import Clock
@@ -56,10 +60,12 @@ MOST_AHEAD = 3
 RENEWED, STALE = 5.0, 20.0
 #: Seconds between two looks at what Airflow has to say of a task that it has not started.
 LOOK = 10.0
-PATIENCE = 5.0  # seconds for one look
+PATIENCE = 10.0  # seconds for one look
 KEPT = 64  # runs
-#: States in which Airflow will not start a task any more.
-GIVEN_UP = frozenset({"failed", "upstream_failed", "skipped", "removed"})
+#: States of a task that Airflow is going to start, or has started.
+WANTED = frozenset({None, "scheduled", "queued", "deferred", "running"})
+
+logger = logging.getLogger(__name__)
 
 
 class BufferedLog:
@@ -80,6 +86,10 @@ class BufferedLog:
         for level, message in self._lines:
             getattr(log, level)(message)
         self._lines.clear()
+
+    def keep(self) -> None:
+        """Keep the lines from now on, as the task's trigger has gone."""
+        self._write = None
 
     def _add(self, level: str, message: str) -> None:
         if self._write is None:
@@ -110,7 +120,9 @@ class Execution:
     log: BufferedLog = field(default_factory=BufferedLog)
     run: Run | None = None  #: once it has begun; knows the jobs that are under way
     started: bool = False  #: Airflow has started the task
-    failed: str | None = None  #: why its own trigger has to do it
+    stopped: bool = False  #: nobody wants it any more
+    over: bool = False  #: it has come to its end, whichever
+    failed: str | None = None  #: why its own trigger has to go on with it
     task: asyncio.Task[None] | None = None
 
     async def end(self, log: Log) -> Result | None:
@@ -118,18 +130,35 @@ class Execution:
         assert self.task is not None
         self.started, self.depth = True, 0
         self.log.follow(log)
-        # Who waits may be cancelled, as where another triggerer takes over; the jobs go on.
-        await asyncio.wait({self.task})
+        try:
+            await asyncio.wait({self.task})
+        except asyncio.CancelledError:
+            # Killed, or in another triggerer from now on: whoever looks next finds out.
+            self.started = False
+            self.log.keep()
+            raise
         if self.failed is None and not self.task.cancelled() and self.task.exception() is None:
             return self.result
         why = self.failed or ("it was stopped" if self.task.cancelled() else repr(self.task.exception()))
         log.warning(f"What was begun ahead of Airflow did not come to its end: {why}. Going on here.")
         return None
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End it; its jobs are for the caller to cancel."""
+        self.stopped = True
         if self.task is not None:
             self.task.cancel()
+            await asyncio.wait({self.task})
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a task's own trigger finds of it."""
+
+    result: Result | None = None  #: of an execution in this process that has come to its end
+    outcomes: list[Outcome] | None = None  #: likewise in another one
+    ahead: bool = False  #: go on with what was begun ahead, whose process is gone
+    void: bool = False  #: what was begun ahead counts no more; its jobs are to be cancelled first
 
 
 class RunAhead:
@@ -139,7 +168,8 @@ class RunAhead:
     Args:
         address: Of the run's plan.
         index: Its index.
-        graph: Which task follows which.
+        graph: Which task follows which; an empty one begins nothing.
+        setup_task_id: The setup task's.
         identity: Who submits the jobs.
         airflow: Who knows whether a task is still to begin.
         clock: Time.
@@ -151,16 +181,18 @@ class RunAhead:
         index: Index,
         graph: TaskGraph,
         *,
+        setup_task_id: str,
         identity: Identity,
         airflow: Airflow,
         clock: Clock,
     ) -> None:
         self._address, self._index, self._graph = address, index, graph
+        self._setup = setup_task_id
         self._identity, self._airflow, self._clock = identity, airflow, clock
-        self._succeeded: set[str] = set()
+        self._succeeded: dict[str, int] = {}  # tasks, and how many on the way to them Airflow has not started
         self._begun: set[str] = set()
-        self._executions: dict[str, Execution] = {}  # those that their own triggers have not asked for
-        self._background: set[asyncio.Task[Any]] = set()
+        self._executions: dict[str, Execution] = {}  # until their own triggers have ended
+        self._background: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def of(
@@ -169,100 +201,167 @@ class RunAhead:
         index: Index,
         *,
         key: TaskKey,
+        setup_task_id: str,
         folder: Folder,
         session: Session,
         identity: Identity,
         airflow: Airflow,
     ) -> RunAhead | None:
         """
-        Return the one that all tasks of a run share in this process, None where setup has left no graph of the run's tasks.
+        Return the one that all tasks of a run share in this process, None where none of the run's begins ahead.
 
         Args:
             address: Of the run's plan.
             index: Its index.
             key: Of the task that asks.
+            setup_task_id: The setup task's.
             folder: The run's folder.
             session: Through which it is read.
             identity: Who submits the jobs.
             airflow: As above.
         """
-        if index.run.tasks is None or index.run.fail_fast:
+        if not index.run.ahead:
             return None
-        digest = index.run.tasks
-
-        async def read() -> TaskGraph:
-            name = graph_object(digest)
-            return TaskGraph.load(await read_checked(folder, name, digest, f"the graph {folder.path}/{name}"))
-
-        graph = await session.once(("tasks", digest), read)
         runs = _runs.setdefault(asyncio.get_running_loop(), OrderedDict())
         where = (address, key.map_index)
         if where not in runs:
-            runs[where] = cls(address, index, graph, identity=identity, airflow=airflow, clock=session.clock)
+            digest = None if index.run.fail_fast else index.run.tasks
+            graph = TaskGraph({})
+            if digest is not None:
+                graph = await session.once(("tasks", digest), lambda: _read_graph(folder, digest))
+            if where not in runs:
+                runs[where] = cls(
+                    address,
+                    index,
+                    graph,
+                    setup_task_id=setup_task_id,
+                    identity=identity,
+                    airflow=airflow,
+                    clock=session.clock,
+                )
         runs.move_to_end(where)
-        if len(runs) > KEPT:
-            runs.popitem(last=False)
+        for old in [each for each, run in runs.items() if each != where and not run._background][:-KEPT]:
+            del runs[old]
         return runs[where]
 
     # -- a task that Airflow has started ------------------------------------------------------------------------------
 
-    def take(self, key: TaskKey) -> Execution | None:
-        """Return what this process has begun of a task's first try, None where it has not; for the task's own trigger."""
-        return self._executions.pop(key.task_id, None) if key.try_number == 1 else None
+    def under_way(self, task_id: str) -> Execution | None:
+        """Return what this process executes of a task ahead, None where it does not."""
+        return self._executions.get(task_id)
 
-    async def begin_own(self, key: TaskKey, folder: Folder, log: Log) -> list[Outcome] | None:
+    async def take(self, key: TaskKey, folder: Folder, log: Log) -> Taken:
         """
-        Note that the task's own trigger executes it; where another process has begun it, wait for that.
+        Return what there is of a task that Airflow has started, once that has come to its end; for the task's own trigger.
+
+        From now on nobody else begins it.
 
         Args:
             key: The task.
             folder: The run's folder.
             log: The task's.
-
-        Returns:
-            The outcomes of its nodes, where the other process has come to the end; else None, and it is for the caller to
-            execute the task.
         """
+        self._begun.add(key.task_id)
         if key.try_number > 1:
-            return None
-        name = begun_object(self._address.index, key.task_id, key.map_index)
-        seen, since, told = b"", self._clock.now(), False
+            # Whoever looks from now on knows that what was begun below it does not count.
+            await folder.write(again_object(key.task_id, key.map_index), b"")
+            self._succeeded.pop(key.task_id, None)
+            return await self._voided(key, folder)
+        execution = self.under_way(key.task_id)
+        if execution is None and not await self._is_ahead(key, folder):
+            return Taken()
+        if await self._is_void(key, folder):
+            return await self._voided(key, folder)
+        if execution is not None:
+            ended = await execution.end(log)
+            return Taken(ahead=True) if ended is None else Taken(result=ended)
+        return await self._wait(key, folder, log)
+
+    async def began_ahead(self, key: TaskKey, folder: Folder) -> bool:
+        """Return whether the first try of a task, which a worker has planned anew since, was begun ahead."""
+        begun = await _begun_by(folder, key)
+        return key.try_number == 1 and begun is not None and bool(begun["ahead"])
+
+    def forget(self, key: TaskKey) -> None:
+        """Keep no more what came of a task, whose own trigger has told it."""
+        self._executions.pop(key.task_id, None)
+
+    async def _is_ahead(self, key: TaskKey, folder: Folder) -> bool:
+        """Return whether another process has begun a task ahead; if nobody has, the task's own trigger does now."""
+        while not await self._begins(key, folder):
+            begun = await _begun_by(folder, key)
+            if begun is not None:
+                return bool(begun["ahead"])
+        return False
+
+    async def _begins(self, key: TaskKey, folder: Folder) -> bool:
+        try:
+            await folder.write(begun_object(key.task_id, key.map_index), _begun(key), only_new=True)
+        except ObjectThere:
+            return False
+        return True
+
+    async def _is_void(self, key: TaskKey, folder: Folder) -> bool:
+        """Return whether what was begun ahead of a task counts no more: it was planned anew, or one above began once more."""
+        execution = self.under_way(key.task_id)
+        if not self._graph.tasks or (execution is not None and execution.stopped):
+            return True
+        begun = await _begun_by(folder, key)
+        if begun is None or begun["index"] != self._address.index or begun["stopped"]:
+            return True
+        names = set(await folder.names(f"{AHEAD}again/"))
+        return bool(names) and any(
+            again_object(one, key.map_index) in names for one in self._graph.all_above(key.task_id)
+        )
+
+    async def _voided(self, key: TaskKey, folder: Folder) -> Taken:
+        """Make sure that nobody goes on with what was begun ahead of a task."""
+        begun = await _begun_by(folder, key)
+        if begun is None or not begun["ahead"]:
+            return Taken()
+        execution = self.under_way(key.task_id)
+        await folder.write(begun_object(key.task_id, key.map_index), _begun(key))
+        if execution is not None:
+            await execution.stop()
+            self.forget(key)
+        elif not begun["ended"]:
+            # It looks who executes the task before it says again that it does.
+            await self._clock.sleep(2 * RENEWED)
+        return Taken(void=True)
+
+    async def _wait(self, key: TaskKey, folder: Folder, log: Log) -> Taken:
+        """Wait for the end of what another process has begun ahead."""
+        log.info("Another triggerer has begun this task ahead of Airflow; waiting for its end.")
+        seen: Json | None = None
+        since = self._clock.now()
         while True:
-            try:
-                await folder.write(name, _begun(key, ahead=False), only_new=True)
-                return None
-            except ObjectThere:
-                pass
-            try:
-                data = await folder.read(name)
-            except ObjectMissing:
-                continue
-            other = json.loads(data)
-            if other["ended"]:
-                return await self._outcomes(key, folder)
-            if not other["ahead"] or other["by"] == _PROCESS:
-                return None  # an earlier life of this trigger: its jobs are met by their ids
-            if data != seen:
-                seen, since = data, self._clock.now()
+            begun = await _begun_by(folder, key)
+            if begun is None or not begun["ahead"] or begun["stopped"]:
+                return await self._voided(key, folder)
+            if begun["ended"]:
+                outcomes = await self._outcomes(key, folder)
+                return Taken(ahead=True) if outcomes is None else Taken(outcomes=outcomes)
+            if begun != seen:
+                seen, since = begun, self._clock.now()
             elif self._clock.now() - since > STALE:
                 log.warning("The triggerer that had begun this task ahead of Airflow is gone; going on here.")
-                await folder.write(name, _begun(key, ahead=False))
-                return None
-            if not told:
-                log.info("Another triggerer has begun this task ahead of Airflow; waiting for its end.")
-                told = True
+                # Still one that was begun ahead, for whoever takes over from this one.
+                await folder.write(
+                    begun_object(key.task_id, key.map_index), _begun(key, index=self._address.index)
+                )
+                return Taken(ahead=True)
             await self._clock.sleep(1.0)
 
     async def _outcomes(self, key: TaskKey, folder: Folder) -> list[Outcome] | None:
-        groups = self._groups(key.task_id)
         try:
             found = await gather_bounded(
-                folder.read(outcome_object(unique_id)) for group in groups for unique_id in group
+                folder.read(outcome_object(unique_id))
+                for group in self._groups(key.task_id)
+                for unique_id in group
             )
         except ObjectMissing:  # it needs a worker, or nobody knows
             return None
-        outcomes = [load_outcome(data) for data in found]
-        return outcomes if all(outcome.try_number == 1 for outcome in outcomes) else None
+        return [load_outcome(data) for data in found]
 
     # -- the tasks below one that has succeeded -----------------------------------------------------------------------
 
@@ -275,34 +374,45 @@ class RunAhead:
             depth: How many tasks on the way to it Airflow has not started, itself included.
         """
         own = self._graph.tasks.get(key.task_id)
-        if key.try_number > 1 or own is None or not own.ends_in_triggerer or depth >= MOST_AHEAD:
+        if key.try_number > 1 or own is None or not own.ends_in_triggerer:
             return
-        self._succeeded.add(key.task_id)
-        self._spawn(self._begin_below(key, depth))
+        self._succeeded[key.task_id] = depth
+        if depth < MOST_AHEAD:
+            self._spawn(self._begin_below(key))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # In no task's context: what is logged there belongs to none.
         task = contextvars.Context().run(asyncio.get_running_loop().create_task, work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._ended)
         return task
 
-    async def _begin_below(self, key: TaskKey, depth: int) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.warning("A task was not begun ahead of Airflow", exc_info=task.exception())
+
+    async def _begin_below(self, key: TaskKey) -> None:
         try:
             below = [one for one in self._graph.below(key.task_id) if self._may_begin(one)]
             if not below:
                 return
-            if any(self._graph.missing(one, self._succeeded) for one in below):
-                await self._tell_and_ask(key)
-            ready = [one for one in below if not self._graph.missing(one, self._succeeded | {key.task_id})]
-            if not ready or await newest_index(self._address, identity=self._identity) != self._address.index:
+            again = await self._tell_and_ask(key, below)
+            ready = [
+                one
+                for one in below
+                if not self._graph.missing(one, self._succeeded)
+                and not again.intersection(self._graph.all_above(one))
+            ]
+            if ready and not await self._are_wanted(key, ready):
                 return
         except (CosmosAsyncError, ObjectMissing):
             return  # the run's folder is gone, or Google does not answer: Airflow starts them all the same
         for one in ready:
-            if one not in self._begun:  # by the end of another task above it
+            depth = 1 + max(self._succeeded[above] for above in self._graph.tasks[one].above or ())
+            if one not in self._begun and depth <= MOST_AHEAD:  # by the end of another task above it
                 self._begun.add(one)
-                execution = Execution(replace(key, task_id=one), depth + 1)
+                execution = Execution(replace(key, task_id=one), depth)
                 self._executions[one] = execution
                 execution.task = self._spawn(self._execute(execution))
 
@@ -316,35 +426,55 @@ class RunAhead:
         task = self._graph.tasks[task_id]
         return nodes_of(self._index, task.work, task.unique_id)
 
-    @asynccontextmanager
-    async def _folder(self) -> AsyncIterator[Folder]:
-        async with folder_at(self._address, identity=self._identity) as folder:
-            yield folder
+    def _folder(self) -> AbstractAsyncContextManager[Folder]:
+        return folder_at(self._address, identity=self._identity)
 
-    async def _tell_and_ask(self, key: TaskKey) -> None:
-        """Tell other triggerers of *key*, and learn what has succeeded there; in this order, so that one of them knows all."""
-        index = self._address.index
+    async def _tell_and_ask(self, key: TaskKey, below: Sequence[str]) -> set[str]:
+        """
+        Learn what has succeeded in other triggerers, and return the tasks that begin once more.
+
+        Where one of *below* waits for others, they are told of *key* first, so that one of two that end at once knows all.
+        """
         async with self._folder() as folder:
-            await folder.write(succeeded_object(index, key.task_id, key.map_index), b"")
-            names = set(await folder.names(succeeded_objects(index)))
-        self._succeeded.update(
-            one for one in self._graph.tasks if succeeded_object(index, one, key.map_index) in names
-        )
+            if any(self._graph.missing(one, self._succeeded) for one in below):
+                await folder.write(succeeded_object(key.task_id, key.map_index), b"")
+            names = set(await folder.names(AHEAD))
+        tasks = self._graph.tasks
+        for one in tasks:
+            if succeeded_object(one, key.map_index) in names:
+                self._succeeded.setdefault(one, 0)
+        again = {one for one in tasks if again_object(one, key.map_index) in names}
+        for one in again:
+            self._succeeded.pop(one, None)
+        return again
+
+    async def _are_wanted(self, key: TaskKey, task_ids: Sequence[str]) -> bool:
+        """Return whether the plan is the run's newest, and Airflow is still going to start all these tasks."""
+        if await newest_index(self._address, identity=self._identity) != self._address.index:
+            return False
+        try:
+            asked = self._airflow.task_states(key, [self._setup, *task_ids])
+            states = await asyncio.wait_for(asked, PATIENCE)
+        except Exception:  # whatever Airflow raises while its API is away
+            return False
+        # A run that was deleted has no setup task any more, and one that is planned anew none that has succeeded.
+        return states[self._setup] == "success" and all(states[one] in WANTED for one in task_ids)
 
     # -- one of them --------------------------------------------------------------------------------------------------
 
     async def _execute(self, execution: Execution) -> None:
-        key = execution.key
-        name = begun_object(self._address.index, key.task_id, key.map_index)
+        key, index = execution.key, self._address.index
+        name = begun_object(key.task_id, key.map_index)
         try:
             async with self._folder() as folder:
-                await folder.write(name, _begun(key, ahead=True), only_new=True)
+                await folder.write(name, _begun(key, index=index), only_new=True)
         except ObjectThere:  # Airflow was faster, or another triggerer
             execution.failed = "it was begun elsewhere"
         except CosmosAsyncError as error:
             execution.failed = str(error)
         if execution.failed is not None:
-            self._executions.pop(key.task_id, None)
+            execution.over = True
+            self.forget(key)
             return
         renewing = self._spawn(self._renew(execution, name))
         try:
@@ -352,17 +482,22 @@ class RunAhead:
         except CosmosAsyncError as error:
             execution.failed = str(error)
         finally:
+            execution.over = True
             renewing.cancel()
-        if execution.result.status == "success" and execution.failed is None:
+        await asyncio.wait({renewing})
+        if execution.stopped:
+            return
+        if not execution.started and execution.result.status == "success" and execution.failed is None:
+            # Its own trigger does so otherwise, unless it is killed.
             self.begin_below(key, depth=execution.depth)
         with suppress(CosmosAsyncError):  # else who waits for it takes it for gone, and meets its jobs
             async with self._folder() as folder:
-                await folder.write(name, _begun(key, ahead=True, ended=True))
+                await folder.write(name, _begun(key, index=index, ended=True))
 
     async def _carry_out(self, execution: Execution) -> None:
         async with shared_session(self._identity, clock=self._clock) as session, self._folder() as folder:
             execution.run = Run(
-                key=replace(execution.key, nonce=self._index.run.nonce),
+                key=replace(execution.key, nonce=self._index.run.nonce, ahead=True),
                 index=self._address.index,
                 warehouse=warehouse_of(session, self._index.run.endpoint),
                 folder=folder,
@@ -380,30 +515,48 @@ class RunAhead:
             while True:
                 await self._clock.sleep(RENEWED)
                 beat += 1
-                with suppress(CosmosAsyncError, ObjectMissing):
-                    if json.loads(await folder.read(name))["by"] != _PROCESS:
-                        execution.failed = "another triggerer has gone on with it"
-                        execution.stop()
+                try:
+                    begun = await _begun_by(folder, execution.key)
+                    if begun is None or begun["by"] != _PROCESS:
+                        execution.failed = "another triggerer has gone on with it, or it counts no more"
+                        self._spawn(self._cancel(execution, None))
                         return
-                    await folder.write(name, _begun(execution.key, ahead=True, beat=beat))
-                if not execution.started and self._clock.now() - looked >= LOOK:
+                    if execution.over:
+                        return
+                    data = _begun(execution.key, index=self._address.index, beat=beat)
+                    await folder.write(name, data)
+                    if execution.started or self._clock.now() - looked < LOOK:
+                        continue
                     looked = self._clock.now()
-                    if await self._is_given_up(execution.key):
-                        execution.failed = "Airflow does not start it any more"
-                        self._spawn(self._cancel(execution))  # which ends this as well
-                        return
+                    wanted = await self._are_wanted(execution.key, [execution.key.task_id])
+                except (CosmosAsyncError, ObjectMissing):
+                    continue
+                if not wanted and not execution.started and not await self._cannot_tell(execution.key):
+                    execution.failed = "Airflow does not start it any more"
+                    self._spawn(self._cancel(execution, name))
+                    return
 
-    async def _is_given_up(self, key: TaskKey) -> bool:
+    async def _cannot_tell(self, key: TaskKey) -> bool:
+        """Return whether Airflow does not answer at all: then nothing is stopped for it."""
         try:
-            return await asyncio.wait_for(self._airflow.state(key), PATIENCE) in GIVEN_UP
-        except Exception:  # whatever Airflow raises while its API is away; the next look may tell
-            return False
+            await asyncio.wait_for(self._airflow.task_states(key, [key.task_id]), PATIENCE)
+        except Exception:
+            return True
+        return False
 
-    async def _cancel(self, execution: Execution) -> None:
-        refs = list(execution.run.under_way.values()) if execution.run is not None else []
-        execution.stop()
+    async def _cancel(self, execution: Execution, name: str | None) -> None:
+        """Stop an execution and cancel its jobs; under *name* is said that it was."""
+        before = [] if execution.run is None else list(execution.run.under_way.values())
+        await execution.stop()
+        after = [] if execution.run is None else list(execution.run.under_way.values())
         async with shared_session(self._identity, clock=self._clock) as session:
+            refs = list(dict.fromkeys([*before, *after]))
             await cancel_jobs(refs, warehouse_of(session, self._index.run.endpoint), execution.log)
+        if name is not None:
+            with suppress(CosmosAsyncError):
+                async with self._folder() as folder:
+                    data = _begun(execution.key, index=self._address.index, ended=True, stopped=True)
+                    await folder.write(name, data)
 
 
 _PROCESS = uuid.uuid4().hex  #: this process, among all that execute tasks of a run
@@ -411,6 +564,34 @@ _runs: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[tuple[PlanAddres
 _runs = WeakKeyDictionary()
 
 
-def _begun(key: TaskKey, *, ahead: bool, beat: int = 0, ended: bool = False) -> bytes:
-    document = {"task_id": key.task_id, "by": _PROCESS, "ahead": ahead, "beat": beat, "ended": ended}
+async def _read_graph(folder: Folder, digest: str) -> TaskGraph:
+    name = graph_object(digest)
+    try:
+        return TaskGraph.load(await read_checked(folder, name, digest, f"the graph {folder.path}/{name}"))
+    except PlanGone:  # Airflow begins all tasks then
+        return TaskGraph({})
+
+
+async def _begun_by(folder: Folder, key: TaskKey) -> Json | None:
+    """Return who executes a task's first try, None where nobody has said so."""
+    try:
+        document: Json = json.loads(await folder.read(begun_object(key.task_id, key.map_index)))
+    except (ObjectMissing, ValueError):
+        return None
+    return document
+
+
+def _begun(
+    key: TaskKey, *, index: str | None = None, beat: int = 0, ended: bool = False, stopped: bool = False
+) -> bytes:
+    """Return what says that this process executes a task: ahead of Airflow by the plan *index*, or as its own trigger."""
+    document = {
+        "task_id": key.task_id,
+        "by": _PROCESS,
+        "ahead": index is not None,
+        "index": index,
+        "beat": beat,
+        "ended": ended,
+        "stopped": stopped,
+    }
     return json.dumps(document).encode()

@@ -5,6 +5,7 @@ Cancel jobs: those of a killed task, and those that earlier tries left behind.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cosmos_async.exceptions import ApiError
@@ -32,12 +33,12 @@ async def cancel_earlier_tries(plan: NodePlan, run: Run, *, most: int = 5) -> No
     all of those between failed at once.
     """
     if not run.key.late:  # by then it has been done
-        await cancel_jobs_of(plan, earlier_tries(run.key, most=most), run)
+        await cancel_jobs_of(plan, [*earlier_tries(run.key, most=most), *run.void], run)
 
 
 async def cancel_jobs_of_earlier_plans(plan: NodePlan, run: Run) -> None:
     """End what earlier tries left running by plans that have other steps than *plan*, as the run was planned anew since."""
-    keys = earlier_tries(run.key)
+    keys = [*earlier_tries(run.key), *run.void]
     if run.key.late or not keys:
         return
     for earlier in await read_plans(run.folder, plan.unique_id):
@@ -94,8 +95,11 @@ async def has_later_try(plan: NodePlan, run: Run) -> bool:
         return True  # by a plan of its own, whose jobs have other ids
     # It was perhaps planned anew for that.
     plans = [plan, *(each for each in await read_plans(run.folder, plan.unique_id) if each != plan)]
+    # What was executed ahead of Airflow, the try itself may do once more.
+    keys = [key, *([replace(run.key, ahead=False)] if run.key.ahead else [])]
     found = await gather_bounded(
         find_job(run.warehouse.bigquery, step, steps.id_of(key, each, position), deadline=run.deadline)
+        for key in keys
         for each in plans
         for position, step in enumerate(each.steps)
         if isinstance(step, JobOperation) and step.shared is None

@@ -24,6 +24,7 @@ from tests.unit.triggers.bench import (
     cancelled,
     data_test,
     event_of,
+    job,
     model,
     test_row,
 )
@@ -82,8 +83,13 @@ async def run(bench: Bench, name: str, **options: Any) -> Any:
     return await bench.run(f"model.shop.{name}", task_id=f"{name}.run", **options)
 
 
-async def planned(bench: Bench, graph: TaskGraph = CHAIN, *more: Any) -> None:
-    await bench.plan(model("first"), model("second"), model("third"), *more, tasks=graph)
+def replaced(name: str) -> Any:
+    """A model that is replaced, whatever is there."""
+    return model(name, job(f"create or replace table `p`.`shop`.`{name}` as select 1 as id"))
+
+
+async def planned(bench: Bench, graph: TaskGraph = CHAIN) -> None:
+    await bench.plan(*map(replaced, ("first", "second", "third")), tasks=graph)
 
 
 async def test_the_jobs_of_a_chain_do_not_wait_for_airflow(bench: Bench) -> None:
@@ -155,7 +161,7 @@ async def test_a_task_above_may_succeed_in_another_triggerer(
     graph = TaskGraph({FIRST: task("first"), SECOND: task("second"), THIRD: task("third", FIRST, SECOND)})
     await planned(bench, graph)
     assert bench.address is not None
-    told = f"{PLACE}/{succeeded_object(bench.address.index, FIRST, -1)}"
+    told = f"{PLACE}/{succeeded_object(FIRST, -1)}"
 
     await run(bench, "first")
     await until(lambda: told in bench.google.stored("plans"))
@@ -215,6 +221,150 @@ async def test_what_fails_ahead_fails_its_task(bench: Bench) -> None:
     assert submitted(bench) == ["first", "second", "second"]
 
 
+async def test_what_was_begun_below_a_cleared_task_counts_no_more(bench: Bench) -> None:
+    """Airflow gives a task that it has never started no new try; all are built once more, in order."""
+    await planned(bench)
+    await run(bench, "first")
+    await until(lambda: done(bench, "third"))
+
+    assert is_success(await run(bench, "first", try_number=2))
+    for name in ("second", "third"):
+        assert is_success(await run(bench, name)), bench.log.text
+
+    assert submitted(bench) == ["first", "second", "third", "first", "second", "third"]
+    assert "counts no more" in bench.log.text
+
+
+async def test_nothing_begins_below_a_task_that_begins_once_more(bench: Bench) -> None:
+    """Although it has succeeded before."""
+    graph = TaskGraph({FIRST: task("first"), SECOND: task("second"), THIRD: task("third", FIRST, SECOND)})
+    await planned(bench, graph)
+    await run(bench, "first")
+    held = bench.google.on_query("`first`", held=True)
+    again = asyncio.create_task(run(bench, "first", try_number=2))
+    await held.started()
+
+    await run(bench, "second")
+    await asyncio.sleep(0.2)
+
+    assert "third" not in submitted(bench)
+    held.release()
+    assert is_success(await again), bench.log.text
+
+
+async def test_what_was_begun_by_an_outdated_plan_counts_no_more(bench: Bench) -> None:
+    """Setup was cleared, and has planned anew; what goes on by the old plan is stopped first."""
+    held = bench.google.on_query("`second`", held=True, times=1)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+    await bench.plan(replaced("first"), replaced("second"), ahead=True, invocation_id="another")
+
+    assert is_success(await run(bench, "second")), bench.log.text
+
+    old, new = (made for made in bench.google.inserted_jobs if "`second`" in str(made.spec.configuration))
+    assert old.error.reason == "stopped"
+    assert new.error is None
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "up_for_retry"])
+async def test_airflow_is_asked_before_a_task_begins(bench: Bench, state: str) -> None:
+    """Somebody has marked it."""
+    bench.airflow.states[SECOND] = state
+    await planned(bench)
+
+    await run(bench, "first")
+    await asyncio.sleep(0.2)
+
+    assert submitted(bench) == ["first"]
+
+
+@pytest.mark.parametrize("state", [None, "running", "failed"])
+async def test_nothing_begins_while_setup_has_not_succeeded(bench: Bench, state: str | None) -> None:
+    """It was cleared, or the run is gone."""
+    held = bench.google.on_query("`first`", held=True)
+    await planned(bench)
+    first = asyncio.create_task(run(bench, "first"))
+    await held.started()
+    bench.airflow.setup_states = [state]
+    held.release()
+    await first
+    await asyncio.sleep(0.2)
+
+    assert submitted(bench) == ["first"]
+
+
+async def test_an_airflow_that_does_not_answer_stops_nothing(bench: Bench) -> None:
+    """Its API is away for a while; what is under way goes on."""
+    held = bench.google.on_query("`second`", held=True)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+    bench.airflow.silent = True
+    await asyncio.sleep(0.3)
+    held.release()
+
+    await until(lambda: done(bench, "second"))
+    assert bench.outcome("model.shop.second").status is Status.SUCCESS
+
+
+async def test_a_task_between_two_jobs_is_stopped_by_a_kill(bench: Bench) -> None:
+    """Whatever it submits while Airflow is asked about the kill is found."""
+    one, two = (job(f"select {number} /* `second` step {number} */", main=number == 2) for number in (1, 2))
+    held = bench.google.on_query("step 1", held=True)
+    bench.google.on_query("step 2", held=True)
+    await bench.plan(model("first"), model("second", one, two), tasks=CHAIN)
+    await run(bench, "first")
+    await held.started()
+    trigger = bench.trigger("model.shop.second", task_id=SECOND)
+    second = asyncio.create_task(event_of(trigger))
+    await until(lambda: "Begun as soon as" in bench.log.text)
+    state = bench.airflow.state
+
+    async def slowly(key: Any) -> Any:
+        held.release()
+        await until(lambda: len(bench.google.inserted_jobs) == 3)
+        return await state(key)
+
+    bench.airflow.states[SECOND] = "failed"
+    bench.airflow.state = slowly  # type: ignore[method-assign]
+    await cancelled(second)
+    await trigger.on_kill()
+
+    await until(lambda: bench.google.inserted_jobs[2].error is not None)
+    assert bench.google.inserted_jobs[2].error.reason == "stopped"
+
+
+async def test_a_task_that_was_handed_over_is_still_watched(bench: Bench) -> None:
+    """Its trigger has gone to another triggerer; the execution stayed, and somebody marks the task."""
+    held = bench.google.on_query("`second`", held=True)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+    life = asyncio.create_task(run(bench, "second"))
+    await until(lambda: "Begun as soon as" in bench.log.text)
+    await cancelled(life)
+
+    bench.airflow.states[SECOND] = "failed"
+
+    await until(lambda: bench.google.inserted_jobs[1].error is not None)
+    assert bench.google.inserted_jobs[1].error.reason == "stopped"
+
+
+async def test_a_second_try_ends_what_was_begun_ahead_of_the_first(bench: Bench) -> None:
+    """Before it writes anything itself."""
+    held = bench.google.on_query("`second`", held=True, times=1)
+    await planned(bench)
+    await run(bench, "first")
+    await held.started()
+
+    assert is_success(await run(bench, "second", try_number=2)), bench.log.text
+
+    old, new = (made for made in bench.google.inserted_jobs if "`second`" in str(made.spec.configuration))
+    assert old.error.reason == "stopped"
+    assert new.error is None
+
+
 async def test_a_second_try_begins_nothing(bench: Bench) -> None:
     """Somebody has cleared it, and may clear more."""
     await planned(bench)
@@ -253,7 +403,7 @@ async def test_what_needs_a_worker_needs_airflow(bench: Bench) -> None:
 
 async def test_a_guard_that_differs_ahead_asks_for_a_worker(bench: Bench) -> None:
     """When the task has begun, as ever."""
-    await planned(bench)
+    await bench.plan(model("first"), model("second"), tasks=CHAIN)
     bench.google.add_table("p", "shop", "second")
     await run(bench, "first")
     await asyncio.sleep(0.2)
