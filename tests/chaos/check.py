@@ -156,6 +156,7 @@ def check(
         _judge_state(verdict, node, tasks[node.name], stopped)
         _judge_outcome(verdict, node, tasks[node.name], outcomes)
     _judge_text(verdict, jobs, known, tasks)
+    _judge_order(verdict, nodes, ids, jobs, tasks)
     _judge_clicks(verdict, story, jobs, report, starts)
     _judge_takeovers(verdict, takeovers, ids, report, story)
     for job in jobs.values():
@@ -188,6 +189,35 @@ def _judge_outcome(verdict: Verdict, node: Node, task: Json, outcomes: dict[str,
             f"{node.name} succeeded at try {task['try_number']}, its outcome: {outcome['status']} at try "
             f"{outcome['try_number']}"
         )
+
+
+def _judge_order(
+    verdict: Verdict, nodes: list[Node], ids: Ids, jobs: dict[str, Json], tasks: dict[str, Json]
+) -> None:
+    """No statement is sent before those of all parents have succeeded at least once."""
+
+    def last(name: str) -> int:
+        return ids.positions(name)[-1]
+
+    def ended(name: str) -> float | None:
+        tries = range(1, max(1, tasks[name]["try_number"]) + 1)
+        made = (jobs.get(each) for number in tries for each in ids.of(name, number, last(name)))
+        well = [job["ended"] for job in made if job and job["ended"] and job["error"] is None]
+        return min(well, default=None)
+
+    for node in nodes:
+        tries = range(1, max(1, tasks[node.name]["try_number"]) + 1)
+        begun = [
+            jobs[each]["created"]
+            for number in tries
+            for position in ids.positions(node.name)
+            for each in ids.of(node.name, number, position)
+            if each in jobs
+        ]
+        for parent in node.parents if begun else ():
+            at = ended(parent)
+            if at is None or at > min(begun):
+                verdict.disagreements.append(f"{node.name} began before {parent} had succeeded")
 
 
 def _judge_text(verdict: Verdict, jobs: dict[str, Json], known: set[str], tasks: dict[str, Json]) -> None:
