@@ -84,7 +84,7 @@ def finished_results(
         code = outcome.compiled_code or compiled_code.get(unique_id)
         thread = "main" if kind == "operation" else outcome.level.value
         (hooks if kind == "operation" else nodes).append(_result(result, outcome, code, thread=thread))
-    nodes.sort(key=lambda result: result["timing"][0]["completed_at"])
+    nodes.sort(key=_ended)
     begun = datetime.fromisoformat(run.created_at)
     return {
         "metadata": _metadata(recorded["metadata"], run, now),
@@ -153,6 +153,11 @@ def _result(recorded: Json, outcome: Outcome, code: str | None, *, thread: str) 
     elif recorded["compiled"] is not None:  # of a seed dbt says nothing
         result.update(compiled=False, compiled_code=None)
     return result
+
+
+def _ended(result: Json) -> datetime:
+    # As text, a second would come after its fractions.
+    return datetime.fromisoformat(result["timing"][0]["completed_at"][:-1])
 
 
 def _metadata(metadata: Json, run: RunInfo, now: datetime) -> Json:

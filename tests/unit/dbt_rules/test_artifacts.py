@@ -5,6 +5,7 @@ dbt's artifacts of a run that went well, made of those of the recording.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -154,6 +155,15 @@ def test_what_the_run_has_found_out_takes_the_place_of_what_was_made_up() -> Non
         "generated_at": "2026-01-01T05:01:00Z",
         "invocation_id": "this-run",
     }
+
+
+def test_a_second_comes_before_its_fractions() -> None:
+    """Nodes stand in the order of their ends."""
+    later = replace(WELL[SEED], completed_at="2026-01-01T05:00:12.500000+00:00")  # ORDERS ends at :12
+
+    found = finished_results(RECORDED, {**WELL, SEED: later}, {}, RUN, now=NOW)
+
+    assert [each["unique_id"] for each in found["results"]][1:4] == [LINES, ORDERS, SEED]
 
 
 @pytest.mark.parametrize(
