@@ -191,9 +191,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                 identity=self.identity,
                 airflow=self.airflow,
             )
-            if self._ahead is not None and await self._begun_ahead(self._ahead, run, result, resume):
-                pass  # and is done
-            else:
+            if self._ahead is None or not await self._begun_ahead(self._ahead, run, result, resume):
                 others = None
                 if index.run.fail_fast:
                     self._fails_fast = address
@@ -235,16 +233,15 @@ class BigQueryDbtTrigger(EndingTrigger):
 
     def _jobs_under_way(self) -> list[JobRef]:
         """Return the jobs that may be running; they are known beyond the end of the coroutine that submitted them."""
-        ahead = self._execution.run if self._execution is not None else None
-        return [ref for run in (*self._runs, ahead) if run is not None for ref in run.under_way.values()]
+        ahead = [] if self._execution is None else self._execution.jobs
+        return [*(ref for run in self._runs for ref in run.under_way.values()), *ahead]
 
     async def _stop_ahead(self) -> list[JobRef]:
         """End what was begun ahead of Airflow, and return the jobs that it leaves."""
-        execution = self._execution
-        if execution is None:
+        if self._execution is None:
             return []
-        await execution.stop()
-        return [] if execution.run is None else list(execution.run.under_way.values())
+        await self._execution.stop()
+        return self._execution.jobs
 
     async def _cancel_now(self, refs: Sequence[JobRef], warehouse: Warehouse) -> None:
         try:

@@ -28,11 +28,11 @@ def recorded_artifacts(dbt: Dbt) -> dict[str, bytes]:
     if (target / MANIFEST_FILE).is_file():
         found[MANIFEST_FILE] = dbt.workspace.own_artifact((target / MANIFEST_FILE).read_bytes())
     if (target / RESULTS_FILE).is_file():
-        found[RECORDED_FILE] = own_results(dbt, target / RESULTS_FILE)
+        found[RECORDED_FILE] = json.dumps(own_results(dbt, target / RESULTS_FILE)).encode()
     return found
 
 
-def own_results(dbt: Dbt, path: Path) -> bytes:
+def own_results(dbt: Dbt, path: Path) -> Json:
     """
     Return ``run_results.json`` with the arguments that dbt would have had in the user's own project.
 
@@ -52,4 +52,4 @@ def own_results(dbt: Dbt, path: Path) -> bytes:
     if arguments.get("which"):
         command = shlex.join(["dbt", *dbt.arguments(arguments["which"])])
         arguments["invocation_command"] = command
-    return json.dumps(document).encode()
+    return document

@@ -81,7 +81,7 @@ def tell_results(
                 parsed=parsed(),
             )
             failure = artifacts.failure
-            results = json.loads(own_results(dbt, artifacts.run_results))
+            results = own_results(dbt, artifacts.run_results)
             if manifest is None:
                 manifest = json.loads(dbt.workspace.own_artifact(artifacts.manifest.read_bytes()))
     documents = {

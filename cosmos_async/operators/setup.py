@@ -155,10 +155,11 @@ class SetupAsyncOperator(BaseOperator):
         require_triggerer()
         nonce = self.planned_run(folder, first=first)
         graph = task_graph(self).dump() if first and settings.run_ahead() else None
+        digest = "" if graph is None else hashlib.sha256(graph).hexdigest()
         own = {
             "nonce": nonce,
             "follows": self._kept(context),
-            "tasks": None if graph is None else hashlib.sha256(graph).hexdigest(),
+            "tasks": digest or None,
             "ahead": settings.run_ahead(),
         }
         self.processes = Processes(self._show)
@@ -177,7 +178,7 @@ class SetupAsyncOperator(BaseOperator):
             else:
                 index, objects = again.index, again.objects
             if graph is not None:
-                objects = {**objects, graph_object(hashlib.sha256(graph).hexdigest()): graph}
+                objects = {**objects, graph_object(digest): graph}
             address = self._upload(folder, index, objects)
         self._report(index)
         context["ti"].xcom_push(key=ADDRESS_KEY, value=address.to_json())

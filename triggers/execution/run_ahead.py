@@ -1,9 +1,9 @@
 """
 Run ahead of Airflow's scheduler: a task that has succeeded begins the tasks below it, in its own triggerer.
 
-Airflow needs seconds from the end of one task to the start of the next. Here the next one's first try is executed at once,
-under the key that it will have in Airflow; when Airflow starts it, its trigger finds the work under way, or done. Nothing
-depends on that: whoever does not find it executes the task as ever, and meets the same jobs by their ids.
+Airflow needs seconds from the end of one task to the start of the next. Here the next one's first try is executed at once;
+when Airflow starts it, its trigger finds the work under way, or done. Nothing depends on that: where nobody has begun the
+task, its trigger executes it as ever.
 
 One process executes a task at a time: who begins it leaves an object (``begun``), and renews it while it is alive. What is
 executed ahead counts if everything is as it was: whoever clears a task makes it begin once more, and what comes below
@@ -18,7 +18,7 @@ import json
 import logging
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -40,9 +40,11 @@ from cosmos_async.plan.store import (
 from cosmos_async.plan.task_graph import TaskGraph
 from cosmos_async.triggers.event_loop.clock import Clock
 from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.triggers.execution.buffered_log import BufferedLog
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
+from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.google.credentials import Identity
 from cosmos_async.triggers.google.session import Session, shared_session
 from cosmos_async.triggers.jobs.cancel import cancel_jobs
@@ -68,48 +70,6 @@ WANTED = frozenset({None, "scheduled", "queued", "deferred", "running"})
 logger = logging.getLogger(__name__)
 
 
-class BufferedLog:
-    """The log of a task that Airflow has not started: its lines are kept until there is one to write them to."""
-
-    def __init__(self) -> None:
-        self._lines: list[tuple[str, str]] = []
-        self._write: Callable[[str, str], None] | None = None
-
-    def follow(self, log: Log) -> None:
-        """Write to *log* from now on, all that was kept first; as the task that calls this, whichever line comes later."""
-        context = contextvars.copy_context()  # Airflow finds a line's task in it
-
-        def write(level: str, message: str) -> None:
-            context.run(getattr(log, level), message)
-
-        self._write = write
-        for level, message in self._lines:
-            getattr(log, level)(message)
-        self._lines.clear()
-
-    def keep(self) -> None:
-        """Keep the lines from now on, as the task's trigger has gone."""
-        self._write = None
-
-    def _add(self, level: str, message: str) -> None:
-        if self._write is None:
-            self._lines.append((level, message))
-        else:
-            self._write(level, message)
-
-    def info(self, message: str) -> None:
-        """Keep or write a line."""
-        self._add("info", message)
-
-    def warning(self, message: str) -> None:
-        """Keep or write a line."""
-        self._add("warning", message)
-
-    def error(self, message: str) -> None:
-        """Keep or write a line."""
-        self._add("error", message)
-
-
 @dataclass
 class Execution:
     """A task that is executed ahead in this process."""
@@ -124,6 +84,11 @@ class Execution:
     over: bool = False  #: it has come to its end, whichever
     failed: str | None = None  #: why its own trigger has to go on with it
     task: asyncio.Task[None] | None = None
+
+    @property
+    def jobs(self) -> list[JobRef]:
+        """Its jobs that may be running."""
+        return [] if self.run is None else list(self.run.under_way.values())
 
     async def end(self, log: Log) -> Result | None:
         """Wait for its end and return what came of it; None where that is for the task's own trigger to find out."""
@@ -390,7 +355,13 @@ class RunAhead:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            logger.warning("A task was not begun ahead of Airflow", exc_info=task.exception())
+            logger.warning(
+                "DAG %s, run %s: going ahead of Airflow failed, and its tasks begin as Airflow starts them. "
+                "The setting run_ahead switches it off.",
+                self._index.run.dag_id,
+                self._index.run.run_id,
+                exc_info=task.exception(),
+            )
 
     async def _begin_below(self, key: TaskKey) -> None:
         try:
@@ -448,15 +419,19 @@ class RunAhead:
             self._succeeded.pop(one, None)
         return again
 
-    async def _are_wanted(self, key: TaskKey, task_ids: Sequence[str]) -> bool:
-        """Return whether the plan is the run's newest, and Airflow is still going to start all these tasks."""
+    async def _are_wanted(self, key: TaskKey, task_ids: Sequence[str]) -> bool | None:
+        """
+        Return whether the plan is the run's newest, and Airflow is still going to start all these tasks.
+
+        None where Airflow does not answer: then nothing is begun, and nothing is stopped.
+        """
         if await newest_index(self._address, identity=self._identity) != self._address.index:
             return False
         try:
             asked = self._airflow.task_states(key, [self._setup, *task_ids])
             states = await asyncio.wait_for(asked, PATIENCE)
         except Exception:  # whatever Airflow raises while its API is away
-            return False
+            return None
         # A run that was deleted has no setup task any more, and one that is planned anew none that has succeeded.
         return states[self._setup] == "success" and all(states[one] in WANTED for one in task_ids)
 
@@ -531,26 +506,17 @@ class RunAhead:
                     wanted = await self._are_wanted(execution.key, [execution.key.task_id])
                 except (CosmosAsyncError, ObjectMissing):
                     continue
-                if not wanted and not execution.started and not await self._cannot_tell(execution.key):
+                if wanted is False and not execution.started:
                     execution.failed = "Airflow does not start it any more"
                     self._spawn(self._cancel(execution, name))
                     return
 
-    async def _cannot_tell(self, key: TaskKey) -> bool:
-        """Return whether Airflow does not answer at all: then nothing is stopped for it."""
-        try:
-            await asyncio.wait_for(self._airflow.task_states(key, [key.task_id]), PATIENCE)
-        except Exception:
-            return True
-        return False
-
     async def _cancel(self, execution: Execution, name: str | None) -> None:
         """Stop an execution and cancel its jobs; under *name* is said that it was."""
-        before = [] if execution.run is None else list(execution.run.under_way.values())
+        refs = execution.jobs
         await execution.stop()
-        after = [] if execution.run is None else list(execution.run.under_way.values())
+        refs += [ref for ref in execution.jobs if ref not in refs]
         async with shared_session(self._identity, clock=self._clock) as session:
-            refs = list(dict.fromkeys([*before, *after]))
             await cancel_jobs(refs, warehouse_of(session, self._index.run.endpoint), execution.log)
         if name is not None:
             with suppress(CosmosAsyncError):

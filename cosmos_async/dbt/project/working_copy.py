@@ -2,8 +2,8 @@
 A working copy of a dbt project for one task, gone when the task ends.
 
 The user's folder is never written to: the copy has real folders and files, but for what is large or not dbt's, which are
-links; a target and a log folder of its own, and a ``profiles.yml`` that only this user can read and that holds no secret. Around it is what is
-around the project (``tree.py``), so that paths which look upwards find what they find there.
+links; a target and a log folder of its own, and a ``profiles.yml`` that only this user can read and that holds no secret.
+Around it is what is around the project (``tree.py``), so that paths which look upwards find what they find there.
 """
 
 from __future__ import annotations

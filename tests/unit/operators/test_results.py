@@ -78,7 +78,9 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             return Artifacts(results, manifest)
 
         monkeypatch.setattr("cosmos_async.dbt.results.write_results", write)
-        monkeypatch.setattr("cosmos_async.dbt.results.own_results", lambda dbt, path: path.read_bytes())
+        monkeypatch.setattr(
+            "cosmos_async.dbt.results.own_results", lambda dbt, path: json.loads(path.read_bytes())
+        )
         operator = ResultsAsyncOperator(
             task_id="results",
             setup_task_id="setup",

@@ -92,6 +92,15 @@ async def planned(bench: Bench, graph: TaskGraph = CHAIN) -> None:
     await bench.plan(*map(replaced, ("first", "second", "third")), tasks=graph)
 
 
+async def second_begun(bench: Bench, **held: Any) -> Any:
+    """Let the first task of the chain succeed, and the second be under way ahead; return what holds its job."""
+    answer = bench.google.on_query("`second`", held=True, **held)
+    await planned(bench)
+    await run(bench, "first")
+    await answer.started()
+    return answer
+
+
 async def test_the_jobs_of_a_chain_do_not_wait_for_airflow(bench: Bench) -> None:
     """And each is submitted once, although the tasks begin later."""
     await planned(bench)
@@ -108,10 +117,7 @@ async def test_the_jobs_of_a_chain_do_not_wait_for_airflow(bench: Bench) -> None
 
 async def test_a_task_is_found_under_way(bench: Bench) -> None:
     """Its log has the lines of what was done before, and of what comes then."""
-    held = bench.google.on_query("`second`", held=True)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    held = await second_begun(bench)
 
     bench.log.lines.clear()
     second = asyncio.create_task(run(bench, "second"))
@@ -254,10 +260,7 @@ async def test_nothing_begins_below_a_task_that_begins_once_more(bench: Bench) -
 
 async def test_what_was_begun_by_an_outdated_plan_counts_no_more(bench: Bench) -> None:
     """Setup was cleared, and has planned anew; what goes on by the old plan is stopped first."""
-    held = bench.google.on_query("`second`", held=True, times=1)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    await second_begun(bench, times=1)
     await bench.plan(replaced("first"), replaced("second"), ahead=True, invocation_id="another")
 
     assert is_success(await run(bench, "second")), bench.log.text
@@ -296,10 +299,7 @@ async def test_nothing_begins_while_setup_has_not_succeeded(bench: Bench, state:
 
 async def test_an_airflow_that_does_not_answer_stops_nothing(bench: Bench) -> None:
     """Its API is away for a while; what is under way goes on."""
-    held = bench.google.on_query("`second`", held=True)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    held = await second_begun(bench)
     bench.airflow.silent = True
     await asyncio.sleep(0.3)
     held.release()
@@ -337,10 +337,7 @@ async def test_a_task_between_two_jobs_is_stopped_by_a_kill(bench: Bench) -> Non
 
 async def test_a_task_that_was_handed_over_is_still_watched(bench: Bench) -> None:
     """Its trigger has gone to another triggerer; the execution stayed, and somebody marks the task."""
-    held = bench.google.on_query("`second`", held=True)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    await second_begun(bench)
     life = asyncio.create_task(run(bench, "second"))
     await until(lambda: "Begun as soon as" in bench.log.text)
     await cancelled(life)
@@ -353,10 +350,7 @@ async def test_a_task_that_was_handed_over_is_still_watched(bench: Bench) -> Non
 
 async def test_a_second_try_ends_what_was_begun_ahead_of_the_first(bench: Bench) -> None:
     """Before it writes anything itself."""
-    held = bench.google.on_query("`second`", held=True, times=1)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    await second_begun(bench, times=1)
 
     assert is_success(await run(bench, "second", try_number=2)), bench.log.text
 
@@ -419,10 +413,7 @@ async def test_another_triggerer_waits_for_the_one_that_has_begun(
 ) -> None:
     """And does not ask BigQuery for anything."""
     monkeypatch.setattr(run_ahead, "RENEWED", 60.0)
-    held = bench.google.on_query("`second`", held=True)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    held = await second_begun(bench)
     first_triggerer = {loop: dict(runs) for loop, runs in run_ahead._runs.items()}
     another_process(monkeypatch)
 
@@ -441,10 +432,7 @@ async def test_a_triggerer_that_is_gone_is_not_waited_for(
 ) -> None:
     """Its job is met by its id."""
     monkeypatch.setattr(run_ahead, "RENEWED", 60.0)
-    held = bench.google.on_query("`second`", held=True)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    held = await second_begun(bench)
     (runs,) = (dict(each) for each in run_ahead._runs.values())
     for ahead in runs.values():
         for background in list(ahead._background):
@@ -462,10 +450,7 @@ async def test_a_triggerer_that_is_gone_is_not_waited_for(
 
 async def test_what_airflow_will_not_start_is_cancelled(bench: Bench) -> None:
     """Somebody has marked the run as failed."""
-    held = bench.google.on_query("`second`", held=True)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    await second_begun(bench)
 
     bench.airflow.states[SECOND] = "upstream_failed"
 
@@ -477,10 +462,7 @@ async def test_what_airflow_will_not_start_is_cancelled(bench: Bench) -> None:
 
 async def test_a_kill_reaches_what_was_begun_ahead(bench: Bench) -> None:
     """Its job is cancelled, and nothing follows."""
-    held = bench.google.on_query("`second`", held=True)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    await second_begun(bench)
     trigger = bench.trigger("model.shop.second", task_id=SECOND)
     second = asyncio.create_task(event_of(trigger))
     await until(lambda: "Begun as soon as" in bench.log.text)
@@ -497,10 +479,7 @@ async def test_a_kill_reaches_what_was_begun_ahead(bench: Bench) -> None:
 
 async def test_a_task_that_runs_out_of_time_ends_what_was_begun_ahead(bench: Bench) -> None:
     """Its execution_timeout counts from Airflow's start."""
-    held = bench.google.on_query("`second`", held=True)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    await second_begun(bench)
 
     event = await run(bench, "second", seconds=SOON)
 
@@ -510,10 +489,7 @@ async def test_a_task_that_runs_out_of_time_ends_what_was_begun_ahead(bench: Ben
 
 async def test_a_triggerer_that_hands_over_leaves_the_work_alone(bench: Bench) -> None:
     """Airflow cancels its trigger; the next life of it, here, meets the job."""
-    held = bench.google.on_query("`second`", held=True)
-    await planned(bench)
-    await run(bench, "first")
-    await held.started()
+    held = await second_begun(bench)
     first_life = asyncio.create_task(run(bench, "second"))
     await until(lambda: "Begun as soon as" in bench.log.text)
     await cancelled(first_life)
