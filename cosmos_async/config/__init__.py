@@ -7,8 +7,9 @@ and documented as such, or refused in words that name it. Files are looked at by
 """
 
 from cosmos_async.config.execution import ExecutionConfig
+from cosmos_async.config.foreign import own_config
 from cosmos_async.config.profile import ProfileConfig
 from cosmos_async.config.project import ProjectConfig
 from cosmos_async.config.render import RenderConfig
 
-__all__ = ["ExecutionConfig", "ProfileConfig", "ProjectConfig", "RenderConfig"]
+__all__ = ["ExecutionConfig", "ProfileConfig", "ProjectConfig", "RenderConfig", "own_config"]

@@ -6,6 +6,7 @@ from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cosmos_async.config.choices import choice
 from cosmos_async.constants import ExecutionMode, InvocationMode, TestIndirectSelection
 from cosmos_async.exceptions import ConfigError
 
@@ -45,10 +46,14 @@ class ExecutionConfig:
     setup_operator_args: dict[str, Any] | None = None
 
     def __post_init__(self, dbt_project_path: str | Path | None) -> None:
+        self.execution_mode = choice(ExecutionMode, self.execution_mode, "ExecutionConfig.execution_mode")
+        if self.test_indirect_selection is not None:
+            self.test_indirect_selection = choice(
+                TestIndirectSelection, self.test_indirect_selection, "ExecutionConfig.test_indirect_selection"
+            )
         if self.execution_mode is not ExecutionMode.AIRFLOW_ASYNC:
-            mode = getattr(self.execution_mode, "name", self.execution_mode)
             raise ConfigError(
-                f"ExecutionConfig.execution_mode {mode} is not run by cosmos_async. Use ExecutionMode.AIRFLOW_ASYNC, or "
+                f"ExecutionConfig.execution_mode {self.execution_mode.name} is not run by cosmos_async. Use ExecutionMode.AIRFLOW_ASYNC, or "
                 "import DbtDag and its configuration from `cosmos` for this DAG; both can be installed together."
             )
         if self.invocation_mode is not None:

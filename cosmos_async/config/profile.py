@@ -29,7 +29,7 @@ class ProfileConfig:
         profile_mapping: One of :mod:`cosmos_async.profiles`.
 
     Raises:
-        ProfileError: Neither a file nor a mapping is given, or both.
+        ProfileError: Neither a file nor a mapping is given, or both; or the mapping is not for BigQuery.
     """
 
     profile_name: str
@@ -48,6 +48,10 @@ class ProfileConfig:
                 f"ProfileConfig for profile {self.profile_name!r} has {which} profile_mapping. "
                 "Give exactly one of them."
             )
+        if self.profile_mapping is not None:
+            from cosmos_async.profiles import own_mapping
+
+            self.profile_mapping = own_mapping(self.profile_mapping)
 
     def validate(self) -> None:
         """

@@ -7,6 +7,7 @@ from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cosmos_async.config.choices import choice
 from cosmos_async.constants import (
     DbtResourceType,
     InvocationMode,
@@ -17,6 +18,14 @@ from cosmos_async.constants import (
 )
 from cosmos_async.exceptions import ConfigError
 
+#: The arguments that are one of a few words.
+_CHOICES = {
+    "test_behavior": TestBehavior,
+    "load_method": LoadMode,
+    "invocation_mode": InvocationMode,
+    "source_rendering_behavior": SourceRenderingBehavior,
+    "seed_rendering_behavior": SeedRenderingBehavior,
+}
 _CONVERTIBLE = (DbtResourceType.MODEL, DbtResourceType.SEED, DbtResourceType.SNAPSHOT, DbtResourceType.TEST)
 
 
@@ -74,7 +83,7 @@ class RenderConfig:
     project_path: Path | None = field(init=False)
     enable_mock_profile: bool = True
     group_nodes_by_folder: bool = False
-    source_rendering_behavior: SourceRenderingBehavior = SourceRenderingBehavior.NONE
+    source_rendering_behavior: SourceRenderingBehavior | None = SourceRenderingBehavior.NONE
     source_pruning: bool = False
     seed_rendering_behavior: SeedRenderingBehavior = SeedRenderingBehavior.ALWAYS
     airflow_vars_to_purge_dbt_ls_cache: list[str] = field(default_factory=list)
@@ -87,6 +96,15 @@ class RenderConfig:
 
     def __post_init__(self, dbt_project_path: str | Path | None) -> None:
         self.project_path = Path(dbt_project_path) if dbt_project_path else None
+        if self.source_rendering_behavior is None:  # Cosmos takes it for "none"
+            self.source_rendering_behavior = SourceRenderingBehavior.NONE
+        for name, kind in _CHOICES.items():
+            setattr(self, name, choice(kind, getattr(self, name), f"RenderConfig.{name}"))
+        if self.node_converters:
+            self.node_converters = {
+                choice(DbtResourceType, kind, "A key of RenderConfig.node_converters"): converter
+                for kind, converter in self.node_converters.items()
+            }
         self.select = _as_terms(self.select)
         self.exclude = _as_terms(self.exclude)
         if self.selector and (self.select or self.exclude):
@@ -97,9 +115,7 @@ class RenderConfig:
         _refuse_unless(
             self.load_method in (LoadMode.AUTOMATIC, LoadMode.DBT_LS, LoadMode.DBT_MANIFEST)
             and not self.dbt_ls_path,
-            f"load_method {getattr(self.load_method, 'name', self.load_method)}"
-            if not self.dbt_ls_path
-            else "dbt_ls_path",
+            f"load_method {self.load_method.name}" if not self.dbt_ls_path else "dbt_ls_path",
             "Use LoadMode.DBT_LS, whose answers are cached, or LoadMode.DBT_MANIFEST.",
         )
         _refuse_unless(
@@ -110,7 +126,7 @@ class RenderConfig:
         unknown = [kind for kind in self.node_converters or {} if kind not in _CONVERTIBLE]
         _refuse_unless(
             not unknown,
-            f"node_converters for {', '.join(str(getattr(kind, 'value', kind)) for kind in unknown)}",
+            f"node_converters for {', '.join(kind.value for kind in unknown)}",
             f"Only {', '.join(kind.value for kind in _CONVERTIBLE)} nodes become tasks.",
         )
 

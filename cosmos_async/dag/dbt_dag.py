@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cosmos_async import settings
 from cosmos_async.airflow.compat import DAG, TaskGroup
-from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig, own_config
 from cosmos_async.dag.operator_args import OperatorArgs
 from cosmos_async.dag.renderer import Renderer
 from cosmos_async.dag.tasks import TaskMaker
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["DbtDag", "DbtTaskGroup"]
 
+Config = TypeVar("Config", ExecutionConfig, RenderConfig)
+
 
 class DbtProject:
     """
     What a DAG and a task group of a dbt project have in common: their arguments, and how these become tasks.
 
-    The configuration objects are not changed; several DAGs may share them.
+    The configuration objects are not changed; several DAGs may share them. Those made with Cosmos' classes are taken
+    by what they say.
 
     Args:
         args: Positional arguments of Airflow's ``DAG`` or ``TaskGroup``.
@@ -71,8 +74,10 @@ class DbtProject:
                 "Setting enable_setup_async_task is False, but every run plans itself here. Remove the setting, or set "
                 "AIRFLOW__COSMOS_ASYNC__ENABLE_SETUP_ASYNC_TASK=True if Cosmos needs it."
             )
-        render = copy.copy(render_config) if render_config is not None else RenderConfig()
-        execution = copy.copy(execution_config) if execution_config is not None else ExecutionConfig()
+        project_config = own_config(ProjectConfig, project_config, "project_config")
+        profile_config = own_config(ProfileConfig, profile_config, "profile_config")
+        render = _copied(RenderConfig, render_config, "render_config")
+        execution = _copied(ExecutionConfig, execution_config, "execution_config")
         project = _placed(project_config, execution, render)
         operator = OperatorArgs.sort(operator_args)
         _override(execution, operator)
@@ -121,6 +126,11 @@ class DbtTaskGroup(DbtProject, TaskGroup):
 
     def _place(self) -> tuple[DAG, TaskGroup | None]:
         return self.dag, self
+
+
+def _copied(kind: type[Config], config: Any, argument: str) -> Config:
+    """Return a copy of *config*, as it is completed below while other DAGs may share it; the defaults without any."""
+    return copy.copy(own_config(kind, config, argument)) if config is not None else kind()
 
 
 def _placed(project: ProjectConfig, execution: ExecutionConfig, render: RenderConfig) -> ProjectConfig:

@@ -8,6 +8,7 @@ from cosmos_async.profiles.bigquery import (
     GoogleCloudServiceAccountDictProfileMapping,
     GoogleCloudServiceAccountFileProfileMapping,
 )
+from cosmos_async.profiles.foreign import own_mapping
 
 __all__ = [
     "BaseProfileMapping",
@@ -15,4 +16,5 @@ __all__ = [
     "GoogleCloudServiceAccountDictProfileMapping",
     "GoogleCloudServiceAccountFileProfileMapping",
     "RenderedProfile",
+    "own_mapping",
 ]
