@@ -39,6 +39,10 @@ class ConfigError(CosmosAsyncError):
     """A setting, a profile or a project file is wrong."""
 
 
+class ConfigWarning(UserWarning):
+    """What a DAG file says has no effect, or less than it seems; its words name the place and what happens instead."""
+
+
 class ProfileError(ConfigError):
     """The dbt profile, its target or the Airflow connection behind it cannot be used."""
 

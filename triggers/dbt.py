@@ -172,6 +172,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                 log=self.log,
                 deadline=deadline,
                 threads=index.run.threads,
+                max_jobs=index.run.max_jobs,
             )
             self._runs.append(run)
             self._endpoint = index.run.endpoint

@@ -99,6 +99,7 @@ class DbtProject:
             args=replace(operator, dbt=_invocation(operator, project, execution, render)),
         )
         Renderer(graph, tasks).render()
+        tasks.warn_of_worker_limits()
 
     def _place(self) -> tuple[DAG, TaskGroup | None]:
         """Return the DAG that the tasks belong to, and the task group, if there is one."""

@@ -14,9 +14,10 @@ from cosmos_async import settings
 from cosmos_async.airflow.compat import AIRFLOW_VERSION, SHOWS_NAMES, TaskGroup
 from cosmos_async.constants import SETUP_TASK_ID, DbtResourceType, SeedRenderingBehavior, TestBehavior
 from cosmos_async.dag import task_ids
-from cosmos_async.dag.operator_args import AIRFLOW, NEUTRAL, Scope
+from cosmos_async.dag.operator_args import check_node_args, check_setup_args
+from cosmos_async.dag.task_arguments import NEUTRAL, warn_of_worker_limits
 from cosmos_async.dag.task_ids import check_id
-from cosmos_async.exceptions import ProjectError
+from cosmos_async.exceptions import ConfigError, ProjectError
 from cosmos_async.graph.model import Configured, Node
 from cosmos_async.operators.setup import SetupAsyncOperator
 
@@ -55,6 +56,9 @@ class TaskMaker:
         self.config = render
         self.args = args
         self.folders: dict[str, TaskGroup] = {}
+        self.said_by_nodes: dict[
+            str, dict[str, Any]
+        ] = {}  #: by unique id: arguments that a node's task has from its meta
         self.setup: Any = None  #: once it is made, the task that all others belong to
 
     # Names
@@ -128,13 +132,33 @@ class TaskMaker:
         """
         check_id(task_id, node)
         own = self._own_arguments(node) if node is not None else {}
+        common = _common(tests)
+        if node is not None and (own or common):
+            self.said_by_nodes.setdefault(node.unique_id, {**own, **common})
         return operator(
             task_id=task_id,
             dag=self.dag,
             task_group=group,
             setup=self.setup,
             # Said, as a rule in a DAG's default_args is about other tasks; see AIRFLOW.
-            **{"trigger_rule": "all_success", **self.args.task, **own, **_common(tests), **kwargs},
+            **{"trigger_rule": "all_success", **self.args.task, **own, **common, **kwargs},
+        )
+
+    def warn_of_worker_limits(self) -> None:
+        """Say once what of the DAG's arguments does not bound tasks that start in the triggerer."""
+        defaults: dict[str, Any] = {**self.dag.default_args}
+        if self.task_group is not None:
+            defaults.update(self.task_group.default_args or {})
+        warn_of_worker_limits(
+            self.dag.dag_id,
+            {
+                "default_args": defaults,
+                "operator_args": self.args.task,
+                **{
+                    f"meta.cosmos.operator_kwargs of {unique_id}": said
+                    for unique_id, said in self.said_by_nodes.items()
+                },
+            },
         )
 
     def _own_arguments(self, node: Configured) -> dict[str, Any]:
@@ -209,7 +233,7 @@ class TaskMaker:
         Args:
             sources: Those whose freshness is measured.
         """
-        own = self.execution.setup_operator_args or {}
+        own = check_setup_args(self.execution.setup_operator_args or {})
         args = self.args
         kwargs = {**NEUTRAL, **args.around, **args.setup, **args.dbt, **args.identity, **own}
         setup: Any = SetupAsyncOperator(
@@ -245,14 +269,11 @@ class TaskMaker:
 
 
 def _checked(node: Configured) -> dict[str, Any]:
-    own = node.operator_kwargs
-    for name in own:
-        if AIRFLOW.get(name) is Scope.NOBODY:
-            raise ProjectError(
-                f"{node.unique_id} ({node.original_file_path}): meta.cosmos.operator_kwargs has {name!r}, but each task "
-                "has its own. Remove it; RenderConfig.normalize_task_id names tasks."
-            )
-    return own
+    place = f"{node.unique_id} ({node.original_file_path}): meta.cosmos.operator_kwargs"
+    try:
+        return check_node_args(place, node.operator_kwargs)
+    except ConfigError as error:
+        raise ProjectError(str(error)) from None
 
 
 def _common(tests: Sequence[Configured]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class SetupAsyncOperator(BaseOperator):
         test_behavior: ``NONE`` leaves tests out of the plan; with ``AFTER_ALL`` none belongs to a node, unit tests included.
         detach_tests: Tests with several parents are tasks of their own.
         sources: Unique ids of the sources whose freshness is measured.
+        max_concurrent_jobs: How many of a run's BigQuery jobs one triggerer runs at once; 0 sets no limit.
         gcp_conn_id: The connection that submits the jobs, if it is not the profile's.
         impersonation_chain: The service account to act as when submitting.
         select, exclude, selector, vars, env, append_env, full_refresh, fail_fast, install_deps, location,
@@ -79,6 +80,7 @@ class SetupAsyncOperator(BaseOperator):
         test_behavior: TestBehavior = TestBehavior.AFTER_EACH,
         detach_tests: bool = False,
         sources: Sequence[str] = (),
+        max_concurrent_jobs: int = 0,
         gcp_conn_id: str | None = None,
         impersonation_chain: Union[str, list[str], None] = None,
         select: Union[list[str], str, None] = None,
@@ -112,6 +114,7 @@ class SetupAsyncOperator(BaseOperator):
         self.test_behavior = test_behavior
         self.detach_tests = detach_tests
         self.sources = tuple(sources)
+        self.max_concurrent_jobs = max_concurrent_jobs
         self.identity = profile_config.identity(
             gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain
         )
@@ -161,6 +164,7 @@ class SetupAsyncOperator(BaseOperator):
             "follows": self._kept(context),
             "tasks": digest or None,
             "ahead": settings.run_ahead(),
+            "max_jobs": self.max_concurrent_jobs,
         }
         self.processes = Processes(self._show)
         with open_dbt(

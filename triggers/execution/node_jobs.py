@@ -4,7 +4,8 @@ The jobs of one node: submitted once, watched to their end, repeated where BigQu
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from cosmos_async.triggers.google.bigquery import JobRef, error_of
 from cosmos_async.triggers.google.retry import GiveUp, after_failed_job
 from cosmos_async.triggers.jobs import steps
 from cosmos_async.triggers.jobs.cancel import cancel_jobs, has_later_try
+from cosmos_async.triggers.jobs.concurrency import Limit
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.submit import submit_job
 from cosmos_async.triggers.storage.documents import read_upload
@@ -107,11 +109,17 @@ class NodeJobs:
         self.records.append(job_record(job, purpose=operation.purpose))
         return job
 
-    def _place(self) -> Any:
-        limit = self._warehouse.limit
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Wait for a place among the run's jobs, and then for one among all jobs of this triggerer."""
+        of_run = self._warehouse.jobs_of(self._run.index, self._run.max_jobs)
+        async with self._one_of(of_run, "operator_args"), self._one_of(self._warehouse.limit, "setting"):
+            yield
+
+    def _one_of(self, limit: Limit, said_by: str) -> Limit:
         if limit.full:
             self._run.log.info(
-                f"{self._plan.unique_id}: waiting, {limit.most} jobs are running (setting max_concurrent_jobs)"
+                f"{self._plan.unique_id}: waiting, {limit.most} jobs are running ({said_by} max_concurrent_jobs)"
             )
         return limit
 

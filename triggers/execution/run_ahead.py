@@ -478,6 +478,7 @@ class RunAhead:
                 folder=folder,
                 log=execution.log,
                 threads=self._index.run.threads,
+                max_jobs=self._index.run.max_jobs,
             )
             execution.log.info("Begun as soon as the tasks above it had succeeded, ahead of Airflow.")
             groups = self._groups(execution.key.task_id)

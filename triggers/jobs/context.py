@@ -34,6 +34,7 @@ class Run:
     log: Log
     deadline: float | None = None  #: when to give up, on the session's clock
     threads: int = 0  #: how many batches of the run's models may be under way here at once; 0 means no bound
+    max_jobs: int = 0  #: how many of the run's jobs may be under way here at once; 0 means no bound
     void: tuple[TaskKey, ...] = ()  #: executions of this task that count no more, and may have left jobs
     began_ahead: bool = (
         False  #: what was done before a worker has planned nodes anew was done ahead of Airflow

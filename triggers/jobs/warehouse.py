@@ -32,6 +32,17 @@ class Warehouse:
         found: Limit = self.bigquery.session.shared.setdefault(("batches", index), Limit(most))
         return found
 
+    def jobs_of(self, index: str, most: int) -> Limit:
+        """
+        Return the limit that all jobs of a run share, beside that of all runs (:attr:`limit`).
+
+        Args:
+            index: The digest of the run's index.
+            most: ``max_concurrent_jobs`` of the DAG's ``operator_args``; 0 means no bound.
+        """
+        found: Limit = self.bigquery.session.shared.setdefault(("jobs", index), Limit(most))
+        return found
+
 
 def warehouse_of(session: Session, endpoint: str | None = None) -> Warehouse:
     """

@@ -11,7 +11,7 @@ import pytest
 
 from cosmos_async.airflow.compat import DAG, BaseOperator
 from cosmos_async.config import ExecutionConfig
-from cosmos_async.dag.operator_args import AIRFLOW, Scope
+from cosmos_async.dag.task_arguments import AIRFLOW, Scope
 from cosmos_async.exceptions import ConfigError
 
 MakeDag = Callable[..., DAG]

@@ -538,7 +538,7 @@ def test_operator_args_reach_those_they_are_meant_for(make_dag: MakeDag) -> None
             "install_deps": True,
             "full_refresh": "{{ params.full }}",
             "vars": {"day": 1},
-            "pool": "bigquery",
+            "doc_md": "daily",
             "deferrable": True,
         }
     )
@@ -550,7 +550,7 @@ def test_operator_args_reach_those_they_are_meant_for(make_dag: MakeDag) -> None
         "{{ params.full }}",
     )
     assert invocation.vars == {"day": 1}
-    assert {task.pool for task in dag.tasks if type(task).__name__ != "EmptyOperator"} == {"bigquery"}
+    assert {task.doc_md for task in dag.tasks if type(task).__name__ != "EmptyOperator"} == {"daily"}
 
 
 def test_the_virtualenv_of_operator_args_is_the_executions(make_dag: MakeDag, tmp_path: Path) -> None:
