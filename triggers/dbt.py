@@ -47,6 +47,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         work: What to execute; see :func:`cosmos_async.triggers.execution.task_nodes.nodes_of`.
         unique_id: dbt's id of the node; None for ``others`` and ``all_tests``.
         skips_in_triggerer: Whether the trigger ends the task when another one's failure has stopped it (``--fail-fast``).
+        warns_on_worker: Whether the task ends on a worker where something warned, for its ``on_warning_callback``.
         resume: Where to go on after a worker's work, in the same try: ``position`` of a group of nodes, and ``plans``,
             the digests of those that the worker planned anew, by unique id, and ``done``, how far setup's plans of them had
             come; where the run's plan is gone, ``address`` of the one that the worker made for this task. None begins with
@@ -54,7 +55,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         args, kwargs: Those of :class:`EndingTrigger`.
     """
 
-    fields = ("work", "unique_id", *EndingTrigger.fields, "skips_in_triggerer", "resume")
+    fields = ("work", "unique_id", *EndingTrigger.fields, "skips_in_triggerer", "warns_on_worker", "resume")
 
     def __init__(
         self,
@@ -62,11 +63,13 @@ class BigQueryDbtTrigger(EndingTrigger):
         unique_id: str | None,
         *args: Any,
         skips_in_triggerer: bool = True,
+        warns_on_worker: bool = False,
         resume: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.skips_in_triggerer = skips_in_triggerer
+        self.warns_on_worker = warns_on_worker
         self.work = work
         self.unique_id = unique_id
         self.resume = resume
@@ -87,7 +90,10 @@ class BigQueryDbtTrigger(EndingTrigger):
             self._ahead.forget(facts.key)
             if result.status == "success":
                 self._ahead.begin_below(facts.key)
-        return self.end(result.payload(), xcoms=xcoms)
+        payload = result.payload()
+        if self.warns_on_worker and payload["status"] == "success" and result.has_warned:
+            return TriggerEvent(payload)
+        return self.end(payload, xcoms=xcoms)
 
     async def on_kill(self) -> None:
         """

@@ -42,7 +42,8 @@ class DbtProject:
         execution_config: With which dbt, from where.
         render_config: Which nodes, and how they look as tasks.
         operator_args: Arguments for the tasks: dbt's (``vars``, ``full_refresh``, ...) and Airflow's (``retries``, ...).
-        on_warning_callback: Not available.
+        on_warning_callback: Called with Airflow's context, ``test_names`` and ``test_results`` where tests or freshness
+            checks of a task warned; on a worker, which only such a task takes.
         kwargs: Keyword arguments of Airflow's ``DAG`` or ``TaskGroup``.
 
     Raises:
@@ -62,11 +63,6 @@ class DbtProject:
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        if on_warning_callback is not None:
-            raise ConfigError(
-                "on_warning_callback is not supported: tests are judged in the triggerer, which runs no code of a DAG. "
-                "Leave it out; warnings stand in the tests' logs and in run_results.json."
-            )
         if profile_config is None:
             raise ProfileError("There is no profile_config. Give DbtDag or DbtTaskGroup one.")
         if not settings.enable_setup_async_task():
@@ -81,6 +77,8 @@ class DbtProject:
         project = _placed(project_config, execution, render)
         operator = OperatorArgs.sort(operator_args)
         _override(execution, operator)
+        if on_warning_callback is not None:
+            operator.task["on_warning_callback"] = on_warning_callback
         if operator.dbt.get("env") and project.env_vars:
             raise ConfigError(
                 "operator_args has env beside ProjectConfig.env_vars. Use ProjectConfig.env_vars alone."

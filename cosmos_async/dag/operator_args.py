@@ -28,11 +28,14 @@ IDENTITY = frozenset({"gcp_conn_id", "impersonation_chain"})
 #: Our own, of the run as a whole.
 RUN = frozenset({"max_concurrent_jobs"})
 
+#: Of the tasks that test something; as in Cosmos, an argument of DbtDag and DbtTaskGroup as well.
+CALLBACK = "on_warning_callback"
+
 #: Our own, of the tasks that run in the triggerer: nodes, tests and teardown.
 TRIGGERER = frozenset({"completion"})
 
 _OPTIONS = frozenset(DbtInvocation.option_names()) - {"select", "exclude", "selector"}
-_KNOWN = frozenset({*_OPTIONS, *EXECUTION, *IDENTITY, *RUN, *TRIGGERER, *AIRFLOW})
+_KNOWN = frozenset({*_OPTIONS, *EXECUTION, *IDENTITY, *RUN, *TRIGGERER, *AIRFLOW, CALLBACK})
 _ONE_DBT = "dbt is run once for all nodes of a run; set it in operator_args"
 _OF_A_NODE = {
     "full_refresh": "Set full_refresh in the node's own config",
@@ -76,6 +79,9 @@ class OperatorArgs:
                 sorted_args.identity[name] = value
             elif name in RUN:
                 sorted_args.setup[name] = _a_number(name, value)
+            elif name == CALLBACK:
+                if value:
+                    sorted_args.task[name] = value
             elif name in TRIGGERER:
                 sorted_args.task[name] = sorted_args.triggerer[name] = value
             elif name in AIRFLOW:

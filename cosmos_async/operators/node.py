@@ -13,8 +13,11 @@ from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
 from cosmos_async.airflow.links import BigQueryJobLink
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.deferred import TriggererOperator
+from cosmos_async.operators.warning_callback import tell_warnings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cosmos_async.dbt.invocation import DbtInvocation
     from cosmos_async.operators.setup import SetupAsyncOperator
 
@@ -33,6 +36,8 @@ class DbtNodeAsyncOperator(TriggererOperator):
         dbt: The invocation to use where the node needs real dbt; the setup task's own by default.
         work: ``node`` (its unit tests first), ``tests`` (the data tests it owns), ``build`` (both), ``unit_tests``
             (these alone), ``freshness`` (of a source), ``others`` (tests that belong to no task of their own or of a node), or ``all_tests``.
+        on_warning_callback: Called on a worker where a test or a freshness check warned; see
+            :func:`cosmos_async.operators.warning_callback.tell_warnings`.
         kwargs: See :class:`TriggererOperator`.
     """
 
@@ -48,9 +53,11 @@ class DbtNodeAsyncOperator(TriggererOperator):
         setup: SetupAsyncOperator | None = None,
         dbt: DbtInvocation | None = None,
         work: str | None = None,
+        on_warning_callback: Callable[[dict[str, Any]], Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(setup=setup, **kwargs)
+        self.on_warning_callback = on_warning_callback
         self.work = work or self.default_work
         if self.work not in WORKS:
             raise ConfigError(
@@ -68,12 +75,16 @@ class DbtNodeAsyncOperator(TriggererOperator):
 
     def trigger_kwargs(self) -> dict[str, Any]:
         """Return the trigger's arguments."""
-        return {
+        kwargs = {
             "work": self.work,
             "unique_id": self.unique_id,
             **super().trigger_kwargs(),
             "skips_in_triggerer": self.skips_in_triggerer,
         }
+        # A node and its unit tests never warn. Said only where it is so, as the arguments of each task are serialized.
+        if self.on_warning_callback is not None and self.work != "node":
+            kwargs["warns_on_worker"] = True
+        return kwargs
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> None:
         """
@@ -98,6 +109,8 @@ class DbtNodeAsyncOperator(TriggererOperator):
             resume = (plan_anew if event.get("gone") else work)(self, context, event)
             if resume is not None:
                 self.hand_over(resume=resume)
+        if self.on_warning_callback is not None:
+            tell_warnings(self.on_warning_callback, context, event["results"], self.log)
 
     def on_kill(self) -> None:
         """End the dbt process, where one runs on the worker."""

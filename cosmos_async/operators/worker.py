@@ -154,6 +154,7 @@ def _work(
         position = event.get("position", 0)
         done = {node["unique_id"]: node["done"] for node in event["dbt"] if node.get("done")}
         plans = worker.plan(late, position, done) if late else {}
+    event.setdefault("results", {}).update(worker.results)
     failures = [event["message"]] if event.get("message") else []
     failures += worker.failures
     if plans or (event.get("rest") and not failures):
@@ -192,6 +193,9 @@ class _Worker:
         self._parsed = parsed
         self._key = key_of(context["ti"])
         self.failures: list[str] = []  #: of the nodes that real dbt ran
+        self.results: dict[
+            str, dict[str, Any]
+        ] = {}  #: of the same, as the trigger's event has those of its own
 
     def run(self, unique_id: str, reason: str) -> None:
         """Run a node in real dbt and leave its outcome in the store."""
@@ -208,6 +212,7 @@ class _Worker:
             parsed=self._parsed,
         )
         self._plan.write_outcomes([outcome])
+        self.results[unique_id] = {"status": outcome.status.value, "message": outcome.message}
         if outcome.status.failed:
             self.failures.append(f"{unique_id}: {outcome.message}")
 

@@ -160,6 +160,11 @@ class Result:
         return self.error is not None or any(outcome.status.failed for outcome in self.outcomes)
 
     @property
+    def has_warned(self) -> bool:
+        """Whether a test or a freshness check ended with a warning."""
+        return any(outcome.status is Status.WARN for outcome in self.outcomes)
+
+    @property
     def status(self) -> str:
         """See :class:`Payload`."""
         if self.error is not None:

@@ -587,10 +587,15 @@ def test_an_operator_arg_with_another_place_is_refused_with_that_place(make_dag:
         make_dag(operator_args={name: "x"})
 
 
-def test_a_warning_callback_is_refused(make_dag: MakeDag) -> None:
-    """It would never be called."""
-    with pytest.raises(ConfigError, match="on_warning_callback is not supported"):
-        make_dag(on_warning_callback=print)
+@pytest.mark.parametrize(
+    "args", [{"on_warning_callback": print}, {"operator_args": {"on_warning_callback": print}}]
+)
+def test_a_warning_callback_reaches_what_may_warn(make_dag: MakeDag, args: dict[str, Any]) -> None:
+    """As in Cosmos it may stand in either place."""
+    dag = make_dag(**args)
+
+    assert dag.get_task("customers.test").on_warning_callback is print
+    assert dag.get_task("customers.test").trigger_kwargs()["warns_on_worker"]
 
 
 def test_a_dag_without_a_profile_is_refused(make_dag: MakeDag) -> None:

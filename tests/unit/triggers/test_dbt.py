@@ -455,6 +455,24 @@ async def test_a_warning_lets_the_task_succeed(bench: Bench) -> None:
     assert "Compiled SQL of test.shop.lenient" in story
 
 
+@pytest.mark.parametrize(("failures", "resumed"), [(1, True), (0, False)])
+async def test_a_warning_takes_a_worker_where_the_dags_author_wants_to_hear_of_it(
+    bench: Bench, failures: int, resumed: bool
+) -> None:
+    """``on_warning_callback`` is code of the DAG; without a warning no worker is needed for it."""
+    bench.google.on_query("/\\* lenient \\*/", **test_row(failures))
+    await bench.plan(
+        data_test("lenient", TestRule(severity="warn")), owners={"test.shop.lenient": "model.shop.orders"}
+    )
+
+    event = await bench.run(work="tests", warns_on_worker=True)
+
+    assert is_success(event) is not resumed
+    if resumed:
+        assert payload(event)["status"] == "success"
+        assert payload(event)["results"]["test.shop.lenient"]["status"] == "warn"
+
+
 async def test_a_test_whose_query_is_no_test_is_an_error(bench: Bench) -> None:
     """Silence is not success: a query without the three columns judges nothing."""
     bench.google.on_query("/\\* odd \\*/", schema=TEST_SCHEMA[:1], rows=[[0]], statement_type="SELECT")
