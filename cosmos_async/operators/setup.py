@@ -20,6 +20,7 @@ from cosmos_async.airflow.compat import BaseOperator
 from cosmos_async.airflow.health import executor_of_many_machines, require_triggerer
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
+from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.run_plan import (
     COMPILED_FILE,
     KEPT_KEY,
@@ -206,20 +207,24 @@ class SetupAsyncOperator(BaseOperator):
         Return where this run's plan and outcomes are kept.
 
         Raises:
+            ConfigError: ``remote_target_path`` is not set, and tasks may run on other machines than the triggerer.
             StoreError: ``remote_target_path`` is of a kind that is not supported.
         """
         base = base_folder()
         if settings.remote_target_path() is None:
             executor = executor_of_many_machines()
-            tell = self.log.info if executor is None else self.log.warning
-            tell(
-                "remote_target_path is not set, so the plan is kept in %s on %s. This serves an Airflow on one machine%s; "
+            if executor is not None:
+                raise ConfigError(
+                    f"remote_target_path is not set, and with {executor} the triggerer may not see the folder {base} on "
+                    f"{socket.gethostname()}, in which the plan would be kept. Set "
+                    "AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH to gs://bucket/prefix, or to a folder that workers and "
+                    "triggerers share."
+                )
+            self.log.info(
+                "remote_target_path is not set, so the plan is kept in %s on %s. This serves an Airflow on one machine; "
                 "set AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH to gs://bucket/prefix for any other.",
                 base,
                 socket.gethostname(),
-                ""
-                if executor is None
-                else f", and with {executor} every node will fail whose triggerer does not see this folder",
             )
         return folder_of_run(context, self.task_id, context["ti"].map_index)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,34 +138,34 @@ def test_an_airflow_without_a_triggerer_is_refused_first(
 
 
 @pytest.mark.parametrize(
-    ("executor", "store", "level"),
+    ("executor", "store", "stops"),
     [
-        ("CeleryExecutor", None, "WARNING"),
-        ("LocalExecutor", None, "INFO"),
-        ("CeleryExecutor", "gs://runs/plans", None),
+        ("LocalExecutor", None, False),
+        ("CeleryExecutor", None, True),
+        ("LocalExecutor,KubernetesExecutor", None, True),
+        ("CeleryExecutor", "gs://runs/dbt", False),
+        ("CeleryExecutor", "/shared", False),
     ],
 )
-def test_a_folder_of_this_machine_is_warned_of_where_others_need_it(
+def test_a_folder_that_the_triggerer_may_not_see_stops_setup(
     run_setup: Any,
     google: FakeGoogle,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     executor: str,
     store: str | None,
-    level: str | None,
+    stops: bool,
 ) -> None:
-    """Before dbt runs for minutes: with these executors the triggerer is usually another machine."""
+    """Before dbt runs for minutes, and before the first node fails; who shares a folder names it."""
     google.add_bucket("runs")
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
-    told: list[tuple[str, str]] = []
+    named = str(tmp_path / "shared") if store == "/shared" else store
 
-    def log(name: str) -> Any:
-        return lambda message, *args: told.append((name, message % args))
-
-    monkeypatch.setattr(SetupAsyncOperator, "log", SimpleNamespace(info=log("INFO"), warning=log("WARNING")))
-
+    if stops:
+        with pytest.raises(
+            ConfigError, match=r"remote_target_path is not set, and with (Celery|Kubernetes)Executor .* gs://"
+        ):
+            run_setup(named)
+        return
     with pytest.raises(CosmosAsyncError, match="no-dbt"):
-        run_setup(store)
-
-    found = [(name, message) for name, message in told if "remote_target_path is not set" in message]
-    assert [name for name, _ in found] == ([] if level is None else [level])
-    assert [executor in message for _, message in found] == [level == "WARNING"] * len(found)
+        run_setup(named)
