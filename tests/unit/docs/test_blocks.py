@@ -142,7 +142,11 @@ def test_the_mappings_of_the_page_make_profiles(
     machine = found["MachineProfileMapping"]("none", {"threads": 4})
     assert "type" in machine.mock_profile
     assert machine.profile == {
-        **{"type": "bigquery", "method": "oauth", "project": "acme-dev", "dataset": "mine", "threads": 4}
+        "type": "bigquery",
+        "method": "oauth",
+        "project": "acme-dev",
+        "dataset": "mine",
+        "threads": 4,
     }
     assert machine.identity() == {}
 
