@@ -84,7 +84,7 @@ format: $(VENVS)/airflow-3.3/.ready  ## let ruff mend what it can
 	@$(VENVS)/airflow-3.3/bin/ruff format .
 
 docs: $(VENVS)/docs/.ready  ## make a site of the pages, in docs/_build; warnings are errors
-	@$(CLEAN_ENV) AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(VENVS)/docs/bin/python -m sphinx -q -n -W --keep-going -b html -d docs/_build/.doctrees docs docs/_build
+	@$(CLEAN_ENV) AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(VENVS)/docs/bin/python -m sphinx -q -E -n -W --keep-going -b html -d docs/_build/.doctrees docs docs/_build
 
 dist: $(UV)  ## build the wheel and the sdist
 	@$(UV) build -q --out-dir dist .
