@@ -26,7 +26,7 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-unit test-dbt test-acceptance fidelity bench chaos matrix bench-chain bench-results check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-acceptance fidelity bench chaos matrix bench-chain bench-results docs check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -83,11 +83,14 @@ format: $(VENVS)/airflow-3.3/.ready  ## let ruff mend what it can
 	@$(VENVS)/airflow-3.3/bin/ruff check --fix .
 	@$(VENVS)/airflow-3.3/bin/ruff format .
 
+docs: $(VENVS)/docs/.ready  ## make a site of the pages, in docs/_build; warnings are errors
+	@$(CLEAN_ENV) AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(VENVS)/docs/bin/python -m sphinx -q -E -n -W --keep-going -b html -d docs/_build/.doctrees docs docs/_build
+
 dist: $(UV)  ## build the wheel and the sdist
 	@$(UV) build -q --out-dir dist .
 
 clean:  ## remove the environments and everything built
-	rm -rf $(VENVS) .demo .bench .fidelity.json build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENVS) .demo .bench .fidelity.json docs/_build build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 
 $(UV):
 	@echo "Setting up uv ..."
@@ -100,6 +103,12 @@ $(VENVS)/airflow-%/.ready: tests/env/airflow-%.txt tests/env/unit.txt setup.cfg 
 	@echo "Setting up Airflow $* ..."
 	@$(UV) venv -q --clear --python $(call python,$(or $(PYTHON_$*),$(PYTHON))) $(VENVS)/airflow-$*
 	@$(UV) pip install -q --python $(VENVS)/airflow-$*/bin/python -r $< -e .
+	@touch $@
+
+$(VENVS)/docs/.ready: tests/env/docs.txt setup.cfg | $(UV)
+	@echo "Setting up Sphinx ..."
+	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/docs
+	@$(UV) pip install -q --python $(VENVS)/docs/bin/python -r $< -e .
 	@touch $@
 
 $(VENVS)/chaos/.ready: tests/env/chaos.txt setup.cfg | $(UV)

@@ -38,6 +38,7 @@ def _option(description: str, *, example: str | None = None, default: str | None
     }
 
 
+# Airflow takes a default from here for a value, and then nobody looks at Cosmos' section: what Cosmos has, too, has none.
 _OPTIONS = {
     "remote_target_path": _option(
         "Where setup keeps a run's plan and the tasks their outcomes.",
@@ -65,5 +66,21 @@ _OPTIONS = {
         "Whether a task's jobs are submitted as soon as the tasks above it have succeeded, before Airflow starts it.",
         default="False",
     ),
-    "cache_dir": _option("Local folder for rendered graphs, dbt's partial parse and virtual environments."),
+    "cache_dir": _option(
+        "Local folder for graphs, dbt's partial parse and virtual environments; by default one of this user's below the "
+        "system's temporary folder.",
+        example="/opt/airflow/cache",
+    ),
+    "enable_cache": _option(
+        "Whether graphs are kept between imports of a DAG file. True by default; without it every import runs dbt ls."
+    ),
+    "enable_setup_async_task": _option(
+        "Whether a DAG plans its own runs. True by default; False is refused, and only read because Cosmos has it."
+    ),
+    "enable_teardown_async_task": _option(
+        "Whether a run's plan is deleted when the run ends. True by default."
+    ),
+    "enable_hierarchical_naming_for_group_nodes_by_folder": _option(
+        "Whether folders of the same name under different parents are different task groups. False by default."
+    ),
 }

@@ -51,16 +51,17 @@ class RenderConfig:
         dbt_ls_path: Not available: results of ``dbt ls`` are cached anyway.
         enable_mock_profile: False gives ``dbt ls`` the real profile, so that every import reads the connection.
         group_nodes_by_folder: Put the tasks into groups named like the project's folders.
-        source_rendering_behavior: Only ``NONE`` is available.
-        source_pruning: Without effect, as sources are not rendered.
-        seed_rendering_behavior: All but ``WHEN_SEED_CHANGES``.
+        source_rendering_behavior: Which sources get a task that measures their freshness: none, all, or those that have
+            freshness or tests.
+        source_pruning: Of these, leave out the sources that no selected node reads.
+        seed_rendering_behavior: Whether seeds are loaded, shown only, or left out; ``WHEN_SEED_CHANGES`` is not available.
         airflow_vars_to_purge_dbt_ls_cache: Airflow variables; when one changes, ``dbt ls`` is asked again.
         airflow_vars_to_purge_dbt_yaml_selectors_cache: Without effect: dbt resolves YAML selectors.
         normalize_task_id: A function from a node to its task id, for nodes that are not a group.
         normalize_task_display_name: A function from a node to the name shown for its task.
         should_detach_multiple_parents_tests: Give every test with several parents a task of its own.
         enable_owner_inheritance: Take a task's owner from its node's ``meta.owner``.
-        ephemeral_models_as_empty_operator: Without effect: ephemeral models are always empty tasks.
+        ephemeral_models_as_empty_operator: Without effect: an ephemeral model is an empty task, or that of its tests.
 
     Raises:
         ConfigError: An argument asks for something that is not available.

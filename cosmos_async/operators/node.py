@@ -32,13 +32,14 @@ class DbtNodeAsyncOperator(TriggererOperator):
     Args:
         unique_id: dbt's unique id of the node; for ``work="tests"`` the node whose tests are executed; None only for
             ``work="all_tests"`` and ``"others"``.
-        setup: The setup task that plans this node; without it, see :class:`TriggererOperator`.
+        setup: The setup task that plans this node; without it, see
+            :class:`~cosmos_async.operators.deferred.TriggererOperator`.
         dbt: The invocation to use where the node needs real dbt; the setup task's own by default.
         work: ``node`` (its unit tests first), ``tests`` (the data tests it owns), ``build`` (both), ``unit_tests``
             (these alone), ``freshness`` (of a source), ``others`` (tests that belong to no task of their own or of a node), or ``all_tests``.
         on_warning_callback: Called on a worker where a test or a freshness check warned; see
             :func:`cosmos_async.operators.warning_callback.tell_warnings`.
-        kwargs: See :class:`TriggererOperator`.
+        kwargs: See :class:`~cosmos_async.operators.deferred.TriggererOperator`.
     """
 
     ui_color = "#ff7148"

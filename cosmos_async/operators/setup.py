@@ -63,9 +63,10 @@ class SetupAsyncOperator(BaseOperator):
         max_concurrent_jobs: How many of a run's BigQuery jobs one triggerer runs at once; 0 sets no limit.
         gcp_conn_id: The connection that submits the jobs, if it is not the profile's.
         impersonation_chain: The service account to act as when submitting.
-        select, exclude, selector, vars, env, append_env, full_refresh, fail_fast, install_deps, location,
-            threads, event_time_start, event_time_end, dbt_cmd_flags, dbt_cmd_global_flags: See :class:`~cosmos_async.dbt.invocation.DbtInvocation`; templated.
         kwargs: Airflow's own arguments of a task.
+
+    The others, from ``select`` to ``dbt_cmd_global_flags``, are told to dbt; they are explained at
+    :class:`~cosmos_async.dbt.invocation.DbtInvocation`, and all but ``append_env`` are templates.
     """
 
     ui_color = "#ffeb9c"

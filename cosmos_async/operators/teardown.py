@@ -13,7 +13,7 @@ class TeardownAsyncOperator(TriggererOperator):
     Delete the plans and outcomes of the run, from the triggerer.
 
     Args:
-        kwargs: See :class:`TriggererOperator`.
+        kwargs: See :class:`~cosmos_async.operators.deferred.TriggererOperator`.
     """
 
     ui_color = "#c7d0d9"
