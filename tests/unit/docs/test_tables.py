@@ -11,6 +11,7 @@ import cosmos_async.profiles
 from cosmos_async import settings
 from cosmos_async.airflow.provider import get_provider_info
 from cosmos_async.dag import operator_args
+from cosmos_async.dag.cosmos_arguments import HARMLESS, REFUSED
 from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
 from cosmos_async.triggers.google.bigquery import BigQuery
 from cosmos_async.triggers.storage.folders import Folder
@@ -83,7 +84,7 @@ def test_a_setting_of_cosmos_has_no_default_in_the_provider() -> None:
 
 
 def test_the_page_sorts_operator_args_as_the_code_does() -> None:
-    """Every list of `dag/operator_args.py` is a row."""
+    """Every list of `dag/operator_args.py` and `dag/cosmos_arguments.py` is a row."""
     told = {row[0]: set(named(row[1])) for row in rows(text("arguments.md"))}
 
     assert told["dbt, in all tasks that run it"] == set(DbtInvocation.option_names()) - {
@@ -92,8 +93,10 @@ def test_the_page_sorts_operator_args_as_the_code_does() -> None:
     assert told["how dbt is found"] == operator_args.EXECUTION
     assert told["whose credentials the triggerer uses"] == operator_args.IDENTITY
     assert told["where tasks end"] == operator_args.TRIGGERER
-    assert told["Cosmos' own operators"] == operator_args.WITHOUT_EFFECT
-    assert told["refused, with the place for it in the message"] == set(operator_args.REFUSED)
+    assert told["how many jobs of a run are under way"] == operator_args.RUN
+    assert operator_args.CALLBACK in told["whom warnings are told"]
+    assert told["Cosmos' own operators"] == set(HARMLESS)
+    assert told["refused, with the place for it in the message"] == set(REFUSED) - {operator_args.CALLBACK}
     assert set(DbtInvocation.option_names()) - set(TEMPLATED) == {"append_env"}
 
 
