@@ -160,6 +160,7 @@ class OperatorArgs:
     around: dict[str, Any] = field(default_factory=dict)  #: for setup, results and teardown
     setup: dict[str, Any] = field(default_factory=dict)  #: for setup alone, beside the former
     triggerer: dict[str, Any] = field(default_factory=dict)  #: for teardown, beside the former
+    given: dict[str, Any] = field(default_factory=dict)  #: all of it as the author wrote it, for converters
 
     @classmethod
     def sort(cls, operator_args: Mapping[str, Any] | None) -> OperatorArgs:
@@ -169,7 +170,7 @@ class OperatorArgs:
         Raises:
             ConfigError: One of them has no meaning here, and leaving it out silently would change what happens.
         """
-        sorted_args = cls()
+        sorted_args = cls(given=dict(operator_args or {}))
         options = set(DbtInvocation.option_names())
         for name, value in (operator_args or {}).items():
             if name in REFUSED:

@@ -16,15 +16,17 @@ from cosmos_async.constants import (
     DONE_TASK_ID,
     OTHER_TESTS_TASK_ID,
     RESULTS_TASK_ID,
+    SETUP_TASK_ID,
     TEARDOWN_TASK_ID,
     DbtResourceType,
     SeedRenderingBehavior,
     TestBehavior,
 )
-from cosmos_async.dag.edges import Edges, Placed, connect
+from cosmos_async.dag.edges import Edges, Placed, connect, connect_placed
 from cosmos_async.dag.sources import rendered_sources
 from cosmos_async.dag.task_ids import check_id, hash_of
 from cosmos_async.dag.tasks import SUFFIXES, TaskMaker
+from cosmos_async.dag.tasks_map import TasksMap
 from cosmos_async.graph.model import Configured, Graph, Node, Source, Test
 from cosmos_async.operators.node import (
     DbtBuildAsyncOperator,
@@ -56,13 +58,15 @@ class Renderer:
         self.task_group = tasks.task_group
         self.placed: dict[str, Placed] = {}
         self.sources: dict[str, Source] = {}
+        self.test_tasks: dict[str, Any] = {}  # of sources, and of tests that are their own owners
+        self.tasks_map = TasksMap()
         self.edges: Edges
 
-    def render(self) -> None:
-        """Add everything."""
+    def render(self) -> TasksMap:
+        """Add everything, and return the tasks of nodes by the nodes' unique ids."""
         self.graph.check_names()
         self.sources = rendered_sources(self.graph, self.config)
-        self.tasks.make_setup([one for one, source in self.sources.items() if source.has_freshness])
+        self.tasks.make_setup()
         self.edges = Edges(self.graph, self.placed, self.tasks.setup)
         nodes = [node for node in self.graph.nodes.values() if self._is_rendered(node)]
         for node in nodes:
@@ -73,24 +77,28 @@ class Renderer:
         tested = self.config.test_behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD)
         last = self.edges.leaves() + self._place_sources(self.graph.tested_sources if tested else {})
         if self.config.test_behavior is TestBehavior.AFTER_ALL and self.placed:
-            last = [self._test_everything(last)]
+            last = self._test_everything(last)
         elif tested:
             last += self._detach_tests() + self._other_tests()
+        self._place_exposures()
         self._close(last)
+        self.tasks_map.update({unique_id: placed.whole for unique_id, placed in self.placed.items()})
+        return self.tasks_map
 
     # Nodes
 
     def _is_rendered(self, node: Node) -> bool:
         is_seed = node.resource_type is DbtResourceType.SEED
-        return not (is_seed and self.config.seed_rendering_behavior is SeedRenderingBehavior.NONE)
+        left_out = is_seed and self.config.seed_rendering_behavior is SeedRenderingBehavior.NONE
+        return not left_out or node.resource_type in self.tasks.converters  # as in Cosmos
 
     def _place(self, node: Node) -> Placed | None:
         group = self.tasks.folder_of(node)
         grouped = self.config.test_behavior is TestBehavior.AFTER_EACH and self._has_test_task(node)
-        converter = (self.config.node_converters or {}).get(node.resource_type)
-        if converter is not None and (self.config.node_conversion_by_task_group or not grouped):
+        converts = node.resource_type in self.tasks.converters
+        if converts and (self.config.node_conversion_by_task_group or not grouped):
             task_id = SUFFIXES[node.resource_type] if grouped else self.tasks.task_id(node)
-            converted = self.tasks.converted(converter, node, task_id, group)
+            converted = self._converted(node, task_id, group)
             if not self.config.node_conversion_by_task_group:
                 return self._behind_unit_tests(node, converted, f"{node.name}_unit_test", group)
             # A converter may decide that there is nothing to do.
@@ -102,22 +110,46 @@ class Renderer:
         # Not as a context: the group's parent is given, whatever group the DAG file has open.
         model_group = TaskGroup(group_id=node.name, dag=self.dag, parent_group=group or self.dag.task_group)
         own_id = SUFFIXES[node.resource_type]
-        test: dict[str, Any] = {
-            "unique_id": node.unique_id,
-            "tests": self._tests_of(node.unique_id),
-        }
-        if converter is not None:
-            converted = self.tasks.converted(converter, node, own_id, model_group)
+        if converts:
+            converted = self._converted(node, own_id, model_group)
             build = self._behind_unit_tests(node, converted, "unit_test", model_group)
-            last = self.tasks.task(DbtTestAsyncOperator, "test", model_group, node, **test)
-            if build is None:
-                return Placed(model_group, last, last)
+        else:
+            first = self._node_task(node, own_id, model_group)
+            build = Placed(first, first, first)
+        last = self._test_task("test", model_group, node.unique_id, node)
+        if build is not None and last is not None:
             connect(build.last, last)
             return Placed(model_group, build.first, last)
-        first = self._node_task(node, own_id, model_group)
-        last = self.tasks.task(DbtTestAsyncOperator, "test", model_group, node, **test)
-        connect(first, last)
-        return Placed(model_group, first, last)
+        alone = last if build is None else build.first
+        if alone is None:  # two converters have left both out
+            model_group.parent_group.children.pop(model_group.node_id)
+            return None
+        return Placed(model_group, alone, last if build is None else build.last)
+
+    def _converted(self, node: Node, task_id: str, group: TaskGroup | None) -> Any:
+        """Return what an author's converter makes of a node, None where it makes nothing."""
+        view = self.tasks.graph.view(node)
+        return self.tasks.converters.convert(node.resource_type, view, task_id=task_id, task_group=group)
+
+    def _test_task(
+        self, task_id: str, group: TaskGroup | None, unique_id: str, node: Node | Test | None
+    ) -> Any:
+        """
+        Add a task for the tests of a node or a source, or for a test alone.
+
+        Args:
+            task_id: Its id.
+            group: Its group.
+            unique_id: Of the node, the source or the test.
+            node: The same, where it is selected.
+        """
+        if DbtResourceType.TEST in self.tasks.converters:
+            view = self.tasks.graph.view(node or _unselected(unique_id))
+            return self.tasks.converters.convert(
+                DbtResourceType.TEST, view, task_id=task_id, task_group=group
+            )
+        tests = [] if isinstance(node, Test) else self._tests_of(unique_id)
+        return self.tasks.task(DbtTestAsyncOperator, task_id, group, node, tests, unique_id=unique_id)
 
     def _behind_unit_tests(
         self, node: Node, converted: Any, task_id: str, group: TaskGroup | None
@@ -210,11 +242,21 @@ class Renderer:
 
     # Tests
 
-    def _test_everything(self, leaves: list[Any]) -> Any:
-        task = self.tasks.task(DbtTestAsyncOperator, f"{self.tasks.project_name}_test", self.task_group)
+    def _test_everything(self, leaves: list[Any]) -> list[Any]:
+        """Add the task of all tests, and return what is last then."""
+        task_id = f"{self.tasks.project_name}_test"
+        if DbtResourceType.TEST in self.tasks.converters:
+            task = self.tasks.converters.convert(
+                DbtResourceType.TEST, None, task_id=task_id, task_group=self.task_group
+            )
+            if task is None:
+                return leaves
+        else:
+            task = self.tasks.task(DbtTestAsyncOperator, task_id, self.task_group)
+        self.tasks_map[task_id] = task
         for leaf in leaves:
             connect(leaf, task)
-        return task
+        return [task]
 
     # Sources
 
@@ -229,31 +271,38 @@ class Renderer:
             tested: The sources whose tests have a task, each with the nodes that wait for it.
         """
         last = []
-        for unique_id in dict.fromkeys((*self.sources, *tested)):
-            source = self.sources.get(unique_id)
+        shown = self.graph.sources if DbtResourceType.SOURCE in self.tasks.converters else self.sources
+        measured = []
+        for unique_id in dict.fromkeys((*shown, *tested)):
+            source = shown.get(unique_id)
             before, waiting = self.tasks.setup, tested.get(unique_id, ())
             home = self.tasks.folder_of(source.node) if source is not None else self.task_group
             test_id, group = self._place_of_source(unique_id, home) if unique_id in tested else ("", home)
+            # One that only a converter asks for has the id that Cosmos gives it, outside of the group of its tests.
+            alone = group is home or unique_id not in self.sources
+            self.tasks_map.update({} if group is home else {unique_id: group})
             if source is not None:
                 waiting = tuple(dict.fromkeys((*waiting, *source.holds_back)))
-                task = self._measure(source, group, alone=group is home)
-                connect(before, task)
-                before = task
+                task = self._measure(source, home if alone else group, alone=alone)
+                if task is not None:
+                    connect(before, task)
+                    before = task
+                    self.tasks_map.update({unique_id: task} if alone else {})
+                    measured += [unique_id] if isinstance(task, DbtSourceAsyncOperator) else []
             if unique_id in tested:
-                task = self.tasks.task(
-                    DbtTestAsyncOperator,
-                    test_id,
-                    group,
-                    self.graph.sources[unique_id].node if unique_id in self.graph.sources else None,
-                    self._tests_of(unique_id),
-                    unique_id=unique_id,
-                )
-                connect(before, task)
-            last += [] if self.edges.hold_back(task, waiting) else [task]
+                node = self.graph.sources[unique_id].node if unique_id in self.graph.sources else None
+                task = self._test_task(test_id, group, unique_id, node)
+                if task is not None:
+                    connect(before, task)
+                    before = self.test_tasks[unique_id] = task
+                    self.tasks_map.setdefault(unique_id, task)
+            if before is not self.tasks.setup and not self.edges.hold_back(before, waiting):
+                last.append(before)
+        self.tasks.setup.sources = tuple(measured)
         return last
 
     def _measure(self, source: Source, group: TaskGroup | None, *, alone: bool) -> Any:
-        """Add the task that measures a source's freshness, an empty one where dbt measures nothing."""
+        """Add the task that measures a source's freshness, an empty one where dbt measures nothing, or a converter's."""
         node, usual = source.node, f"{source.node.name}_source"
         task_id = "source"
         shown: dict[str, Any] = {}
@@ -261,6 +310,8 @@ class Renderer:
             named = self.config.normalize_task_id is not None
             free = self.tasks.free_id(usual, f"source_{usual}", node.unique_id, group)
             task_id, shown = self.tasks.task_id(node) if named else free, self.tasks.display_name(node)
+        if DbtResourceType.SOURCE in self.tasks.converters:
+            return self._converted(node, task_id, group)
         if not source.has_freshness:
             return self.tasks.empty(task_id, group, node, shown)
         return self.tasks.task(
@@ -285,7 +336,10 @@ class Renderer:
             task_id = self.tasks.free_id(
                 f"{test.name}_test", f"detached_{hash_of(test)}_test", unique_id, self.task_group
             )
-            task = self.tasks.task(DbtTestAsyncOperator, task_id, self.task_group, test, unique_id=unique_id)
+            task = self._test_task(task_id, self.task_group, unique_id, test)
+            if task is None:
+                continue
+            self.tasks_map[unique_id] = self.test_tasks[unique_id] = task
             self.edges.behind_parents(task, test)
             last += [] if self.edges.hold_back(task, test.place.holds_back) else [task]
         return last
@@ -298,8 +352,44 @@ class Renderer:
         task = self.tasks.task(
             DbtTestAsyncOperator, OTHER_TESTS_TASK_ID, self.task_group, tests=others, work="others"
         )
+        self.tasks_map[OTHER_TESTS_TASK_ID] = task
         connect(self.tasks.setup, task)
         return [task]
+
+    # Exposures
+
+    def _place_exposures(self) -> None:
+        """
+        Add what a converter makes of exposures, behind what they show and its tests.
+
+        The end of dbt's run does not wait for them: they are no part of it.
+        """
+        if DbtResourceType.EXPOSURE not in self.tasks.converters:
+            return
+        for unique_id, node in self.graph.exposures.items():
+            made = self._converted(node, self.tasks.task_id(node), self.tasks.folder_of(node))
+            if made is None:
+                continue
+            self.tasks_map[unique_id] = made
+            parents = self.edges.nearest_placed(node.depends_on)
+            above = self.edges.all_above(parents) | set(node.parents)
+            before = [self.tasks_map[parent] for parent in node.parents if parent in self.graph.sources]
+            before += [
+                task
+                for owner, task in self.test_tasks.items()
+                if owner in above or (owner in self.graph.tests and self._is_above(owner, above))
+            ]
+            for parent in parents:
+                connect_placed(self.placed[parent], Placed(made, made, made))
+            for task in before:
+                connect(task, made)
+            if not parents and not before:
+                connect(self.tasks.setup, made)
+
+    def _is_above(self, test: str, nodes: set[str]) -> bool:
+        """Return whether a test's parents are all among *nodes*."""
+        parents = self.graph.tests[test].depends_on
+        return bool(parents) and nodes.issuperset(parents)
 
     # The end
 
@@ -319,11 +409,18 @@ class Renderer:
         results.as_teardown(setups=self.tasks.setup)
         done = self.tasks.done(DONE_TASK_ID)
         connect(results, done)
+        self.tasks_map.update({SETUP_TASK_ID: self.tasks.setup, RESULTS_TASK_ID: results, DONE_TASK_ID: done})
         if settings.enable_teardown_async_task():
             teardown = self.tasks.around(TeardownAsyncOperator, TEARDOWN_TASK_ID, **self.tasks.args.triggerer)
+            self.tasks_map[TEARDOWN_TASK_ID] = teardown
             results >> teardown
             teardown.as_teardown(setups=self.tasks.setup)
             return
         # A group without a teardown at its end ends with this task alone: what comes after the group waits for nothing else.
         for task in last:
             connect(task, done)
+
+
+def _unselected(source: str) -> Node:
+    """Return what is known of a source whose tests are selected without it."""
+    return Node(source, DbtResourceType.SOURCE, source.split(".", 2)[1], (), "")

@@ -27,8 +27,9 @@ from cosmos_async.exceptions import ConfigError, ProfileError
 from cosmos_async.graph.background import Question, answer_beside, time_left
 from cosmos_async.graph.cache import GraphCache, make_folder, scan, stat_of
 from cosmos_async.graph.dbt_ls import arguments, ask
+from cosmos_async.graph.document import FORMAT, graph_from_json, graph_to_json
 from cosmos_async.graph.manifest import graph_of, has_default_selector, read_manifest
-from cosmos_async.graph.model import FORMAT, Graph
+from cosmos_async.graph.model import Graph
 
 
 def load_graph(
@@ -86,9 +87,9 @@ class _Loader:
         if kept is None:
             document = read_manifest(manifest)
             own = has_default_selector(document)
-            kept = {"default_selector": True} if own else graph_of(document).to_json()
+            kept = {"default_selector": True} if own else graph_to_json(graph_of(document))
             cache.put(key, kept)
-        return None if kept.get("default_selector") else Graph.from_json(kept)
+        return None if kept.get("default_selector") else graph_from_json(kept)
 
     def _listed(self, cache: GraphCache, manifest: Path | None) -> Graph:
         if self.profile is None:
@@ -114,7 +115,7 @@ class _Loader:
         )
         kept = cache.get(key)
         if kept is not None:
-            return Graph.from_json(kept)
+            return graph_from_json(kept)
         make_folder(cache.directory)
         question = Question(
             invocation=invocation,
