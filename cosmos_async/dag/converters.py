@@ -93,7 +93,9 @@ class Converters:
             "task_id": task_id,
             "task_group": task_group,
         }
-        whose = f"{node.unique_id} ({node.original_file_path})" if node is not None else f"the task {task_id!r}"
+        whose = (
+            f"{node.unique_id} ({node.original_file_path})" if node is not None else f"the task {task_id!r}"
+        )
         who = f"The converter {_name(converter)} of RenderConfig.node_converters"
         try:
             made = converter(**_wanted(converter, arguments))
@@ -101,7 +103,9 @@ class Converters:
             raise ConfigError(f"{who} failed for {whose}: {type(error).__name__}: {error}") from error
         if made is None:
             return None
-        made = made if _is_dag_node(made) else getattr(made, "operator", made)  # what a @task function returns
+        made = (
+            made if _is_dag_node(made) else getattr(made, "operator", made)
+        )  # what a @task function returns
         if not _is_dag_node(made):
             raise ConfigError(
                 f"{who} returned {made!r} for {whose}. Return an operator or a task group, or None to leave it out."

@@ -129,9 +129,7 @@ class Edges:
             return list(nodes)
         found: dict[str, None] = {}
         for unique_id in nodes:
-            above = (
-                [unique_id] if unique_id in self.placed else self.nearest_placed(self._parents(unique_id))
-            )
+            above = [unique_id] if unique_id in self.placed else self.nearest_placed(self._parents(unique_id))
             found.update(dict.fromkeys(above))
         return list(found)
 

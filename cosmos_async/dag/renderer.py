@@ -7,7 +7,6 @@ once all of its parents are built, and holds back what lies below all of them (:
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from cosmos_async import settings
@@ -22,19 +21,20 @@ from cosmos_async.constants import (
     SeedRenderingBehavior,
     TestBehavior,
 )
-from cosmos_async.dag.edges import Edges, Placed, connect, connect_placed
-from cosmos_async.dag.sources import rendered_sources
+from cosmos_async.dag.edges import Edges, Placed, connect
+from cosmos_async.dag.exposures import place_exposures
+from cosmos_async.dag.sources import SourceTasks
 from cosmos_async.dag.task_ids import check_id, hash_of
 from cosmos_async.dag.tasks import SUFFIXES, TaskMaker
 from cosmos_async.dag.tasks_map import TasksMap
-from cosmos_async.graph.model import Configured, Graph, Node, Source, Test
+from cosmos_async.dag.tests import TestTasks
+from cosmos_async.graph.model import Graph, Node
 from cosmos_async.operators.node import (
     DbtBuildAsyncOperator,
     DbtNodeAsyncOperator,
     DbtRunAsyncOperator,
     DbtSeedAsyncOperator,
     DbtSnapshotAsyncOperator,
-    DbtSourceAsyncOperator,
     DbtTestAsyncOperator,
 )
 from cosmos_async.operators.results import ResultsAsyncOperator
@@ -57,15 +57,13 @@ class Renderer:
         self.dag = tasks.dag
         self.task_group = tasks.task_group
         self.placed: dict[str, Placed] = {}
-        self.sources: dict[str, Source] = {}
-        self.test_tasks: dict[str, Any] = {}  # of sources, and of tests that are their own owners
+        self.tests = TestTasks(graph, tasks)
         self.tasks_map = TasksMap()
         self.edges: Edges
 
     def render(self) -> TasksMap:
         """Add everything, and return the tasks of nodes by the nodes' unique ids."""
         self.graph.check_names()
-        self.sources = rendered_sources(self.graph, self.config)
         self.tasks.make_setup()
         self.edges = Edges(self.graph, self.placed, self.tasks.setup)
         nodes = [node for node in self.graph.nodes.values() if self._is_rendered(node)]
@@ -74,15 +72,20 @@ class Renderer:
             if placed is not None:
                 self.placed[node.unique_id] = placed
         self.edges.connect_nodes()
+        self.tasks_map.update({unique_id: placed.whole for unique_id, placed in self.placed.items()})
         tested = self.config.test_behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD)
-        last = self.edges.leaves() + self._place_sources(self.graph.tested_sources if tested else {})
+        sources = SourceTasks(self.graph, self.tasks, self.tests, self.edges)
+        last = self.edges.leaves() + sources.place(self.graph.tested_sources if tested else {})
         if self.config.test_behavior is TestBehavior.AFTER_ALL and self.placed:
             last = self._test_everything(last)
         elif tested:
             last += self._detach_tests() + self._other_tests()
-        self._place_exposures()
+        self.tasks_map.update({**self.tests.apart, **sources.shown})
+        exposures = place_exposures(
+            self.graph, self.tasks, self.edges, sources=sources.shown, tests=self.tests.apart
+        )
+        self.tasks_map.update(exposures)
         self._close(last)
-        self.tasks_map.update({unique_id: placed.whole for unique_id, placed in self.placed.items()})
         return self.tasks_map
 
     # Nodes
@@ -94,11 +97,11 @@ class Renderer:
 
     def _place(self, node: Node) -> Placed | None:
         group = self.tasks.folder_of(node)
-        grouped = self.config.test_behavior is TestBehavior.AFTER_EACH and self._has_test_task(node)
+        grouped = self.config.test_behavior is TestBehavior.AFTER_EACH and self.tests.have_a_task(node)
         converts = node.resource_type in self.tasks.converters
         if converts and (self.config.node_conversion_by_task_group or not grouped):
             task_id = SUFFIXES[node.resource_type] if grouped else self.tasks.task_id(node)
-            converted = self._converted(node, task_id, group)
+            converted = self.tasks.converted(node, task_id, group)
             if not self.config.node_conversion_by_task_group:
                 return self._behind_unit_tests(node, converted, f"{node.name}_unit_test", group)
             # A converter may decide that there is nothing to do.
@@ -111,12 +114,12 @@ class Renderer:
         model_group = TaskGroup(group_id=node.name, dag=self.dag, parent_group=group or self.dag.task_group)
         own_id = SUFFIXES[node.resource_type]
         if converts:
-            converted = self._converted(node, own_id, model_group)
+            converted = self.tasks.converted(node, own_id, model_group)
             build = self._behind_unit_tests(node, converted, "unit_test", model_group)
         else:
             first = self._node_task(node, own_id, model_group)
             build = Placed(first, first, first)
-        last = self._test_task("test", model_group, node.unique_id, node)
+        last = self.tests.make("test", model_group, node.unique_id, node)
         if build is not None and last is not None:
             connect(build.last, last)
             return Placed(model_group, build.first, last)
@@ -125,31 +128,6 @@ class Renderer:
             model_group.parent_group.children.pop(model_group.node_id)
             return None
         return Placed(model_group, alone, last if build is None else build.last)
-
-    def _converted(self, node: Node, task_id: str, group: TaskGroup | None) -> Any:
-        """Return what an author's converter makes of a node, None where it makes nothing."""
-        view = self.tasks.graph.view(node)
-        return self.tasks.converters.convert(node.resource_type, view, task_id=task_id, task_group=group)
-
-    def _test_task(
-        self, task_id: str, group: TaskGroup | None, unique_id: str, node: Node | Test | None
-    ) -> Any:
-        """
-        Add a task for the tests of a node or a source, or for a test alone.
-
-        Args:
-            task_id: Its id.
-            group: Its group.
-            unique_id: Of the node, the source or the test.
-            node: The same, where it is selected.
-        """
-        if DbtResourceType.TEST in self.tasks.converters:
-            view = self.tasks.graph.view(node or _unselected(unique_id))
-            return self.tasks.converters.convert(
-                DbtResourceType.TEST, view, task_id=task_id, task_group=group
-            )
-        tests = [] if isinstance(node, Test) else self._tests_of(unique_id)
-        return self.tasks.task(DbtTestAsyncOperator, task_id, group, node, tests, unique_id=unique_id)
 
     def _behind_unit_tests(
         self, node: Node, converted: Any, task_id: str, group: TaskGroup | None
@@ -163,7 +141,7 @@ class Renderer:
             task_id,
             group,
             node,
-            self._unit_tests_of(node.unique_id),
+            self.tests.unit_tests_of(node.unique_id),
             unique_id=node.unique_id,
             work="unit_tests",
         )
@@ -176,32 +154,6 @@ class Renderer:
         by_node = self.config.test_behavior in (TestBehavior.AFTER_EACH, TestBehavior.BUILD)
         return by_node and node.unique_id in self.graph.unit_tested
 
-    @cached_property
-    def _owners(self) -> dict[str, str | None]:
-        detach = self.config.should_detach_multiple_parents_tests
-        return {
-            unique_id: test.place.owner_of(unique_id, detach=detach)
-            for unique_id, test in self.graph.tests.items()
-        }
-
-    @cached_property
-    def _owned(self) -> dict[str | None, list[Test]]:
-        owned: dict[str | None, list[Test]] = {}
-        for unique_id, owner in self._owners.items():
-            owned.setdefault(owner, []).append(self.graph.tests[unique_id])
-        return owned
-
-    def _tests_of(self, owner: str | None) -> list[Configured]:
-        return list(self._owned.get(owner, ()))
-
-    def _unit_tests_of(self, model: str) -> list[Configured]:
-        return [test for test in self.graph.unit_tests.values() if test.model == model]
-
-    def _has_test_task(self, node: Node) -> bool:
-        if not self.config.should_detach_multiple_parents_tests:
-            return node.unique_id in self.graph.tested
-        return node.unique_id in self.graph.tested_alone
-
     def _node_task(self, node: Node, task_id: str, group: TaskGroup | None) -> Any:
         is_alone = task_id != SUFFIXES[node.resource_type]
         shown: dict[str, Any] = self.tasks.display_name(node) if is_alone else {}
@@ -210,8 +162,8 @@ class Renderer:
             if work is None:
                 return self.tasks.empty(task_id, group, node, shown)
             # Nothing to build, but something to test, and this task is the only one for it.
-            tests = self._unit_tests_of(node.unique_id) if work != "tests" else []
-            tests += self._tests_of(node.unique_id) if work != "unit_tests" else []
+            tests = self.tests.unit_tests_of(node.unique_id) if work != "tests" else []
+            tests += self.tests.of(node.unique_id) if work != "unit_tests" else []
             return self.tasks.task(
                 DbtTestAsyncOperator,
                 task_id,
@@ -227,7 +179,7 @@ class Renderer:
         )
 
     def _work_of_empty(self, node: Node) -> str | None:
-        if self.config.test_behavior is TestBehavior.BUILD and node.unique_id in self._owners.values():
+        if self.config.test_behavior is TestBehavior.BUILD and node.unique_id in self.tests.owners.values():
             return "build" if self._is_unit_tested(node) else "tests"
         return "unit_tests" if self._is_unit_tested(node) else None
 
@@ -245,101 +197,28 @@ class Renderer:
     def _test_everything(self, leaves: list[Any]) -> list[Any]:
         """Add the task of all tests, and return what is last then."""
         task_id = f"{self.tasks.project_name}_test"
-        if DbtResourceType.TEST in self.tasks.converters:
-            task = self.tasks.converters.convert(
-                DbtResourceType.TEST, None, task_id=task_id, task_group=self.task_group
-            )
-            if task is None:
-                return leaves
-        else:
-            task = self.tasks.task(DbtTestAsyncOperator, task_id, self.task_group)
+        task = self.tests.make_all(task_id)
+        if task is None:
+            return leaves
         self.tasks_map[task_id] = task
         for leaf in leaves:
             connect(leaf, task)
         return [task]
 
-    # Sources
-
-    def _place_sources(self, tested: dict[str, tuple[str, ...]]) -> list[Any]:
-        """
-        Add the tasks of sources, and return those for which nobody waits.
-
-        Ids are those that Cosmos has where it renders sources: ``<source>_<table>.source`` and ``.test``, in this order;
-        ``<source>_<table>_source`` where there is no test.
-
-        Args:
-            tested: The sources whose tests have a task, each with the nodes that wait for it.
-        """
-        last = []
-        shown = self.graph.sources if DbtResourceType.SOURCE in self.tasks.converters else self.sources
-        measured = []
-        for unique_id in dict.fromkeys((*shown, *tested)):
-            source = shown.get(unique_id)
-            before, waiting = self.tasks.setup, tested.get(unique_id, ())
-            home = self.tasks.folder_of(source.node) if source is not None else self.task_group
-            test_id, group = self._place_of_source(unique_id, home) if unique_id in tested else ("", home)
-            # One that only a converter asks for has the id that Cosmos gives it, outside of the group of its tests.
-            alone = group is home or unique_id not in self.sources
-            self.tasks_map.update({} if group is home else {unique_id: group})
-            if source is not None:
-                waiting = tuple(dict.fromkeys((*waiting, *source.holds_back)))
-                task = self._measure(source, home if alone else group, alone=alone)
-                if task is not None:
-                    connect(before, task)
-                    before = task
-                    self.tasks_map.update({unique_id: task} if alone else {})
-                    measured += [unique_id] if isinstance(task, DbtSourceAsyncOperator) else []
-            if unique_id in tested:
-                node = self.graph.sources[unique_id].node if unique_id in self.graph.sources else None
-                task = self._test_task(test_id, group, unique_id, node)
-                if task is not None:
-                    connect(before, task)
-                    before = self.test_tasks[unique_id] = task
-                    self.tasks_map.setdefault(unique_id, task)
-            if before is not self.tasks.setup and not self.edges.hold_back(before, waiting):
-                last.append(before)
-        self.tasks.setup.sources = tuple(measured)
-        return last
-
-    def _measure(self, source: Source, group: TaskGroup | None, *, alone: bool) -> Any:
-        """Add the task that measures a source's freshness, an empty one where dbt measures nothing, or a converter's."""
-        node, usual = source.node, f"{source.node.name}_source"
-        task_id = "source"
-        shown: dict[str, Any] = {}
-        if alone:
-            named = self.config.normalize_task_id is not None
-            free = self.tasks.free_id(usual, f"source_{usual}", node.unique_id, group)
-            task_id, shown = self.tasks.task_id(node) if named else free, self.tasks.display_name(node)
-        if DbtResourceType.SOURCE in self.tasks.converters:
-            return self._converted(node, task_id, group)
-        if not source.has_freshness:
-            return self.tasks.empty(task_id, group, node, shown)
-        return self.tasks.task(
-            DbtSourceAsyncOperator, task_id, group, node, unique_id=node.unique_id, **shown
-        )
-
-    def _place_of_source(self, source: str, home: TaskGroup | None) -> tuple[str, TaskGroup | None]:
-        """Return the id and the group of a source's tests; a group of its own has room for the source's freshness."""
-        name = source.split(".", 2)[2].replace(".", "_")
-        if self.config.test_behavior is TestBehavior.BUILD:
-            return self.tasks.free_id(f"{name}_test", f"source_{name}_test", source, home), home
-        group_id = self.tasks.free_id(name, f"source_{name}", source, home)
-        return "test", TaskGroup(group_id=group_id, dag=self.dag, parent_group=home or self.dag.task_group)
-
     def _detach_tests(self) -> list[Any]:
         """Add the tasks of tests that are their own owners, and return those for which nobody waits."""
         last = []
-        for unique_id, owner in self._owners.items():
+        for unique_id, owner in self.tests.owners.items():
             if owner != unique_id:
                 continue
             test = self.graph.tests[unique_id]
             task_id = self.tasks.free_id(
                 f"{test.name}_test", f"detached_{hash_of(test)}_test", unique_id, self.task_group
             )
-            task = self._test_task(task_id, self.task_group, unique_id, test)
+            task = self.tests.make(task_id, self.task_group, unique_id, test)
             if task is None:
                 continue
-            self.tasks_map[unique_id] = self.test_tasks[unique_id] = task
+            self.tests.apart[unique_id] = task
             self.edges.behind_parents(task, test)
             last += [] if self.edges.hold_back(task, test.place.holds_back) else [task]
         return last
@@ -348,48 +227,10 @@ class Renderer:
         """Add a task for the tests that stand on nothing that is selected, and hold nothing back."""
         if not self.graph.other_tests:
             return []
-        others = [self.graph.tests[unique_id] for unique_id in self.graph.other_tests]
-        task = self.tasks.task(
-            DbtTestAsyncOperator, OTHER_TESTS_TASK_ID, self.task_group, tests=others, work="others"
-        )
+        task = self.tests.make_others()
         self.tasks_map[OTHER_TESTS_TASK_ID] = task
         connect(self.tasks.setup, task)
         return [task]
-
-    # Exposures
-
-    def _place_exposures(self) -> None:
-        """
-        Add what a converter makes of exposures, behind what they show and its tests.
-
-        The end of dbt's run does not wait for them: they are no part of it.
-        """
-        if DbtResourceType.EXPOSURE not in self.tasks.converters:
-            return
-        for unique_id, node in self.graph.exposures.items():
-            made = self._converted(node, self.tasks.task_id(node), self.tasks.folder_of(node))
-            if made is None:
-                continue
-            self.tasks_map[unique_id] = made
-            parents = self.edges.nearest_placed(node.depends_on)
-            above = self.edges.all_above(parents) | set(node.parents)
-            before = [self.tasks_map[parent] for parent in node.parents if parent in self.graph.sources]
-            before += [
-                task
-                for owner, task in self.test_tasks.items()
-                if owner in above or (owner in self.graph.tests and self._is_above(owner, above))
-            ]
-            for parent in parents:
-                connect_placed(self.placed[parent], Placed(made, made, made))
-            for task in before:
-                connect(task, made)
-            if not parents and not before:
-                connect(self.tasks.setup, made)
-
-    def _is_above(self, test: str, nodes: set[str]) -> bool:
-        """Return whether a test's parents are all among *nodes*."""
-        parents = self.graph.tests[test].depends_on
-        return bool(parents) and nodes.issuperset(parents)
 
     # The end
 
@@ -419,8 +260,3 @@ class Renderer:
         # A group without a teardown at its end ends with this task alone: what comes after the group waits for nothing else.
         for task in last:
             connect(task, done)
-
-
-def _unselected(source: str) -> Node:
-    """Return what is known of a source whose tests are selected without it."""
-    return Node(source, DbtResourceType.SOURCE, source.split(".", 2)[1], (), "")

@@ -228,6 +228,11 @@ class TaskMaker:
             },
         )
 
+    def converted(self, node: Node, task_id: str, group: TaskGroup | None) -> Any:
+        """Return what an author's converter makes of a node, None where it makes nothing."""
+        view = self.graph.view(node)
+        return self.converters.convert(node.resource_type, view, task_id=task_id, task_group=group)
+
     def _task_args(self) -> dict[str, Any]:
         """Return what an operator of Cosmos' needs, under Cosmos' names (``cosmos/converter.py``, 1.15)."""
         given, project = self.args.given, self.project

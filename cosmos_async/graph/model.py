@@ -64,7 +64,9 @@ class Settings:
     dbt writes some thirty keys for every node, nearly all of them with the same values: these are kept once.
     """
 
-    usual: dict[str, Any] = field(default_factory=dict)  #: shared by the nodes of a kind that have the same keys
+    usual: dict[str, Any] = field(
+        default_factory=dict
+    )  #: shared by the nodes of a kind that have the same keys
     own: dict[str, Any] = field(default_factory=dict)  #: what differs from them
 
 

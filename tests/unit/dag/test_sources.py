@@ -18,7 +18,6 @@ from cosmos_async.dag.sources import rendered_sources
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.graph.document import graph_from_json, graph_to_json
 from cosmos_async.graph.manifest import graph_of
-
 from cosmos_async.plan.model import IndexEntry, Level
 from cosmos_async.triggers.execution.task_nodes import nodes_of
 
