@@ -223,7 +223,6 @@ def test_an_invocation_mode_is_refused_as_in_cosmos() -> None:
         ({"load_method": LoadMode.DBT_LS_FILE}, "load_method DBT_LS_FILE is not supported"),
         ({"dbt_ls_path": "x"}, "dbt_ls_path is not supported"),
         ({"seed_rendering_behavior": SeedRenderingBehavior.WHEN_SEED_CHANGES}, "WHEN_SEED_CHANGES"),
-        ({"node_converters": {DbtResourceType.SOURCE: print}}, "node_converters for source"),
         ({"selector": "daily", "select": ["x"]}, "selector 'daily' beside select"),
     ],
 )
