@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,11 +54,20 @@ class ProfileConfig:
 
     def validate(self) -> None:
         """
-        Look whether a user's file has the profile and the target.
+        Look whether a user's file has the profile and the target, and whether a mapping is one of ours.
 
         Raises:
-            ProfileError: It does not, or the target is not for BigQuery.
+            ProfileError: It does not, the target is not for BigQuery, or the mapping is Cosmos' own.
         """
+        from cosmos_async.profiles import BaseProfileMapping
+
+        if self.profile_mapping is not None and not isinstance(self.profile_mapping, BaseProfileMapping):
+            kind = type(self.profile_mapping)
+            raise ProfileError(
+                f"The profile_mapping of profile {self.profile_name!r} is a {kind.__module__}.{kind.__qualname__}, which "
+                "is none of cosmos_async.profiles. Import the mapping, or the BaseProfileMapping that your own extends, "
+                "from cosmos_async.profiles instead of cosmos.profiles."
+            )
         if self.profiles_yml_filepath:
             self._from_file()
 
@@ -87,6 +99,33 @@ class ProfileConfig:
             env = {**env, **self.profile_mapping.tracking_env}
         changes = {name: value for name, value in (overrides or {}).items() if value is not None}
         return RenderedProfile(self.profile_name, self.target_name, {**output, **changes}, env, others, flags)
+
+    @contextmanager
+    def ensure_profile(
+        self, desired_profile_path: Path | None = None, use_mock_values: bool = False
+    ) -> Iterator[tuple[Path, dict[str, str]]]:
+        """
+        Write a ``profiles.yml`` for a while, for operators that a converter makes: the name is Cosmos'.
+
+        Args:
+            desired_profile_path: The folder for it, instead of one that is deleted in the end.
+            use_mock_values: Do without the connection.
+
+        Yields:
+            The file, and the environment that dbt needs to read it.
+        """
+        if self.profiles_yml_filepath:
+            yield Path(self.profiles_yml_filepath), {}
+            return
+        with tempfile.TemporaryDirectory(prefix="cosmos_async-") as folder:
+            path = Path(desired_profile_path or folder)
+            path.mkdir(parents=True, exist_ok=True)
+            env = self.render(mock=use_mock_values).write(path)
+            yield path / "profiles.yml", env
+
+    def get_profile_type(self) -> str:
+        """Return the kind of warehouse, as Cosmos' operators ask for it."""
+        return "bigquery"
 
     def identity(
         self, *, gcp_conn_id: str | None = None, impersonation_chain: str | list[str] | None = None

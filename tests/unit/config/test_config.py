@@ -9,7 +9,6 @@ import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import (
-    DbtResourceType,
     ExecutionMode,
     InvocationMode,
     LoadMode,
