@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,12 +64,37 @@ def test_a_manifest_without_project_needs_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{"manifest_path": "gs://b/m.json"}, {"manifest_path": "/m", "manifest_conn_id": "c"}]
+    ("kwargs", "message"),
+    [
+        (
+            {"manifest_path": "s3://b/m.json"},
+            r"'s3://b/m.json' lies where manifests are not read from.*gs://",
+        ),
+        ({"manifest_path": "abfs://c@a/m.json"}, "'abfs://c@a/m.json' lies where"),
+        ({"manifest_path": Path("gs://b/m.json")}, "'gs:/b/m.json' lies where.*as a text"),
+        ({"manifest_path": "gs://b"}, "'gs://b' names no object"),
+        ({"manifest_path": "gs://b/target/"}, "names no object"),
+        (
+            {"manifest_path": "/m", "manifest_conn_id": "c"},
+            "manifest_conn_id is 'c', but manifest_path '/m' is not",
+        ),
+        ({"manifest_conn_id": "c"}, "Leave manifest_conn_id out"),
+    ],
 )
-def test_a_remote_manifest_is_refused(kwargs: dict[str, str]) -> None:
-    """Every import would wait for the network."""
-    with pytest.raises(ProjectError, match=r"manifest_path .* is a remote manifest"):
+def test_a_manifest_that_nobody_can_read_is_refused(kwargs: dict[str, Any], message: str) -> None:
+    """Where it is named, with the way out."""
+    with pytest.raises(ProjectError, match=message):
         ProjectConfig("/p", **kwargs)
+
+
+def test_a_manifest_may_lie_in_cloud_storage(tmp_path: Path) -> None:
+    """Whether it is there is seen when the DAG is made."""
+    (tmp_path / "dbt_project.yml").touch()
+    project = ProjectConfig(tmp_path, manifest_path="gs://b/m.json", manifest_conn_id="c")
+
+    project.validate()
+
+    assert (project.manifest_path, project.manifest_conn_id) == ("gs://b/m.json", "c")
 
 
 def test_a_missing_project_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
