@@ -61,8 +61,9 @@ class ProfileConfig:
         """
         from cosmos_async.profiles import BaseProfileMapping
 
-        if self.profile_mapping is not None and not isinstance(self.profile_mapping, BaseProfileMapping):
-            kind = type(self.profile_mapping)
+        mapping: object = self.profile_mapping
+        if mapping is not None and not isinstance(mapping, BaseProfileMapping):
+            kind = type(mapping)
             raise ProfileError(
                 f"The profile_mapping of profile {self.profile_name!r} is a {kind.__module__}.{kind.__qualname__}, which "
                 "is none of cosmos_async.profiles. Import the mapping, or the BaseProfileMapping that your own extends, "

@@ -111,7 +111,8 @@ class Renderer:
             return Placed(task, task, task)
         check_id(node.name, node)
         # Not as a context: the group's parent is given, whatever group the DAG file has open.
-        model_group = TaskGroup(group_id=node.name, dag=self.dag, parent_group=group or self.dag.task_group)
+        parent = group or self.dag.task_group
+        model_group = TaskGroup(group_id=node.name, dag=self.dag, parent_group=parent)
         own_id = SUFFIXES[node.resource_type]
         if converts:
             converted = self.tasks.converted(node, own_id, model_group)
@@ -125,7 +126,7 @@ class Renderer:
             return Placed(model_group, build.first, last)
         alone = last if build is None else build.first
         if alone is None:  # two converters have left both out
-            model_group.parent_group.children.pop(model_group.node_id)
+            parent.children.pop(model_group.node_id)
             return None
         return Placed(model_group, alone, last if build is None else build.last)
 

@@ -46,7 +46,11 @@ def check_who(mapping: BaseProfileMapping, output: dict[str, Any]) -> None:
     chain = as_list(identity.get("impersonation_chain")) or as_list(extra.get("impersonation_chain"))
     for what, dbt, triggerer in (
         ("credentials", _key_of_profile(output), _key_of_connection(identity, extra)),
-        ("impersonate_service_account", output.get("impersonate_service_account"), (chain or [None])[-1]),
+        (
+            "impersonate_service_account",
+            output.get("impersonate_service_account"),
+            chain[-1] if chain else None,
+        ),
         ("quota_project", output.get("quota_project"), identity.get("quota_project")),
     ):
         if (dbt or None) != (triggerer or None):
