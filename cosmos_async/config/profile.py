@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +94,33 @@ class ProfileConfig:
             env = {**env, **self.profile_mapping.tracking_env}
         changes = {name: value for name, value in (overrides or {}).items() if value is not None}
         return RenderedProfile(self.profile_name, self.target_name, {**output, **changes}, env, others, flags)
+
+    @contextmanager
+    def ensure_profile(
+        self, desired_profile_path: Path | None = None, use_mock_values: bool = False
+    ) -> Iterator[tuple[Path, dict[str, str]]]:
+        """
+        Write a ``profiles.yml`` for a while, for operators that a converter makes: the name is Cosmos'.
+
+        Args:
+            desired_profile_path: The folder for it, instead of one that is deleted in the end.
+            use_mock_values: Do without the connection.
+
+        Yields:
+            The file, and the environment that dbt needs to read it.
+        """
+        if self.profiles_yml_filepath:
+            yield Path(self.profiles_yml_filepath), {}
+            return
+        with tempfile.TemporaryDirectory(prefix="cosmos_async-") as folder:
+            path = Path(desired_profile_path or folder)
+            path.mkdir(parents=True, exist_ok=True)
+            env = self.render(mock=use_mock_values).write(path)
+            yield path / "profiles.yml", env
+
+    def get_profile_type(self) -> str:
+        """Return the kind of warehouse, as Cosmos' operators ask for it."""
+        return "bigquery"
 
     def identity(
         self, *, gcp_conn_id: str | None = None, impersonation_chain: str | list[str] | None = None

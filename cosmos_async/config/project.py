@@ -8,6 +8,8 @@ from typing import Any
 
 from cosmos_async.exceptions import ProjectError
 
+REMOTE = "gs://"
+
 
 class ProjectConfig:
     """
@@ -21,8 +23,9 @@ class ProjectConfig:
         models_relative_path: Without effect, as the following two: ``dbt_project.yml`` tells dbt.
         seeds_relative_path: Without effect.
         snapshots_relative_path: Without effect.
-        manifest_path: A ``manifest.json`` on this machine; with it and without a selection, no dbt runs at import.
-        manifest_conn_id: Not available, as manifests are read from this machine only.
+        manifest_path: A ``manifest.json``, of this machine or in Cloud Storage (``gs://bucket/manifest.json``); with it
+            and without a selection, no dbt runs at import.
+        manifest_conn_id: The Airflow connection that reads it from Cloud Storage, instead of the profile's own.
         project_name: Names the ``<project>_test`` task where there is no ``dbt_project_path``.
         env_vars: Environment variables for dbt, at import and at run time.
         dbt_vars: dbt's ``--vars``, at import and at run time.
@@ -59,13 +62,13 @@ class ProjectConfig:
                 "ProjectConfig has only one of manifest_path and project_name. Without dbt_project_path, set both or "
                 "neither."
             )
-        if manifest_conn_id or (manifest_path and "://" in str(manifest_path)):
-            raise ProjectError(
-                f"ProjectConfig.manifest_path {str(manifest_path)!r} is a remote manifest, which is not supported. "
-                "Deploy manifest.json with the DAG files and give its local path, or leave it out to use `dbt ls`."
-            )
+        _check_manifest(str(manifest_path or ""), manifest_conn_id)
         self.dbt_project_path = Path(dbt_project_path) if dbt_project_path else None
-        self.manifest_path = Path(manifest_path) if manifest_path else None
+        remote = str(manifest_path).startswith(REMOTE)
+        self.manifest_path: Path | str | None = (
+            (str(manifest_path) if remote else Path(manifest_path)) if manifest_path else None
+        )
+        self.manifest_conn_id = manifest_conn_id
         self.project_name = project_name or (self.dbt_project_path.stem if self.dbt_project_path else "")
         self.install_dbt_deps = install_dbt_deps
         self.copy_dbt_packages = copy_dbt_packages
@@ -84,7 +87,7 @@ class ProjectConfig:
         Look whether the project's files are there.
 
         Raises:
-            ProjectError: The folder, its ``dbt_project.yml`` or the manifest is missing.
+            ProjectError: The folder, its ``dbt_project.yml`` or a manifest of this machine is missing.
         """
         path = self.dbt_project_path
         if path is not None and not path.is_dir():
@@ -97,7 +100,7 @@ class ProjectConfig:
                 f"There is no dbt_project.yml in dbt_project_path {path}. Point dbt_project_path at the folder that "
                 "holds it."
             )
-        if self.manifest_path is not None and not self.manifest_path.is_file():
+        if isinstance(self.manifest_path, Path) and not self.manifest_path.is_file():
             raise ProjectError(
                 f"manifest_path {self.manifest_path} is not a file. Write it with `dbt parse`, or leave manifest_path "
                 "out to use `dbt ls`."
@@ -105,3 +108,26 @@ class ProjectConfig:
 
     def __repr__(self) -> str:
         return f"ProjectConfig({str(self.dbt_project_path or self.manifest_path)!r})"
+
+
+def _check_manifest(path: str, conn_id: str | None) -> None:
+    ways_out = (
+        "Deploy manifest.json with the DAG files and give its path, copy it to a bucket (gs://), or leave manifest_path "
+        "out to use `dbt ls`."
+    )
+    if path.startswith(REMOTE):
+        bucket, _, name = path[len(REMOTE) :].partition("/")
+        if not bucket or not name or name.endswith("/"):
+            raise ProjectError(
+                f"ProjectConfig.manifest_path {path!r} names no object. Give it as gs://bucket/path/manifest.json."
+            )
+    elif "://" in path or path.startswith("gs:"):  # a Path has eaten one of the two slashes
+        raise ProjectError(
+            f"ProjectConfig.manifest_path {path!r} lies where manifests are not read from: only files of this machine "
+            f"and Cloud Storage, as a text that begins with {REMOTE}. {ways_out}"
+        )
+    elif conn_id:
+        raise ProjectError(
+            f"ProjectConfig.manifest_conn_id is {conn_id!r}, but manifest_path {path!r} is not in Cloud Storage (gs://). "
+            "Leave manifest_conn_id out."
+        )

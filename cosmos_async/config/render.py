@@ -26,7 +26,6 @@ _CHOICES = {
     "source_rendering_behavior": SourceRenderingBehavior,
     "seed_rendering_behavior": SeedRenderingBehavior,
 }
-_CONVERTIBLE = (DbtResourceType.MODEL, DbtResourceType.SEED, DbtResourceType.SNAPSHOT, DbtResourceType.TEST)
 
 
 @dataclass
@@ -43,7 +42,7 @@ class RenderConfig:
         exclude: dbt's ``--exclude``.
         selector: The name of a selector in ``selectors.yml``.
         dbt_deps: Overrides ``ProjectConfig.install_dbt_deps`` while the DAG file is imported.
-        node_converters: A function per kind of node that makes its task instead of this package.
+        node_converters: A function per kind of node that makes its task instead of this package; docs/nodes.md.
         node_conversion_by_task_group: Whether a converter replaces a node's whole group, its test task included.
         dbt_executable_path: The dbt for ``dbt ls``; by default the one of :class:`ExecutionConfig`.
         env_vars: Overrides ``ProjectConfig.env_vars`` while the DAG file is imported.
@@ -57,8 +56,9 @@ class RenderConfig:
         seed_rendering_behavior: Whether seeds are loaded, shown only, or left out; ``WHEN_SEED_CHANGES`` is not available.
         airflow_vars_to_purge_dbt_ls_cache: Airflow variables; when one changes, ``dbt ls`` is asked again.
         airflow_vars_to_purge_dbt_yaml_selectors_cache: Without effect: dbt resolves YAML selectors.
-        normalize_task_id: A function from a node to its task id, for nodes that are not a group.
-        normalize_task_display_name: A function from a node to the name shown for its task.
+        normalize_task_id: A function from a node (:class:`~cosmos_async.graph.DbtNode`) to its task id, for nodes that
+            are not a group.
+        normalize_task_display_name: A function from such a node to the name shown for its task.
         should_detach_multiple_parents_tests: Give every test with several parents a task of its own.
         enable_owner_inheritance: Take a task's owner from its node's ``meta.owner``.
         ephemeral_models_as_empty_operator: Without effect: an ephemeral model is an empty task, or that of its tests.
@@ -101,11 +101,6 @@ class RenderConfig:
             self.source_rendering_behavior = SourceRenderingBehavior.NONE
         for name, kind in _CHOICES.items():
             setattr(self, name, choice(kind, getattr(self, name), f"RenderConfig.{name}"))
-        if self.node_converters:
-            self.node_converters = {
-                choice(DbtResourceType, kind, "A key of RenderConfig.node_converters"): converter
-                for kind, converter in self.node_converters.items()
-            }
         self.select = _as_terms(self.select)
         self.exclude = _as_terms(self.exclude)
         if self.selector and (self.select or self.exclude):
@@ -123,12 +118,6 @@ class RenderConfig:
             self.seed_rendering_behavior is not SeedRenderingBehavior.WHEN_SEED_CHANGES,
             "seed_rendering_behavior WHEN_SEED_CHANGES",
             "Use SeedRenderingBehavior.ALWAYS; loading a seed takes no worker here.",
-        )
-        unknown = [kind for kind in self.node_converters or {} if kind not in _CONVERTIBLE]
-        _refuse_unless(
-            not unknown,
-            f"node_converters for {', '.join(kind.value for kind in unknown)}",
-            f"Only {', '.join(kind.value for kind in _CONVERTIBLE)} nodes become tasks.",
         )
 
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cosmos_async import settings
 from cosmos_async.airflow.compat import DAG, TaskGroup
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig, own_config
+from cosmos_async.constants import TestBehavior
+from cosmos_async.dag.converters import by_kind
 from cosmos_async.dag.operator_args import OperatorArgs
 from cosmos_async.dag.renderer import Renderer
 from cosmos_async.dag.tasks import TaskMaker
 from cosmos_async.exceptions import ConfigError, ProfileError
-from cosmos_async.graph import load_graph
+from cosmos_async.graph import DbtGraph, load_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +88,15 @@ class DbtProject:
             )
         project.validate()
         profile_config.validate()
+        by_kind(render.node_converters)  # a mistake there is told before anybody waits for dbt
         graph = load_graph(project, profile_config, execution, render)
+        #: The selected nodes of the dbt project, as in Cosmos.
+        self.dbt_graph = DbtGraph(
+            graph,
+            Path(str(project.dbt_project_path)),
+            detach_tests=render.should_detach_multiple_parents_tests
+            and render.test_behavior in (TestBehavior.BUILD, TestBehavior.AFTER_EACH),
+        )
         dag, task_group = self._place()
         tasks = TaskMaker(
             dag=dag,
@@ -95,8 +106,10 @@ class DbtProject:
             execution=execution,
             render=render,
             args=replace(operator, dbt=_invocation(operator, project, execution, render)),
+            graph=self.dbt_graph,
         )
-        Renderer(graph, tasks).render()
+        #: The tasks and groups of nodes by their unique ids, as in Cosmos.
+        self.tasks_map = Renderer(graph, tasks).render()
         tasks.warn_of_worker_limits()
 
     def _place(self) -> tuple[DAG, TaskGroup | None]:

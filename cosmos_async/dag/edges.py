@@ -67,7 +67,7 @@ class Edges:
     def connect_nodes(self) -> None:
         """Let each node wait for its parents."""
         for unique_id, child in self.placed.items():
-            parents = self._nearest_placed(self.graph.nodes[unique_id].depends_on)
+            parents = self.nearest_placed(self.graph.nodes[unique_id].depends_on)
             if not parents:
                 connect(self.setup, child.first)
             for parent in parents:
@@ -86,7 +86,7 @@ class Edges:
             parent
             for unique_id in self.placed
             if is_held_back(unique_id)
-            for parent in self._nearest_placed(self._parents(unique_id))
+            for parent in self.nearest_placed(self._parents(unique_id))
         }
         return [placed.last for unique_id, placed in self.placed.items() if unique_id not in parents]
 
@@ -106,21 +106,30 @@ class Edges:
         left = [
             above for node in parents.depends_on if node not in self.placed for above in self._parents(node)
         ]
-        further = self._nearest_placed([*parents.after, *left])
+        further = self.nearest_placed([*parents.after, *left])
         for above in further:
             connect(self.placed[above].last, test)
         if not direct and not further:
             connect(self.setup, test)
 
-    def _nearest_placed(self, nodes: Sequence[str]) -> list[str]:
+    def all_above(self, nodes: Sequence[str]) -> set[str]:
+        """Return *nodes* and all selected nodes above them."""
+        found: set[str] = set()
+        waiting = list(nodes)
+        while waiting:
+            unique_id = waiting.pop()
+            if unique_id not in found:
+                found.add(unique_id)
+                waiting += self._parents(unique_id)
+        return found
+
+    def nearest_placed(self, nodes: Sequence[str]) -> list[str]:
         """Return *nodes*, each without a place (left out by a converter, say) replaced by its parents."""
         if all(unique_id in self.placed for unique_id in nodes):
             return list(nodes)
         found: dict[str, None] = {}
         for unique_id in nodes:
-            above = (
-                [unique_id] if unique_id in self.placed else self._nearest_placed(self._parents(unique_id))
-            )
+            above = [unique_id] if unique_id in self.placed else self.nearest_placed(self._parents(unique_id))
             found.update(dict.fromkeys(above))
         return list(found)
 
@@ -132,7 +141,7 @@ class Edges:
         found: set[str] = set()
         for unique_id in nodes:
             if not is_held_back(unique_id):
-                above = self._nearest_placed(self._parents(unique_id))
+                above = self.nearest_placed(self._parents(unique_id))
                 found |= {*above, *self._behind_functions(above)}
         return found
 

@@ -58,6 +58,7 @@ class OperatorArgs:
     around: dict[str, Any] = field(default_factory=dict)  #: for setup, results and teardown
     setup: dict[str, Any] = field(default_factory=dict)  #: for setup alone, beside the former
     triggerer: dict[str, Any] = field(default_factory=dict)  #: for teardown, beside the former
+    given: dict[str, Any] = field(default_factory=dict)  #: all of it as the author wrote it, for converters
 
     @classmethod
     def sort(cls, operator_args: Mapping[str, Any] | None) -> OperatorArgs:
@@ -67,7 +68,7 @@ class OperatorArgs:
         Raises:
             ConfigError: One of them has no meaning here, and leaving it out silently would change what happens.
         """
-        sorted_args = cls()
+        sorted_args = cls(given=dict(operator_args or {}))
         for name, value in (operator_args or {}).items():
             if name in _OPTIONS:
                 if name in ("dbt_cmd_flags", "dbt_cmd_global_flags"):

@@ -7,13 +7,21 @@ Ids are those of Cosmos' async mode, so that a migrated DAG keeps its history.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async import settings
 from cosmos_async.airflow.compat import AIRFLOW_VERSION, SHOWS_NAMES, TaskGroup
-from cosmos_async.constants import SETUP_TASK_ID, DbtResourceType, SeedRenderingBehavior, TestBehavior
+from cosmos_async.constants import (
+    SETUP_TASK_ID,
+    DbtResourceType,
+    SeedRenderingBehavior,
+    TestBehavior,
+    TestIndirectSelection,
+)
 from cosmos_async.dag import task_ids
+from cosmos_async.dag.converters import Converters, by_kind
 from cosmos_async.dag.operator_args import check_node_args, check_setup_args
 from cosmos_async.dag.task_arguments import NEUTRAL, warn_of_worker_limits
 from cosmos_async.dag.task_ids import check_id
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from cosmos_async.airflow.compat import DAG
     from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
     from cosmos_async.dag.operator_args import OperatorArgs
+    from cosmos_async.graph.dbt_node import DbtGraph
 
 SUFFIXES = {
     DbtResourceType.MODEL: "run",
@@ -47,6 +56,7 @@ class TaskMaker:
         execution: ExecutionConfig,
         render: RenderConfig,
         args: OperatorArgs,
+        graph: DbtGraph,
     ) -> None:
         self.dag = dag
         self.task_group = task_group  #: None for the whole DAG
@@ -55,6 +65,7 @@ class TaskMaker:
         self.execution = execution
         self.config = render
         self.args = args
+        self.graph = graph  #: what an author's functions see of the nodes
         self.folders: dict[str, TaskGroup] = {}
         self.said_by_nodes: dict[
             str, dict[str, Any]
@@ -66,13 +77,13 @@ class TaskMaker:
     def task_id(self, node: Node) -> str:
         """Return the id of a node's task, as the author wants it."""
         if self.config.normalize_task_id is not None:
-            return str(self.config.normalize_task_id(node))
+            return str(self.config.normalize_task_id(self.graph.view(node)))
         return self.usual_id(node)
 
     def usual_id(self, node: Node) -> str:
         """Return the id that the task has if the author does not care."""
-        if node.resource_type is DbtResourceType.SOURCE:
-            return f"{node.name}_source"
+        if node.resource_type in (DbtResourceType.SOURCE, DbtResourceType.EXPOSURE):
+            return f"{node.name}_{node.resource_type.value}"
         if self.config.test_behavior is TestBehavior.BUILD and not self.is_empty_seed(node):
             return f"{node.name}_{node.resource_type.value}_build"
         return f"{node.name}_{SUFFIXES[node.resource_type]}"
@@ -87,7 +98,7 @@ class TaskMaker:
         if not SHOWS_NAMES:
             return {}
         if self.config.normalize_task_display_name is not None:
-            return {"task_display_name": str(self.config.normalize_task_display_name(node))}
+            return {"task_display_name": str(self.config.normalize_task_display_name(self.graph.view(node)))}
         if self.config.normalize_task_id is not None:
             return {"task_display_name": self.usual_id(node)}
         return {}
@@ -212,27 +223,62 @@ class TaskMaker:
             **shown,
         )
 
-    def converted(self, converter: Any, node: Node, task_id: str, group: TaskGroup | None) -> Any:
-        """Let an author's converter make the task; it may make none."""
-        return converter(
-            dag=self.dag,
-            task_group=group,
-            node=node,
-            task_id=task_id,
-            setup=self.setup,
-            dbt_project_name=self.project_name,
-            execution_mode=self.execution.execution_mode,
-            task_args=dict(self.args.task),
-            test_behavior=self.config.test_behavior,
+    @cached_property
+    def converters(self) -> Converters:
+        """The author's converters; for after setup is made."""
+        return Converters(
+            by_kind(self.config.node_converters),
+            self.dag,
+            {
+                "dag": self.dag,
+                "dbt_project_name": self.project_name,
+                "execution_mode": self.execution.execution_mode,
+                "task_args": self._task_args(),
+                "test_behavior": self.config.test_behavior,
+                "source_pruning": self.config.source_pruning,
+                "source_rendering_behavior": self.config.source_rendering_behavior,
+                "normalize_task_id": self.config.normalize_task_id,
+                "normalize_task_display_name": self.config.normalize_task_display_name,
+                "enable_owner_inheritance": self.config.enable_owner_inheritance,
+                # dbt's own default, where nobody has said anything; Cosmos compares it.
+                "test_indirect_selection": self.execution.test_indirect_selection
+                or TestIndirectSelection.EAGER,
+                "on_warning_callback": self.args.task.get("on_warning_callback"),
+                "detached_from_parent": self.graph.detached_from_parent,
+                "node_conversion_by_task_group": self.config.node_conversion_by_task_group,
+                "render_config": self.config,
+                "setup": self.setup,
+                "airflow_args": dict(self.args.task),
+            },
         )
 
-    def make_setup(self, sources: list[str]) -> None:
-        """
-        Make the setup task, which is part of all others.
+    def converted(self, node: Node, task_id: str, group: TaskGroup | None) -> Any:
+        """Return what an author's converter makes of a node, None where it makes nothing."""
+        view = self.graph.view(node)
+        return self.converters.convert(node.resource_type, view, task_id=task_id, task_group=group)
 
-        Args:
-            sources: Those whose freshness is measured.
-        """
+    def _task_args(self) -> dict[str, Any]:
+        """Return what an operator of Cosmos' needs, under Cosmos' names (``cosmos/converter.py``, 1.15)."""
+        given, project = self.args.given, self.project
+        found = {
+            **given,
+            "project_dir": project.dbt_project_path,
+            "partial_parse": project.partial_parse,
+            "profile_config": self.profile,
+            "emit_datasets": self.config.emit_datasets,
+            "env": given.get("env") or project.env_vars,
+            "vars": given.get("vars") or project.dbt_vars,
+            "install_deps": self.args.dbt["install_deps"],
+            "copy_dbt_packages": given.get("copy_dbt_packages", project.copy_dbt_packages),
+            "cache_dir": None,  # ours has nothing that Cosmos could read
+            "manifest_filepath": project.manifest_path,
+        }
+        if self.execution.dbt_executable_path:
+            found["dbt_executable_path"] = self.execution.dbt_executable_path
+        return found
+
+    def make_setup(self) -> None:
+        """Make the setup task, which is part of all others."""
         own = check_setup_args(self.execution.setup_operator_args or {})
         args = self.args
         kwargs = {**NEUTRAL, **args.around, **args.setup, **args.dbt, **args.identity, **own}
@@ -245,7 +291,6 @@ class TaskMaker:
             execution_config=self.execution,
             test_behavior=self.config.test_behavior,
             detach_tests=self.config.should_detach_multiple_parents_tests,
-            sources=sources,
             **kwargs,
         )
         self.setup = setup.as_setup()

@@ -28,6 +28,7 @@ from cosmos_async.dbt.process import Processes, is_locked
 from cosmos_async.exceptions import ConfigError, CosmosAsyncError, DbtError
 from cosmos_async.graph.cache import GraphCache, locked
 from cosmos_async.graph.dbt_ls import ask
+from cosmos_async.graph.document import graph_from_json, graph_to_json
 from cosmos_async.graph.manifest import graph_of, read_manifest
 from cosmos_async.graph.model import Graph
 from cosmos_async.plan.ids import digest
@@ -55,7 +56,7 @@ class Question:
     def kept(self) -> Graph | None:
         """Return the answer, if it is known."""
         document = GraphCache(self.directory).get(self.key)
-        return None if document is None else Graph.from_json(document)
+        return None if document is None else graph_from_json(document)
 
     def answer(self, ask_dbt: Callable[..., Any] = ask) -> Graph:
         """
@@ -82,7 +83,7 @@ class Question:
             )
             if not answer.selected:
                 logger.warning("nothing in %s is selected by %s", self.project_dir, self.invocation.select)
-            GraphCache(self.directory).put(self.key, graph.to_json())
+            GraphCache(self.directory).put(self.key, graph_to_json(graph))
         return graph
 
     @property

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from cosmos_async.exceptions import ConfigError, ProfileError
 from cosmos_async.graph.background import Question, answer_beside, time_left
 from cosmos_async.graph.cache import GraphCache, make_folder, scan, stat_of
 from cosmos_async.graph.dbt_ls import arguments, ask
+from cosmos_async.graph.document import FORMAT, graph_from_json, graph_to_json
 from cosmos_async.graph.manifest import graph_of, has_default_selector, read_manifest
-from cosmos_async.graph.model import FORMAT, Graph
+from cosmos_async.graph.model import Graph
+from cosmos_async.graph.remote_manifest import LONGEST, local_copy
 
 
 def load_graph(
@@ -59,20 +62,36 @@ class _Loader:
 
     def load(self) -> Graph:
         method = self.render.load_method
-        manifest = self.project.manifest_path
-        if method is LoadMode.DBT_MANIFEST and manifest is None:
+        if method is LoadMode.DBT_MANIFEST and self.project.manifest_path is None:
             raise ConfigError(
                 "RenderConfig.load_method is DBT_MANIFEST, but ProjectConfig has no manifest_path. Set it to the "
                 "project's manifest.json, or use LoadMode.DBT_LS."
             )
         with self._cache() as cache:
-            if method is LoadMode.DBT_LS or manifest is None:
+            if method is LoadMode.DBT_LS or self.project.manifest_path is None:
                 return self._listed(cache, None)
+            manifest = self._manifest(cache, self.project.manifest_path)
             if not self._selects():
                 graph = self._whole(cache, manifest)
                 if graph is not None:
                     return graph
             return self._listed(cache, manifest)
+
+    def _manifest(self, cache: GraphCache, path: Path | str) -> Path:
+        """Return the manifest as a file of this machine."""
+        if isinstance(path, Path):
+            return path
+        conn_id = self.project.manifest_conn_id
+        if not conn_id and self.profile is None:
+            raise ProfileError(f"Nobody is named who reads {path}. Set ProjectConfig.manifest_conn_id.")
+        identity = {"conn_id": conn_id} if conn_id or self.profile is None else self.profile.identity()
+        left = time_left()
+        return local_copy(
+            path,
+            identity=identity,
+            directory=cache.directory.parent / "manifests",
+            timeout=LONGEST if left is None else min(LONGEST, left / 2),
+        )
 
     def _selects(self) -> bool:
         # Where everything is selected, so is every test, whatever the project's flags say of others.
@@ -86,9 +105,9 @@ class _Loader:
         if kept is None:
             document = read_manifest(manifest)
             own = has_default_selector(document)
-            kept = {"default_selector": True} if own else graph_of(document).to_json()
+            kept = {"default_selector": True} if own else graph_to_json(graph_of(document))
             cache.put(key, kept)
-        return None if kept.get("default_selector") else Graph.from_json(kept)
+        return None if kept.get("default_selector") else graph_from_json(kept)
 
     def _listed(self, cache: GraphCache, manifest: Path | None) -> Graph:
         if self.profile is None:
@@ -114,7 +133,14 @@ class _Loader:
         )
         kept = cache.get(key)
         if kept is not None:
-            return Graph.from_json(kept)
+            return graph_from_json(kept)
+        if manifest is not None and not (executable or requirements or find_spec("dbt")):
+            raise ConfigError(
+                "There is a manifest, but RenderConfig or the project selects nodes of it, and what select, exclude, "
+                "selector and test_indirect_selection mean is asked of dbt. No dbt is here, where this DAG file is "
+                "imported: name one in RenderConfig(dbt_executable_path=...), have one made by "
+                "ExecutionConfig(async_py_requirements=...), or leave the selection out: a manifest is then enough."
+            )
         make_folder(cache.directory)
         question = Question(
             invocation=invocation,

@@ -9,10 +9,13 @@ from typing import Any
 
 from cosmos_async.constants import BUILT_RESOURCES, DbtResourceType
 from cosmos_async.exceptions import ProjectError
-from cosmos_async.graph.model import Graph, Node, Source, Test, UnitTest
+from cosmos_async.graph.model import Graph, Node, Settings, Source, Test, UnitTest
 from cosmos_async.plan.ownership import Lineage, depths, unit_test_owner
 
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
+
+#: The configurations that nodes share, by the nodes' kind and the names in them.
+Usual = dict[tuple[str, frozenset[str]], dict[str, Any]]
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -73,7 +76,8 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
     order = sorted(built, key=lambda unique_id: (position[unique_id], unique_id))
     kept = [unique_id for unique_id in order if chosen is None or unique_id in chosen]
     nearest = _nearest(order, parents, frozenset(kept))
-    nodes = {unique_id: _node(unique_id, built[unique_id], nearest[unique_id]) for unique_id in kept}
+    usual: Usual = {}
+    nodes = {unique_id: _node(unique_id, built[unique_id], nearest[unique_id], usual) for unique_id in kept}
     # The planner asks dbt for the same, and must come to the same owners.
     lineage = Lineage(
         {
@@ -93,6 +97,7 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
             ),
             _file(resource),
             _about_tasks(resource),
+            _named(resource, _parents(resource, nodes)),
         )
         for unique_id, resource in sorted(resources.items())
         if resource.get("resource_type") == DbtResourceType.TEST.value
@@ -107,7 +112,7 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
     read = {parent for node in nodes for parent in _depends_on(built[node])}
     sources = {
         unique_id: Source(
-            _node(unique_id, resource, ()),
+            _node(unique_id, resource, (), usual),
             has_freshness=_has_freshness(resource),
             is_read=unique_id in read,
             holds_back=lineage.place(unique_id, [unique_id]).holds_back,
@@ -115,12 +120,23 @@ def graph_of(manifest: dict[str, Any], selected: Collection[str] | None = None) 
         for unique_id, resource in sorted((manifest.get("sources") or {}).items())
         if chosen is None or unique_id in chosen
     }
+    exposures = {
+        unique_id: _node(unique_id, resource, _pass_on(_parents(resource, built), nearest, nodes), usual)
+        for unique_id, resource in sorted((manifest.get("exposures") or {}).items())
+        if chosen is None or unique_id in chosen
+    }
     project_name = (manifest.get("metadata") or {}).get("project_name") or ""
-    return Graph(project_name, nodes, tests, unit_tests, sources)
+    return Graph(project_name, nodes, tests, unit_tests, sources, exposures)
 
 
 def _depends_on(resource: dict[str, Any]) -> list[str]:
     return (resource.get("depends_on") or {}).get("nodes") or []
+
+
+def _named(resource: dict[str, Any], depends_on: tuple[str, ...]) -> tuple[str, ...]:
+    """Return everything that stands above a resource; the same tuple where that is what is known already."""
+    named = tuple(dict.fromkeys(_depends_on(resource)))
+    return depends_on if named == depends_on else named
 
 
 def _parents(resource: dict[str, Any], among: Collection[str]) -> tuple[str, ...]:
@@ -145,7 +161,7 @@ def _pass_on(
     return tuple(found)
 
 
-def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...]) -> Node:
+def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...], usual: Usual) -> Node:
     config = resource.get("config") or {}
     return Node(
         unique_id=unique_id,
@@ -157,7 +173,16 @@ def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...]) ->
         materialized=str(config.get("materialized") or ""),
         meta=_meta(resource),
         depends_on=parents,
+        parents=_named(resource, parents),
+        settings=_settings(resource["resource_type"], config, usual),
     )
+
+
+def _settings(kind: str, config: dict[str, Any], usual: Usual) -> Settings:
+    """Return a configuration as what differs from that of the first node with the same keys."""
+    rest = {name: value for name, value in config.items() if name not in ("meta", "materialized")}
+    first = usual.setdefault((kind, frozenset(rest)), rest)
+    return Settings(first, {name: value for name, value in rest.items() if value != first[name]})
 
 
 def _file(resource: dict[str, Any]) -> str:

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from cosmos_async.constants import DbtResourceType
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.plan.ownership import Place, is_source
-
-FORMAT = 5  # of the kept JSON; another number is as good as nothing kept
 
 
 class Configured:
@@ -24,6 +22,11 @@ class Configured:
     unique_id: str
     original_file_path: str
     meta: dict[str, Any]
+
+    @property
+    def resource_name(self) -> str:
+        """Its name as in its unique id, a version or a test's hash included: ``orders.v2``."""
+        return self.unique_id.split(".", 2)[2]
 
     @property
     def owner(self) -> str:
@@ -54,8 +57,22 @@ class Configured:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """
+    A node's configuration but for ``meta`` and ``materialized``.
+
+    dbt writes some thirty keys for every node, nearly all of them with the same values: these are kept once.
+    """
+
+    usual: dict[str, Any] = field(
+        default_factory=dict
+    )  #: shared by the nodes of a kind that have the same keys
+    own: dict[str, Any] = field(default_factory=dict)  #: what differs from them
+
+
+@dataclass(frozen=True)
 class Node(Configured):
-    """A model, seed, snapshot or function that ``dbt build`` builds."""
+    """A model, seed, snapshot or function that ``dbt build`` builds; a source or an exposure has the same shape."""
 
     unique_id: str
     resource_type: DbtResourceType
@@ -67,11 +84,9 @@ class Node(Configured):
     meta: dict[str, Any] = field(default_factory=dict)
     #: The nearest selected nodes above it. A node left out by the selection passes on its own parents, as in dbt.
     depends_on: tuple[str, ...] = ()
-
-    @property
-    def resource_name(self) -> str:
-        """The node's name as in its unique id, version included: ``orders.v2``."""
-        return self.unique_id.split(".", 2)[2]
+    #: What the manifest names above it: sources and what is not selected as well; where that is the same, the same tuple.
+    parents: tuple[str, ...] = ()
+    settings: Settings = field(default_factory=Settings)  #: dbt's further configuration
 
     @property
     def name(self) -> str:
@@ -85,8 +100,9 @@ class Node(Configured):
 
     @property
     def config(self) -> dict[str, Any]:
-        """What is kept of dbt's configuration of the node."""
-        return {"materialized": self.materialized, "tags": list(self.tags), "meta": self.meta}
+        """dbt's configuration of the node."""
+        built = {"materialized": self.materialized} if self.materialized else {}
+        return {**self.settings.usual, **self.settings.own, **built, "meta": self.meta}
 
 
 @dataclass(frozen=True)
@@ -103,11 +119,26 @@ class Test(Configured):
     after: tuple[str, ...] = ()
     original_file_path: str = ""
     meta: dict[str, Any] = field(default_factory=dict)  #: what of it is about tasks
+    parents: tuple[str, ...] = ()  #: as of a node
+
+    resource_type = DbtResourceType.TEST
+    fqn: ClassVar[tuple[str, ...]] = ()  #: not kept, as are its tags
+    tags: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:
         """The test's name without dbt's hash."""
         return self.unique_id.split(".", 3)[2]
+
+    @property
+    def package_name(self) -> str:
+        """The dbt project or package that it comes from."""
+        return self.unique_id.split(".", 2)[1]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What is kept of dbt's configuration of the test."""
+        return {"meta": self.meta}
 
 
 @dataclass(frozen=True)
@@ -139,6 +170,8 @@ class Graph:
     tests: dict[str, Test]
     unit_tests: dict[str, UnitTest] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
+    #: Those that are selected; they become tasks only by an author's converter.
+    exposures: dict[str, Node] = field(default_factory=dict)
 
     @cached_property
     def tested(self) -> frozenset[str]:
@@ -186,104 +219,3 @@ class Graph:
                     f"{' and '.join(same)} would have the same tasks, as both are named {name!r}. Rename one of them "
                     "(an `alias` keeps its table's name), or select only one of them in this DAG."
                 )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the graph as JSON-able data: positions instead of ids, as ids are long and often repeated."""
-        position = {unique_id: index for index, unique_id in enumerate(self.nodes)}
-        return {
-            "format": FORMAT,
-            "project_name": self.project_name,
-            "nodes": [
-                [*_row(node), [position[parent] for parent in node.depends_on]]
-                for node in self.nodes.values()
-            ],
-            "tests": [
-                [
-                    test.unique_id,
-                    [position[parent] for parent in test.depends_on],
-                    position.get(test.place.owner or "", test.place.owner),
-                    [position[node] for node in test.place.holds_back],
-                    test.place.several,
-                    [position[node] for node in test.after],
-                    test.original_file_path,
-                    test.meta,
-                ]
-                for test in self.tests.values()
-            ],
-            "unit_tests": [
-                [test.unique_id, position[test.model], test.original_file_path, test.meta]
-                for test in self.unit_tests.values()
-            ],
-            "sources": [
-                [
-                    *_row(source.node),
-                    source.has_freshness,
-                    source.is_read,
-                    [position[node] for node in source.holds_back],
-                ]
-                for source in self.sources.values()
-            ],
-        }
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Graph:
-        """
-        Return the graph that :meth:`to_json` wrote.
-
-        Raises:
-            ValueError: The document is something else, or of another format.
-        """
-        try:
-            if document["format"] != FORMAT:
-                raise ValueError(f"format {document['format']} is not {FORMAT}")
-            ids = [row[0] for row in document["nodes"]]
-            nodes = {
-                row[0]: _from_row(row, tuple(ids[index] for index in row[8])) for row in document["nodes"]
-            }
-            tests = {
-                row[0]: Test(
-                    row[0],
-                    tuple(ids[index] for index in row[1]),
-                    Place(
-                        ids[row[2]] if isinstance(row[2], int) else row[2],
-                        tuple(ids[index] for index in row[3]),
-                        row[4],
-                    ),
-                    tuple(ids[index] for index in row[5]),
-                    row[6],
-                    row[7],
-                )
-                for row in document["tests"]
-            }
-            unit_tests = {
-                row[0]: UnitTest(row[0], ids[row[1]], row[2], row[3]) for row in document["unit_tests"]
-            }
-            sources = {
-                row[0]: Source(_from_row(row), row[8], row[9], tuple(ids[index] for index in row[10]))
-                for row in document["sources"]
-            }
-            return cls(document["project_name"], nodes, tests, unit_tests, sources)
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a graph: {error!r}") from error
-
-
-_KINDS = {kind.value: kind for kind in DbtResourceType}
-
-
-def _row(node: Node) -> list[Any]:
-    return [
-        node.unique_id,
-        node.resource_type.value,
-        node.package_name,
-        node.fqn,
-        node.original_file_path,
-        node.tags,
-        node.materialized,
-        node.meta,
-    ]
-
-
-def _from_row(row: list[Any], depends_on: tuple[str, ...] = ()) -> Node:
-    return Node(
-        row[0], _KINDS[row[1]], row[2], tuple(row[3]), row[4], tuple(row[5]), row[6], row[7], depends_on
-    )

@@ -7,14 +7,15 @@ from typing import Any
 
 from cosmos_async.airflow.google_connection import as_list, extra_of
 from cosmos_async.exceptions import ProfileError
-from cosmos_async.profiles.base import DEFAULT_THREADS, SECRET_PREFIX, BaseProfileMapping
+from cosmos_async.profiles.base import BaseProfileMapping
+from cosmos_async.profiles.rendered import DEFAULT_THREADS
+from cosmos_async.profiles.who import CONNECTION_TYPES
 
 _SECRET_KEY_FIELDS = ("private_key_id", "private_key")
 
 
 class _GoogleCloudProfileMapping(BaseProfileMapping):
-    airflow_connection_types = ("google_cloud_platform", "gcpbigquery")
-    dbt_profile_type = "bigquery"
+    airflow_connection_types = CONNECTION_TYPES
 
     #: Where else to look when the connection lacks what this mapping needs.
     _way_out = ""
@@ -49,8 +50,16 @@ class _GoogleCloudProfileMapping(BaseProfileMapping):
             identity["scopes"] = as_list(self.profile_args["scopes"])
         return identity
 
-    def resolve(self) -> tuple[dict[str, Any], dict[str, str]]:
-        extra = extra_of(self.get_connection())
+    @property
+    def profile(self) -> dict[str, Any]:
+        return self._made()[0]
+
+    @property
+    def env_vars(self) -> dict[str, str]:
+        return {**self._made()[1], **self.tracking_env}
+
+    def _made(self) -> tuple[dict[str, Any], dict[str, str]]:
+        extra = extra_of(self.conn)
         credentials, env = self._credentials(extra)
         output = {
             "type": self.dbt_profile_type,
@@ -85,18 +94,6 @@ class _GoogleCloudProfileMapping(BaseProfileMapping):
                 f"{chain[-1]} directly and leave only that one in impersonation_chain."
             )
         return chain[0] if chain else None
-
-    def _check(self, output: dict[str, Any]) -> None:
-        if not output.get("project"):
-            raise ProfileError(
-                f"No Google Cloud project for connection {self.conn_id!r}: neither the connection nor its key names "
-                'one. Set profile_args={"project": ...} or the connection\'s project.'
-            )
-        if not (output.get("dataset") or output.get("schema")):
-            raise ProfileError(
-                f'No dataset for connection {self.conn_id!r}. Set profile_args={{"dataset": ...}}: it is where dbt '
-                "builds models that name no schema of their own."
-            )
 
     def _lacks(self, what: str) -> ProfileError:
         return ProfileError(
@@ -137,9 +134,8 @@ class GoogleCloudServiceAccountDictProfileMapping(_GoogleCloudProfileMapping):
         for name in _SECRET_KEY_FIELDS:
             if not key.get(name):
                 raise self._lacks(f"{name} in its keyfile_dict")
-            variable = SECRET_PREFIX + name.upper()
-            env[variable] = str(key[name])
-            visible[name] = f"{{{{ env_var('{variable}') }}}}"
+            env[self.get_env_var_name(name)] = str(key[name])
+            visible[name] = self.get_env_var_format(name)
         return {"keyfile_json": visible}, env
 
 

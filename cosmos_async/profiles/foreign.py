@@ -35,7 +35,8 @@ def own_mapping(mapping: Any) -> BaseProfileMapping:
     if known is None or kind.__module__.partition(".")[0] != "cosmos":
         raise ProfileError(
             f"profile_mapping is a {kind.__module__}.{kind.__qualname__}. Give one of cosmos_async.profiles: "
-            f"{', '.join(sorted(_MAPPINGS))}, or a subclass of BaseProfileMapping there; or use profiles_yml_filepath."
+            f"{', '.join(sorted(_MAPPINGS))}, or extend BaseProfileMapping of that module instead of cosmos.profiles; or use "
+            "profiles_yml_filepath."
         )
     return known(
         mapping.conn_id,

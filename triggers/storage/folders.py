@@ -73,6 +73,22 @@ class _AuthorisedStorage(Storage):
         return {"Authorization": f"Bearer {await self.token.get()}"}
 
 
+def client_of(session: Session, endpoint: str | None = None) -> Storage:
+    """
+    Return a client whose calls *session* carries.
+
+    Args:
+        session: The session.
+        endpoint: The API's root without a path; None means the one of the settings, else Google's public one.
+    """
+    return _AuthorisedStorage(
+        session=session.http,
+        token=session.token,
+        # With a root of our own the client would take us for a developer and send no token: see the class.
+        api_root=(endpoint or settings.storage_endpoint() or PUBLIC_ENDPOINT).rstrip("/"),
+    )
+
+
 class GcsFolder:
     """
     A folder in a bucket.
@@ -87,15 +103,10 @@ class GcsFolder:
         self.path = path.rstrip("/")
         self.bucket, _, self._prefix = self.path[len("gs://") :].partition("/")
         self._session = session
-        self._endpoint = (endpoint or PUBLIC_ENDPOINT).rstrip("/")
+        self._endpoint = endpoint
 
     def _client(self) -> Storage:
-        return _AuthorisedStorage(
-            session=self._session.http,
-            token=self._session.token,
-            # With a root of our own the client would take us for a developer and send no token: see the class.
-            api_root=self._endpoint,
-        )
+        return client_of(self._session, self._endpoint or PUBLIC_ENDPOINT)
 
     def _key(self, name: str) -> str:
         return "/".join(part for part in (self._prefix, _inside(name)) if part)

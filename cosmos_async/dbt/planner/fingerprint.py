@@ -26,7 +26,7 @@ from cosmos_async.dbt.options import state_folders
 from cosmos_async.dbt.project.project_file import Project
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.plan.model import FORMAT, Json
-from cosmos_async.profiles.base import SECRET_KEYS
+from cosmos_async.profiles.rendered import SECRET_KEYS
 
 #: Folders that dbt writes or never reads; those that a project names itself are left out of it as well.
 _SKIPPED = frozenset((".git", "__pycache__"))

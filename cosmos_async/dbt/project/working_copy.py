@@ -25,7 +25,7 @@ from cosmos_async.dbt.project.project_file import PROJECT_FILE, Project
 from cosmos_async.dbt.project.tree import Tree
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.plan.ids import digest
-from cosmos_async.profiles.base import RenderedProfile
+from cosmos_async.profiles import RenderedProfile
 
 logger = logging.getLogger(__name__)
 

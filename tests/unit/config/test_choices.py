@@ -15,7 +15,6 @@ from cosmos_async.airflow.compat import DAG
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig, own_config
 from cosmos_async.config.choices import choice
 from cosmos_async.constants import (
-    DbtResourceType,
     ExecutionMode,
     LoadMode,
     SeedRenderingBehavior,
@@ -70,13 +69,12 @@ def test_a_behaviour_in_a_string_gives_the_same_tasks(make_dag: MakeDag, value: 
 
 
 def test_every_choice_is_taken_by_value() -> None:
-    """All of those in the configuration classes; the keys of the converters, too."""
+    """All of those in the configuration classes."""
     render = RenderConfig(
         test_behavior="none",  # type: ignore[arg-type]
         load_method="dbt_ls",  # type: ignore[arg-type]
         source_rendering_behavior="all",  # type: ignore[arg-type]
         seed_rendering_behavior="render_only",  # type: ignore[arg-type]
-        node_converters={"model": print},  # type: ignore[dict-item]
     )
     execution = ExecutionConfig(execution_mode="airflow_async", test_indirect_selection="cautious")  # type: ignore[arg-type]
 
@@ -84,7 +82,6 @@ def test_every_choice_is_taken_by_value() -> None:
     assert render.load_method is LoadMode.DBT_LS
     assert render.source_rendering_behavior is SourceRenderingBehavior.ALL
     assert render.seed_rendering_behavior is SeedRenderingBehavior.RENDER_ONLY
-    assert list(render.node_converters or ()) == [DbtResourceType.MODEL]
     assert execution.execution_mode is ExecutionMode.AIRFLOW_ASYNC
     assert execution.test_indirect_selection is TestIndirectSelection.CAUTIOUS
 
@@ -146,8 +143,8 @@ def test_cosmos_project_config_counts_by_what_it_says() -> None:
     assert not ours.partial_parse
     assert not ours.install_dbt_deps
     theirs.manifest_path = Manifest()
-    with pytest.raises(ConfigError, match=r"'gs://bucket/manifest.json' is a remote manifest"):
-        own_config(ProjectConfig, theirs, "project_config")
+    remote = own_config(ProjectConfig, theirs, "project_config")
+    assert (remote.manifest_path, remote.manifest_conn_id) == ("gs://bucket/manifest.json", "gcs")
 
 
 def test_cosmos_profile_config_counts_by_what_it_says() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import (
-    DbtResourceType,
     ExecutionMode,
     InvocationMode,
     LoadMode,
@@ -64,12 +64,37 @@ def test_a_manifest_without_project_needs_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{"manifest_path": "gs://b/m.json"}, {"manifest_path": "/m", "manifest_conn_id": "c"}]
+    ("kwargs", "message"),
+    [
+        (
+            {"manifest_path": "s3://b/m.json"},
+            r"'s3://b/m.json' lies where manifests are not read from.*gs://",
+        ),
+        ({"manifest_path": "abfs://c@a/m.json"}, "'abfs://c@a/m.json' lies where"),
+        ({"manifest_path": Path("gs://b/m.json")}, "'gs:/b/m.json' lies where.*as a text"),
+        ({"manifest_path": "gs://b"}, "'gs://b' names no object"),
+        ({"manifest_path": "gs://b/target/"}, "names no object"),
+        (
+            {"manifest_path": "/m", "manifest_conn_id": "c"},
+            "manifest_conn_id is 'c', but manifest_path '/m' is not",
+        ),
+        ({"manifest_conn_id": "c"}, "Leave manifest_conn_id out"),
+    ],
 )
-def test_a_remote_manifest_is_refused(kwargs: dict[str, str]) -> None:
-    """Every import would wait for the network."""
-    with pytest.raises(ProjectError, match=r"manifest_path .* is a remote manifest"):
+def test_a_manifest_that_nobody_can_read_is_refused(kwargs: dict[str, Any], message: str) -> None:
+    """Where it is named, with the way out."""
+    with pytest.raises(ProjectError, match=message):
         ProjectConfig("/p", **kwargs)
+
+
+def test_a_manifest_may_lie_in_cloud_storage(tmp_path: Path) -> None:
+    """Whether it is there is seen when the DAG is made."""
+    (tmp_path / "dbt_project.yml").touch()
+    project = ProjectConfig(tmp_path, manifest_path="gs://b/m.json", manifest_conn_id="c")
+
+    project.validate()
+
+    assert (project.manifest_path, project.manifest_conn_id) == ("gs://b/m.json", "c")
 
 
 def test_a_missing_project_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
@@ -223,7 +248,6 @@ def test_an_invocation_mode_is_refused_as_in_cosmos() -> None:
         ({"load_method": LoadMode.DBT_LS_FILE}, "load_method DBT_LS_FILE is not supported"),
         ({"dbt_ls_path": "x"}, "dbt_ls_path is not supported"),
         ({"seed_rendering_behavior": SeedRenderingBehavior.WHEN_SEED_CHANGES}, "WHEN_SEED_CHANGES"),
-        ({"node_converters": {DbtResourceType.SOURCE: print}}, "node_converters for source"),
         ({"selector": "daily", "select": ["x"]}, "selector 'daily' beside select"),
     ],
 )

@@ -125,7 +125,7 @@ def test_what_has_no_effect_is_said_unless_it_asks_for_what_happens_anyway(name:
 @pytest.mark.parametrize("unset", [None, False, "", []])
 def test_what_is_refused_may_stand_there_unset(name: str, unset: object) -> None:
     """Cosmos' operators take these for "not set", and people pass arguments on."""
-    assert OperatorArgs.sort({name: unset}) == OperatorArgs()
+    assert OperatorArgs.sort({name: unset}) == OperatorArgs(given={name: unset})
 
 
 def test_a_word_nobody_knows_is_named_with_the_one_that_is_meant() -> None:

@@ -16,8 +16,8 @@ from cosmos_async.config import ProjectConfig, RenderConfig
 from cosmos_async.constants import SourceRenderingBehavior, TestBehavior
 from cosmos_async.dag.sources import rendered_sources
 from cosmos_async.exceptions import PlanNotFound
+from cosmos_async.graph.document import graph_from_json, graph_to_json
 from cosmos_async.graph.manifest import graph_of
-from cosmos_async.graph.model import Graph
 from cosmos_async.plan.model import IndexEntry, Level
 from cosmos_async.triggers.execution.task_nodes import nodes_of
 
@@ -140,7 +140,7 @@ def test_sources_survive_being_kept(sources: dict[str, Any]) -> None:
 
     assert graph.sources[ORDERS].is_read
     assert graph.sources[ORDERS].holds_back == ("model.corner_shop.stg_orders",)
-    assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+    assert graph_from_json(json.loads(json.dumps(graph_to_json(graph)))) == graph
 
 
 def test_a_source_that_setup_did_not_plan_is_not_passed_by() -> None:

@@ -84,7 +84,7 @@ def names(
 
 def needs(text: str) -> str | None:
     """Return why code cannot be run by this Airflow."""
-    if "airflow.sdk" in text and AIRFLOW_VERSION < (3, 0):
+    if ("airflow.sdk" in text or "airflow.providers.standard" in text) and AIRFLOW_VERSION < (3, 0):
         return "it is for Airflow 3"
     return None
 
@@ -102,9 +102,9 @@ def test_code_runs(page: Path, names: dict[str, Any], monkeypatch: pytest.Monkey
     rendered: list[DAG] = []
     render = Renderer.render
 
-    def noted(self: Renderer) -> None:
-        render(self)
+    def noted(self: Renderer) -> dict[str, Any]:
         rendered.append(self.dag)
+        return render(self)
 
     monkeypatch.setattr(Renderer, "render", noted)
     run = [block for block in runnable(page) if not needs(block.text)]
@@ -129,8 +129,6 @@ def test_the_mappings_of_the_page_make_profiles(
 ) -> None:
     """They are made to be copied."""
     monkeypatch.setenv("BRANCH", "b7")
-    monkeypatch.setenv("GCP_PROJECT", "acme-dev")
-    monkeypatch.setenv("DBT_DATASET", "mine")
     monkeypatch.setenv(
         "AIRFLOW_CONN_GCP", json.dumps({"conn_type": "google_cloud_platform", "extra": {"project": "p"}})
     )
@@ -139,16 +137,13 @@ def test_the_mappings_of_the_page_make_profiles(
     branch = found["BranchProfileMapping"]("gcp", {"dataset": "shop"})
     assert branch.mock_profile["dataset"] == "shop_b7"
     assert branch.profile["dataset"] == "shop_b7"
-    machine = found["MachineProfileMapping"]("none", {"threads": 4})
-    assert "type" in machine.mock_profile
-    assert machine.profile == {
-        "type": "bigquery",
-        "method": "oauth",
-        "project": "acme-dev",
-        "dataset": "mine",
-        "threads": 4,
-    }
-    assert machine.identity() == {}
+    key = {"project_id": "p", "private_key_id": "1", "private_key": "secret", "client_email": "a@p"}
+    extra = {"project": "p", "team": "blue", "keyfile_dict": key}
+    monkeypatch.setenv("AIRFLOW_CONN_GCP", json.dumps({"conn_type": "google_cloud_platform", "extra": extra}))
+    output, env = found["TeamProfileMapping"]("gcp", {"threads": 4}).resolve()
+    assert (output["dataset"], output["priority"], output["threads"]) == ("team_blue", "batch", 4)
+    assert "secret" in env.values()
+    assert "secret" not in str(output)
 
 
 def test_the_first_dag_of_the_pages_is_complete(names: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.project.working_copy import open_workspace
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.plan.kept import first_difference
-from cosmos_async.profiles.base import RenderedProfile
+from cosmos_async.profiles import RenderedProfile
 
 SALT = b"salt"
 

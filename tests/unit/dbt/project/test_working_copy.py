@@ -16,7 +16,7 @@ import pytest
 from cosmos_async.dbt.project.project_file import Project, declared_packages
 from cosmos_async.dbt.project.working_copy import Workspace, open_workspace, refuse_lost_paths
 from cosmos_async.exceptions import ProjectError
-from cosmos_async.profiles.base import RenderedProfile
+from cosmos_async.profiles import RenderedProfile
 
 PROFILE = RenderedProfile(
     "shop",
