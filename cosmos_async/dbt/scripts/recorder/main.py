@@ -104,10 +104,10 @@ def _install(uploads: str, *, late: bool) -> Any:
     from .uploads import Uploads
     from .wire import Wire
 
-    journal, overlay = Journal(), Overlay("", late=late)
-
     def node() -> str:
         return str(get_node_info().get("unique_id") or RUN)
+
+    journal, overlay = Journal(), Overlay("", late=late, node=node)
 
     def leave(reason: str, *, for_later: bool) -> None:
         unique_id = node()
