@@ -42,7 +42,9 @@ class _Changes:
     """What was changed, by ``(project, dataset, table)``."""
 
     shapes: dict[sql.Path, Change] = field(default_factory=dict)
-    writers: dict[sql.Path, str] = field(default_factory=dict)  #: the nodes that changed something, rows included
+    writers: dict[sql.Path, str] = field(
+        default_factory=dict
+    )  #: the nodes that changed something, rows included
     empty: set[sql.Path] = field(default_factory=set)  #: made by this run, and certainly without rows so far
 
 
@@ -247,7 +249,11 @@ class Overlay:
                 return NotNow(reason, late=not self._changes_in(dataset, by=reader))
         if legacy:
             with self._lock:
-                named = [path for path in (*self._seen.writers, *self._builders(reader)) if path and path[-1] in text]
+                named = [
+                    path
+                    for path in (*self._seen.writers, *self._builders(reader))
+                    if path and path[-1] in text
+                ]
             if named:
                 reason = f"It asks about {'.'.join(named[0])}, which this run writes, in legacy SQL."
                 return NotNow(reason, late=self._seen.writers.get(named[0]) != reader)
