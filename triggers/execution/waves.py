@@ -152,7 +152,7 @@ class Waves:
         if not set(request.unique_ids) <= set(pin.plans):
             return None
         beside = pin.together - len(request.unique_ids)
-        others = f", together with {beside} others" if beside > 0 else ""
+        others = f", together with {beside} other node{'s' if beside > 1 else ''}" if beside > 0 else ""
         names = ", ".join(request.unique_ids)
         log.info(
             f"{names}: planned as things are now{others}, by the worker of task {pin.worker or key.task_id}"

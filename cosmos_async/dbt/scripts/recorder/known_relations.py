@@ -53,5 +53,5 @@ def _copied(cache: Any) -> Any:
         mine.lock = threading.RLock()
         mine.schemas = set(cache.schemas)
         # BigQuery's adapter links no relations with one another, so an entry is its relation and nothing else.
-        mine.relations = {key: copy.copy(one) for key, one in cache.relations.items()}
+        mine.relations = {key: type(one)(one.inner) for key, one in cache.relations.items()}
     return mine

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cosmos_async.dbt.planner.late import LatePlans
+from cosmos_async.operators.run_plan import RunPlan
+from cosmos_async.operators.wave import Wave
 from cosmos_async.plan.ids import TaskKey, job_id
 from cosmos_async.plan.model import Level, NodePlan, dump_node
 from cosmos_async.plan.outcome import Status
@@ -76,8 +80,11 @@ def names(bench: Bench) -> list[str]:
 
 async def until(true: Any) -> None:
     """Wait until something is so."""
-    while not true():
-        await asyncio.sleep(0.005)
+    for _ in range(1000):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came to that")
 
 
 def asked(bench: Bench) -> int:
@@ -157,8 +164,38 @@ async def test_one_task_asks_for_a_worker_and_the_others_go_on_by_what_it_has_pl
         job_id(replace(key(name), late=digests[name]), unique_id(name), 0) for name in others
     }
     assert bench.outcome(unique_id(others[0])).level is Level.LATE
-    assert "together with 2 others, by the worker of task shop.orders.run" in bench.log.text
+    assert "together with 2 other nodes, by the worker of task shop.orders.run" in bench.log.text
     assert [name for name in names(bench) if name.startswith("asked/")] == []
+
+
+async def test_what_a_worker_has_planned_for_others_is_what_they_carry_out(bench: Bench) -> None:
+    """Through the store, as the one writes it and the others read it; a node without a plan goes to its own worker."""
+    await plan(bench)
+    tasks = {name: begin(bench, name) for name in NAMES}
+    await until(lambda: asked(bench) == 2 and any(task.done() for task in tasks.values()))
+    owner = next(name for name, task in tasks.items() if task.done())
+    planned, unplanned = (name for name in NAMES if name != owner)
+    claim = tasks[owner].result().payload["claim"]
+
+    def work() -> None:
+        assert bench.address is not None
+        operator = SimpleNamespace(setup_task_id="shop.dbt_setup_async", identity=bench.identity)
+        context = {"ti": SimpleNamespace(run_id="run1", map_index=-1)}
+        run_plan = RunPlan(operator, context, address=bench.address)
+        wave = Wave(run_plan, run_plan.index(), key(owner), claim, logging.getLogger("worker"))
+        requests = wave.take()
+        never = replace(late_plan(unplanned), level=Level.DBT, steps=())
+        made = {unique_id(planned): late_plan(planned), unique_id(unplanned): never}
+        assert wave.reasons(requests) == dict.fromkeys(made, "It reads rows.")
+        wave.answer(requests, LatePlans(made, {}))
+        wave.end(well=True)
+
+    await asyncio.to_thread(work)
+
+    assert is_success(await tasks[planned]), bench.log.text
+    assert submitted(bench) == [f"create or replace table `p`.`shop`.`{planned}` as select 'late'"]
+    assert (await tasks[unplanned]).payload["status"] == "late"
+    assert f"together with 1 other node, by the worker of task shop.{owner}.run" in bench.log.text
 
 
 async def test_a_second_life_goes_on_by_the_plan_that_is_pinned(bench: Bench) -> None:
