@@ -24,14 +24,9 @@ if TYPE_CHECKING:
 MOST_NODES = 100
 
 
-def pins_of(plans: Iterable[NodePlan]) -> dict[str, str]:
-    """Return the digests of plans, by unique id."""
-    return {plan.unique_id: hashlib.sha256(dump_node(plan)).hexdigest() for plan in plans}
-
-
 class Wave:
     """
-    The requests of a run's other tasks.
+    The requests of a run's other tasks, and what is pinned for the worker's own.
 
     Args:
         plan: The run's.
@@ -89,10 +84,39 @@ class Wave:
             own = [made.nodes[unique_id] for unique_id in request.unique_ids]
             if all(plan.level is not Level.DBT for plan in own):
                 name = pin_object(request.key(self._key), self._plan.address.index, request.position)
-                pins[name] = Pin(pins_of(own), self._key.task_id, len(made.nodes))
+                pins[name] = Pin(_digests(own), self._key.task_id, len(made.nodes))
                 plans.update({plan.unique_id: plan for plan in own})
         self._plan.write_late(plans.values(), made.uploads, pins)
         self.close(requests)
+
+    def pinned(self, position: int) -> dict[str, str]:
+        """
+        Return the digests of plans that were made in this try of the worker's task before; they may be under way.
+
+        Args:
+            position: Of the group of nodes in the task.
+        """
+        from cosmos_async.triggers.storage.folders import ObjectMissing
+
+        name = pin_object(self._key, self._plan.address.index, position)
+        try:
+            return dict(Pin.load(self._plan.in_folder(lambda folder: folder.read(name))).plans)
+        except ObjectMissing:
+            return {}
+
+    def pin(self, position: int, planned: Sequence[NodePlan], made: LatePlans) -> dict[str, str]:
+        """
+        Store plans of the worker's own task; return the digests of those that will be carried out.
+
+        Args:
+            position: As for :meth:`pinned`.
+            planned: The plans.
+            made: All of that dbt.
+        """
+        name = pin_object(self._key, self._plan.address.index, position)
+        pin = Pin(_digests(planned), self._key.task_id, len(made.nodes))
+        kept = self._plan.write_late(planned, made.uploads, {name: pin})[name]
+        return {plan.unique_id: kept.plans[plan.unique_id] for plan in planned}
 
     def close(self, requests: Sequence[Request]) -> None:
         """Tell the tasks that have asked that nobody plans for them any more; those without a pin go on by themselves."""
@@ -139,3 +163,7 @@ class Wave:
     def _is_late(self, request: Request) -> bool:
         nodes = [self._index.nodes.get(unique_id) for unique_id in request.unique_ids]
         return all(node is not None and node.level is Level.LATE for node in nodes)
+
+
+def _digests(plans: Iterable[NodePlan]) -> dict[str, str]:
+    return {plan.unique_id: hashlib.sha256(dump_node(plan)).hexdigest() for plan in plans}

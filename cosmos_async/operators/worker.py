@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
 from cosmos_async.exceptions import ConfigError, CosmosAsyncError, PlanError
 from cosmos_async.operators.run_plan import RunPlan, airflow_context, key_of
-from cosmos_async.operators.wave import Wave, pins_of
-from cosmos_async.plan.ids import TaskKey
-from cosmos_async.plan.model import Index, Level, NodePlan, RunInfo
+from cosmos_async.operators.wave import Wave
+from cosmos_async.plan.model import Index, Level, RunInfo
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.ownership import is_source
 from cosmos_async.plan.store import PlanAddress
-from cosmos_async.plan.waves import Pin, Request, pin_object
+from cosmos_async.plan.waves import Request
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.invocation import DbtInvocation
@@ -142,10 +141,11 @@ def _need_dbt(operator: NodeTask) -> None:
 def _work(
     operator: NodeTask, context: Any, event: dict[str, Any], plan: RunPlan, index: Index, wave: Wave
 ) -> dict[str, Any] | None:
-    key, position = key_of(context["ti"]), event.get("position", 0)
+    position = event.get("position", 0)
     late = {node["unique_id"]: node["reason"] for node in event["dbt"] if node.get("way") == "late"}
     done = {node["unique_id"]: node["done"] for node in event["dbt"] if node.get("done")}
-    plans = _pinned(plan, key, position, late)
+    pinned = wave.pinned(position) if late else {}
+    plans = {unique_id: digest for unique_id, digest in pinned.items() if unique_id in late}
     failures = [event["message"]] if event.get("message") else []
     if any(node["unique_id"] not in plans for node in event["dbt"]):
         with _worker(operator, context, event, plan, index, wave) as worker:
@@ -188,20 +188,6 @@ def _worker(
         packages=parsed is None or any(_is_seed(index, node["unique_id"]) for node in event["dbt"]),
     ) as dbt:
         yield _Worker(operator, context, dbt, plan, index.run, parsed, wave)
-
-
-def _pinned(plan: RunPlan, key: TaskKey, position: int, late: Mapping[str, str]) -> dict[str, str]:
-    """Return the digests of those late nodes' plans that were made in this try before: they may be under way."""
-    from cosmos_async.triggers.storage.folders import ObjectMissing
-
-    if not late:
-        return {}
-    name = pin_object(key, plan.address.index, position)
-    try:
-        pin = Pin.load(plan.in_folder(lambda folder: folder.read(name)))
-    except ObjectMissing:
-        return {}
-    return {unique_id: digest for unique_id, digest in pin.plans.items() if unique_id in late}
 
 
 def _is_seed(index: Index, unique_id: str) -> bool:
@@ -294,7 +280,7 @@ class _Worker:
         planned = [
             made.nodes[unique_id] for unique_id in late if made.nodes[unique_id].level is not Level.DBT
         ]
-        pins = self._pin(position, planned, made)
+        pinned = self._wave.pin(position, planned, made) if planned else {}
         self._plan_rest()
         self._wave.end(well=True)  # before real dbt, which waits for BigQuery
         for unique_id, before in late.items():
@@ -314,7 +300,7 @@ class _Worker:
                     if before == plan.reason
                     else f"{before} It cannot be planned now either: {plan.reason}",
                 )
-        return pins
+        return pinned
 
     def _planned(self, late: Mapping[str, str]) -> LatePlans:
         """Return the plans of this task's nodes; those that other tasks ask for are planned along, if that can be."""
@@ -347,12 +333,3 @@ class _Worker:
             return None
         self._wave.answer(others, made)
         return made
-
-    def _pin(self, position: int, planned: Sequence[NodePlan], made: LatePlans) -> dict[str, str]:
-        """Store the plans of this task's nodes; return the digests of those that will be carried out."""
-        if not planned:
-            return {}
-        name = pin_object(self._key, self._plan.address.index, position)
-        pin = Pin(pins_of(planned), self._key.task_id, len(made.nodes))
-        kept = self._plan.write_late(planned, made.uploads, {name: pin})[name]
-        return {plan.unique_id: kept.plans[plan.unique_id] for plan in planned}
