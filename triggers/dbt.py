@@ -23,6 +23,7 @@ from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume, cancel_late_jobs
 from cosmos_async.triggers.execution.run_ahead import Execution, RunAhead
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
+from cosmos_async.triggers.execution.waves import Waves
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.google.session import Session, shared_session
 from cosmos_async.triggers.jobs.cancel import cancel_jobs
@@ -203,7 +204,10 @@ class BigQueryDbtTrigger(EndingTrigger):
                 if index.run.fail_fast:
                     self._fails_fast = address
                     others = FailFast.shared(address, folder, store, self.airflow)
-                await Groups(run, index, groups, resume or Resume(-1), result).carry_out(others)
+                waves = None
+                if resume is None or resume.address is None:
+                    waves = Waves.shared(address, folder, store, self.airflow)
+                await Groups(run, index, groups, resume or Resume(-1), result, waves).carry_out(others)
         if total > 1:
             self.log.info(result.summary())
 

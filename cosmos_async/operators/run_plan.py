@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cosmos_async import settings
 from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound
@@ -25,7 +25,6 @@ from cosmos_async.plan.store import (
     PlanAddress,
     artifact_object,
     artifacts_folder,
-    late_objects,
     life_of,
     node_object,
     parsed_object,
@@ -34,7 +33,11 @@ from cosmos_async.plan.store import (
 )
 
 if TYPE_CHECKING:
+    from cosmos_async.plan.waves import Pin
     from cosmos_async.triggers.google.credentials import Identity
+    from cosmos_async.triggers.storage.folders import Folder
+
+T = TypeVar("T")
 
 OUTCOMES_FILE = "outcomes.json"  # kept beyond the teardown, as the following
 INDEX_FILE = "index.json"
@@ -259,30 +262,41 @@ class RunPlan:
             return None
 
     def write_late(
-        self, key: TaskKey, position: int, plans: Iterable[NodePlan], uploads: Mapping[str, Path]
-    ) -> dict[str, str]:
+        self, plans: Iterable[NodePlan], uploads: Mapping[str, Path], pins: Mapping[str, Pin]
+    ) -> dict[str, Pin]:
         """
-        Store plans that were made late, and return their digests by unique id.
+        Store plans that were made late and pin them; return what is pinned by now, which is what will be carried out.
 
         Args:
-            key: The task's try.
-            position: Of the group of nodes in their task.
             plans: What to store.
             uploads: The bytes of their load jobs: files by SHA-256.
+            pins: Which of them are pinned, by the names of the pins.
         """
-        from cosmos_async.triggers.storage.documents import write_objects
-
         objects = {upload_object(digest): path.read_bytes() for digest, path in uploads.items()}
-        digests = {}
         for plan in plans:
             data = dump_node(plan)
-            digests[plan.unique_id] = hashlib.sha256(data).hexdigest()
-            objects[node_object(plan.unique_id, digests[plan.unique_id])] = data
-        asyncio.run(write_objects(self.address, objects, identity=self._identity))
-        # Written last: what it names is there.
-        pins = {f"{late_objects(key)}{position}.json": json.dumps(digests).encode()}
-        asyncio.run(write_objects(self.address, pins, identity=self._identity))
-        return digests
+            objects[node_object(plan.unique_id, hashlib.sha256(data).hexdigest())] = data
+
+        async def write(folder: Folder) -> dict[str, Pin]:
+            await gather_bounded(folder.write(name, data) for name, data in objects.items())
+            # Written last: what it names is there.
+            kept = await gather_bounded(leave_pin(folder, name, pin) for name, pin in pins.items())
+            return dict(zip(pins, kept))
+
+        from cosmos_async.triggers.event_loop.gather import gather_bounded
+        from cosmos_async.triggers.storage.documents import leave_pin
+
+        return self.in_folder(write)
+
+    def in_folder(self, work: Callable[[Folder], Awaitable[T]]) -> T:
+        """Do *work* with the run's folder, and return what it returns."""
+        from cosmos_async.triggers.storage.documents import folder_at
+
+        async def opened() -> T:
+            async with folder_at(self.address, identity=self._identity) as folder:
+                return await work(folder)
+
+        return asyncio.run(opened())
 
     def outcomes(self, run: RunInfo) -> dict[str, Outcome]:
         """
@@ -318,25 +332,15 @@ class RunPlan:
     def failed_task(self, key: TaskKey) -> str | None:
         """Return the id of a task of the run *key* is of that has failed for good; of a run with ``--fail-fast``."""
         from cosmos_async.triggers.execution.fail_fast import find_failure
-        from cosmos_async.triggers.storage.documents import folder_at
         from cosmos_async.triggers.task import Airflow
 
-        async def find() -> str | None:
-            async with folder_at(self.address, identity=self._identity) as folder:
-                return await find_failure(self.address, folder, key, Airflow())
-
-        return asyncio.run(find())
+        return self.in_folder(lambda folder: find_failure(self.address, folder, key, Airflow()))
 
     def leave_failure(self, key: TaskKey) -> None:
         """Tell the run's other tasks that the task *key* fails; of a run with ``--fail-fast``."""
         from cosmos_async.triggers.execution.fail_fast import leave_failure
-        from cosmos_async.triggers.storage.documents import folder_at
 
-        async def leave() -> None:
-            async with folder_at(self.address, identity=self._identity) as folder:
-                await leave_failure(self.address, folder, key)
-
-        asyncio.run(leave())
+        self.in_folder(lambda folder: leave_failure(self.address, folder, key))
 
     def keep_artifacts(self, files: Mapping[str, bytes], outcomes: Iterable[Outcome], *, run: RunInfo) -> str:
         """Keep dbt's artifacts and the outcomes beyond the run's teardown; return their folder."""

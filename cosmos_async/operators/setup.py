@@ -324,8 +324,9 @@ class SetupAsyncOperator(BaseOperator):
         )
         if counts[Level.LATE]:
             self.log.info(
-                "Nodes at level L are planned by a worker once the nodes before them are built, and executed in the "
-                "triggerer."
+                "%d nodes at level L are planned at their turn, when the nodes before them are built: a worker starts dbt "
+                "once for all whose turn has come. They are executed in the triggerer.",
+                counts[Level.LATE],
             )
         if counts[Level.DBT]:
             self.log.info("Nodes at level D run in real dbt on a worker, for the reasons given above.")

@@ -4,20 +4,24 @@ What a worker does for nodes that their trigger would not or could not execute: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
-from cosmos_async.exceptions import ConfigError, PlanError
+from cosmos_async.exceptions import ConfigError, CosmosAsyncError, PlanError
 from cosmos_async.operators.run_plan import RunPlan, airflow_context, key_of
+from cosmos_async.operators.wave import Wave
 from cosmos_async.plan.model import Index, Level, RunInfo
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.ownership import is_source
 from cosmos_async.plan.store import PlanAddress
+from cosmos_async.plan.waves import Request
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.invocation import DbtInvocation
+    from cosmos_async.dbt.planner.late import LatePlans
     from cosmos_async.dbt.session import Dbt
 
 
@@ -60,19 +64,23 @@ def work(operator: NodeTask, context: Any, event: dict[str, Any]) -> dict[str, A
     _need_dbt(operator)
     address = event.get("address")
     plan = RunPlan(operator, context, address=None if address is None else PlanAddress.from_json(address))
-    index = plan.index()
-    if not index.run.fail_fast:
-        return _work(operator, context, event, plan, index)
-    key = key_of(context["ti"])
-    failed = plan.failed_task(key)
-    if failed is not None:
-        left = ", ".join(node["unique_id"] for node in event["dbt"])
-        raise AirflowSkipException(f"Stopped by --fail-fast, as {failed} has failed. Skipped: {left}")
+    index, key = plan.index(), key_of(context["ti"])
+    # An event of an earlier release claims nothing.
+    wave = Wave(plan, index, key, event.get("claim"), operator.log)
     try:
-        return _work(operator, context, event, plan, index)
-    except Exception:
-        plan.leave_failure(key)
-        raise
+        if not index.run.fail_fast:
+            return _work(operator, context, event, plan, index, wave)
+        failed = plan.failed_task(key)
+        if failed is not None:
+            left = ", ".join(node["unique_id"] for node in event["dbt"])
+            raise AirflowSkipException(f"Stopped by --fail-fast, as {failed} has failed. Skipped: {left}")
+        try:
+            return _work(operator, context, event, plan, index, wave)
+        except Exception:
+            plan.leave_failure(key)
+            raise
+    finally:
+        wave.end()
 
 
 def plan_anew(operator: NodeTask, context: Any, event: dict[str, Any]) -> dict[str, Any] | None:
@@ -131,8 +139,42 @@ def _need_dbt(operator: NodeTask) -> None:
 
 
 def _work(
-    operator: NodeTask, context: Any, event: dict[str, Any], plan: RunPlan, index: Index
+    operator: NodeTask, context: Any, event: dict[str, Any], plan: RunPlan, index: Index, wave: Wave
 ) -> dict[str, Any] | None:
+    position = event.get("position", 0)
+    late = {node["unique_id"]: node["reason"] for node in event["dbt"] if node.get("way") == "late"}
+    done = {node["unique_id"]: node["done"] for node in event["dbt"] if node.get("done")}
+    pinned = wave.pinned(position) if late else {}
+    plans = {unique_id: digest for unique_id, digest in pinned.items() if unique_id in late}
+    failures = [event["message"]] if event.get("message") else []
+    if any(node["unique_id"] not in plans for node in event["dbt"]):
+        with _worker(operator, context, event, plan, index, wave) as worker:
+            for node in event["dbt"]:
+                if node["unique_id"] not in late:
+                    worker.run(node["unique_id"], node["reason"])
+            left = {unique_id: reason for unique_id, reason in late.items() if unique_id not in plans}
+            if left:
+                plans.update(worker.plan(left, position, done))
+            failures += worker.failures
+            event.setdefault("results", {}).update(worker.results)
+    if plans or (event.get("rest") and not failures):
+        begun = {unique_id: at for unique_id, at in done.items() if unique_id in plans}
+        resume = {"position": position, "plans": plans}
+        if begun:
+            resume["done"] = begun
+        if event.get("address"):
+            resume["address"] = event["address"]
+        return resume
+    if failures:
+        raise AirflowException("\n".join(failures))
+    return None
+
+
+@contextmanager
+def _worker(
+    operator: NodeTask, context: Any, event: dict[str, Any], plan: RunPlan, index: Index, wave: Wave
+) -> Iterator[_Worker]:
+    """Open dbt for a task."""
     from cosmos_async.dbt.process import Processes
     from cosmos_async.dbt.session import open_dbt
 
@@ -146,28 +188,7 @@ def _work(
         # A package's seed is a file of it, which is not part of the parsed project.
         packages=parsed is None or any(_is_seed(index, node["unique_id"]) for node in event["dbt"]),
     ) as dbt:
-        worker = _Worker(operator, context, dbt, plan, index.run, parsed)
-        late = {node["unique_id"]: node["reason"] for node in event["dbt"] if node.get("way") == "late"}
-        for node in event["dbt"]:
-            if node["unique_id"] not in late:
-                worker.run(node["unique_id"], node["reason"])
-        position = event.get("position", 0)
-        done = {node["unique_id"]: node["done"] for node in event["dbt"] if node.get("done")}
-        plans = worker.plan(late, position, done) if late else {}
-    event.setdefault("results", {}).update(worker.results)
-    failures = [event["message"]] if event.get("message") else []
-    failures += worker.failures
-    if plans or (event.get("rest") and not failures):
-        begun = {unique_id: at for unique_id, at in done.items() if unique_id in plans}
-        resume = {"position": position, "plans": plans}
-        if begun:
-            resume["done"] = begun
-        if event.get("address"):
-            resume["address"] = event["address"]
-        return resume
-    if failures:
-        raise AirflowException("\n".join(failures))
-    return None
+        yield _Worker(operator, context, dbt, plan, index.run, parsed, wave)
 
 
 def _is_seed(index: Index, unique_id: str) -> bool:
@@ -185,8 +206,10 @@ class _Worker:
         plan: RunPlan,
         run: RunInfo,
         parsed: bytes | None,
+        wave: Wave,
     ) -> None:
         self._dbt = dbt
+        self._wave = wave
         self._log = operator.log
         self._plan = plan
         self._info = run
@@ -246,37 +269,72 @@ class _Worker:
             position: Of their group in the task.
             done: Those of them that have been written in part.
         """
-        from cosmos_async.dbt.planner.late import plan_late
-
         for unique_id, reason in late.items():
             self._log.info("Planning %s as things are now: %s", unique_id, reason)
         try:
-            made = plan_late(self._dbt, late, run=self._info, parsed=self._parsed)
+            made = self._planned(late)
         except PlanError as error:
             self._log.warning("No plan can be made now: %s", error)
+            self._wave.end()
             for unique_id, reason in late.items():
                 if done and unique_id in done:
                     self.leave(unique_id, reason, str(error))
                 else:
                     self.run(unique_id, str(error))
             return {}
-        planned = [plan for plan in made.nodes.values() if plan.level is not Level.DBT]
-        for plan in made.nodes.values():
-            if plan.level is Level.DBT:
-                before = late[plan.unique_id]
-                if done and plan.unique_id in done:
-                    self.leave(plan.unique_id, before, plan.reason)
-                    continue
+        planned = [
+            made.nodes[unique_id] for unique_id in late if made.nodes[unique_id].level is not Level.DBT
+        ]
+        pinned = self._wave.pin(position, planned, made) if planned else {}
+        self._plan_rest()
+        self._wave.end(well=True)  # before real dbt, which waits for BigQuery
+        for unique_id, before in late.items():
+            plan = made.nodes[unique_id]
+            if plan.level is not Level.DBT:
+                self._log.info(
+                    "Planned %s: %d steps. The triggerer carries them out.",
+                    unique_id,
+                    len(plan.steps) + sum(len(batch.steps) for batch in plan.batches),
+                )
+            elif done and unique_id in done:
+                self.leave(unique_id, before, plan.reason)
+            else:
                 self.run(
-                    plan.unique_id,
+                    unique_id,
                     before
                     if before == plan.reason
                     else f"{before} It cannot be planned now either: {plan.reason}",
                 )
-            else:
-                self._log.info(
-                    "Planned %s: %d steps. The triggerer carries them out.",
-                    plan.unique_id,
-                    len(plan.steps) + sum(len(batch.steps) for batch in plan.batches),
-                )
-        return self._plan.write_late(self._key, position, planned, made.uploads) if planned else {}
+        return pinned
+
+    def _planned(self, late: Mapping[str, str]) -> LatePlans:
+        """Return the plans of this task's nodes; those that other tasks ask for are planned along, if that can be."""
+        from cosmos_async.dbt.planner.late import plan_late
+
+        others = self._wave.take()
+        if others:
+            made = self._planned_for(others, late)
+            if made is not None:
+                return made
+        return plan_late(self._dbt, late, run=self._info, parsed=self._parsed)
+
+    def _plan_rest(self) -> None:
+        """Plan what was asked for meanwhile, once: this task's own nodes wait to be executed."""
+        others = self._wave.take()
+        if others:
+            self._planned_for(others, {})
+
+    def _planned_for(self, others: Sequence[Request], late: Mapping[str, str]) -> LatePlans | None:
+        from cosmos_async.dbt.planner.late import plan_late
+
+        reasons = {**self._wave.reasons(others), **late}
+        try:
+            made = plan_late(self._dbt, reasons, run=self._info, parsed=self._parsed, apart=True)
+        except CosmosAsyncError as error:
+            self._log.warning(
+                "These cannot be planned together, so their tasks ask for own workers: %s", error
+            )
+            self._wave.close(others)
+            return None
+        self._wave.answer(others, made)
+        return made

@@ -207,9 +207,9 @@ def again_object(task_id: str, map_index: int) -> str:
 
 def late_objects(key: TaskKey) -> str:
     """
-    Return how the names begin of what a task's try has planned late.
+    Return how the names begin of what was planned late for a task's try, see :class:`cosmos_async.plan.waves.Pin`.
 
-    Each object maps nodes to the digests of their late plans, so that the next try finds the jobs they led to.
+    Each object tells the digests of late plans, so that the next try finds the jobs they led to.
     """
     return f"late/{digest(key.dag_id, key.run_id, key.task_id, key.map_index)[:20]}-t{key.try_number}-"
 

@@ -5,18 +5,20 @@ The nodes of one task: one group after the other, the nodes of a group at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Index, Level, NodePlan
 from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.plan.waves import Request
 from cosmos_async.triggers.event_loop.gather import gather_bounded, unless
 from cosmos_async.triggers.execution.continuation import Begun
 from cosmos_async.triggers.execution.executor import execute, execute_prelude
 from cosmos_async.triggers.execution.fail_fast import MESSAGE, FailFast
 from cosmos_async.triggers.execution.late import Resume
 from cosmos_async.triggers.execution.task_nodes import Result
+from cosmos_async.triggers.execution.waves import Waves
 from cosmos_async.triggers.jobs.cancel import cancel_jobs, cancel_jobs_of
 from cosmos_async.triggers.jobs.context import End, NeedsDbt, Run
 from cosmos_async.triggers.jobs.steps import parts_of
@@ -37,6 +39,7 @@ class Groups:
         groups: Their unique ids; see :func:`cosmos_async.triggers.execution.task_nodes.nodes_of`.
         resume: Where to begin.
         result: Takes in what comes of them, also where this is cancelled in the middle.
+        waves: With which late nodes of the run's other tasks are planned together; None where this task is planned alone.
     """
 
     run: Run
@@ -44,6 +47,9 @@ class Groups:
     groups: Sequence[Sequence[str]]
     resume: Resume
     result: Result
+    waves: Waves | None = None
+    #: What was planned with the others meanwhile, in this life of the task: digests by unique id.
+    planned: dict[str, str] = field(default_factory=dict)
 
     async def carry_out(self, others: FailFast | None = None) -> None:
         """
@@ -68,19 +74,16 @@ class Groups:
             left = self.resume.left_of(position, group)
             if position < self.resume.position:
                 continue
-            plans = await gather_bounded(self._plan(position, unique_id) for unique_id in left)
-            if not prepared and any(_needs_the_run(plan) for plan in plans):
-                await execute_prelude(self.index.prelude, self.run, self.index.hooks)
-                prepared = True
             ends: dict[str, End] = {}
             try:
-                await gather_bounded(
-                    (
-                        self._execute_one(plan, position, number + offset, ends, failed)
-                        for offset, plan in enumerate(plans)
-                    ),
-                    most=TESTS_AT_ONCE,
-                )
+                prepared = await self._execute_all(left, position, number, ends, failed, prepared=prepared)
+                waiting = self._waiting(ends)
+                if waiting and self.waves is not None:
+                    turn = await self.waves.turn(self._request(position, waiting), self.run.key, self.run.log)
+                    self.result.claim = turn.claim
+                    self.planned.update(turn.plans)
+                    if turn.plans:
+                        await self._execute_all(waiting, position, number, ends, failed, prepared=prepared)
             finally:
                 self.result.add([ends[unique_id] for unique_id in left if unique_id in ends], self.index)
             number += len(left)
@@ -91,6 +94,42 @@ class Groups:
             if self.result.dbt:
                 self.result.rest = len(rest)
                 return
+
+    async def _execute_all(
+        self,
+        unique_ids: Sequence[str],
+        position: int,
+        number: int,
+        ends: dict[str, End],
+        failed: asyncio.Event | None,
+        *,
+        prepared: bool,
+    ) -> bool:
+        """Execute some nodes of a group at once; return whether what the run does before its nodes is done."""
+        plans = await gather_bounded(self._plan(position, unique_id) for unique_id in unique_ids)
+        if not prepared and any(_needs_the_run(plan) for plan in plans):
+            await execute_prelude(self.index.prelude, self.run, self.index.hooks)
+            prepared = True
+        await gather_bounded(
+            (
+                self._execute_one(plan, position, number + offset, ends, failed)
+                for offset, plan in enumerate(plans)
+            ),
+            most=TESTS_AT_ONCE,
+        )
+        return prepared
+
+    def _waiting(self, ends: Mapping[str, End]) -> list[str]:
+        """Return the nodes of a group that can be planned with those of other tasks; none if one needs a worker anyway."""
+        needed = [end.plan for end in ends.values() if isinstance(end, NeedsDbt)]
+        # What setup has planned may have written something. A package's seed is a file, which the parsed project has not.
+        if any(plan.level is not Level.LATE or plan.resource_type == "seed" for plan in needed):
+            return []
+        return [plan.unique_id for plan in needed]
+
+    def _request(self, position: int, unique_ids: Sequence[str]) -> Request:
+        key = self.run.key
+        return Request(key.task_id, key.map_index, key.try_number, position, tuple(unique_ids))
 
     async def _execute_one(
         self,
@@ -106,7 +145,7 @@ class Groups:
         end = await execute(plan, run, number=number, total=total, begun=begun)
         if isinstance(end, NeedsDbt):
             way = (
-                "goes to a worker, to be planned as things are now, and then goes on here"
+                "is planned by a worker as things are now, and then goes on here"
                 if end.late
                 else "needs real dbt on a worker"
             )
@@ -120,6 +159,9 @@ class Groups:
 
     def _late(self, position: int, unique_id: str) -> str:
         """Return the digest of the plan that a worker made for a node in this try, nothing where there is none."""
+        return self.planned.get(unique_id) or self._resumed(position, unique_id)
+
+    def _resumed(self, position: int, unique_id: str) -> str:
         return self.resume.plans.get(unique_id, "") if position == self.resume.position else ""
 
     async def _begun(self, position: int, unique_id: str) -> Begun | None:

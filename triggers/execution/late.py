@@ -4,7 +4,6 @@ What a worker planned anew in the middle of a task: which nodes go on by which p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from cosmos_async.exceptions import PlanNotFound
 from cosmos_async.plan.outcome import Outcome, load_outcome
 from cosmos_async.plan.store import PlanAddress, late_objects, outcome_object
+from cosmos_async.plan.waves import Pin
 from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.jobs.cancel import cancel_jobs_of, earlier_tries
 from cosmos_async.triggers.jobs.context import Run
@@ -78,6 +78,6 @@ async def cancel_late_jobs(run: Run) -> None:
     """End what earlier tries of this task left running by plans that a worker had made for them."""
     for key in earlier_tries(run.key):
         for name in await run.folder.names(late_objects(key)):
-            for unique_id, digest in json.loads(await run.folder.read(name)).items():
+            for unique_id, digest in Pin.load(await run.folder.read(name)).plans.items():
                 plan = await read_node(run.folder, unique_id, digest)
                 await cancel_jobs_of(plan, [replace(key, late=digest)], run)

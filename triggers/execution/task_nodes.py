@@ -46,6 +46,9 @@ class Payload(TypedDict):
         str
     ]  #: why there is no plan of this task any more, so that a worker makes one; nothing was done then
     address: Optional[Json]  #: where the plan of this task is, if not where setup has said
+    claim: Optional[
+        str
+    ]  #: by which the worker plans what other tasks ask for, too, see :mod:`cosmos_async.plan.waves`
 
 
 def nodes_of(index: Index, work: str, unique_id: str | None) -> list[list[str]]:
@@ -117,6 +120,7 @@ class Result:
     error: Optional[str] = None  #: what failed apart from the nodes
     gone: Optional[str] = None  #: why there is no plan any more
     address: Optional[Json] = None  #: see :class:`Payload`
+    claim: Optional[str] = None  #: see :class:`Payload`
     stopped: Optional[str] = None  #: by which task's failure, with ``--fail-fast``
     position: int = 0  #: of the last group
     rest: int = 0  #: how many groups follow it
@@ -142,7 +146,7 @@ class Result:
         """Take in that the task *failed* has stopped the nodes *left*."""
         self.stopped = failed if left else None
         self.skipped = list(left)
-        self.dbt, self.rest = [], 0
+        self.dbt, self.rest, self.claim = [], 0, None
 
     @property
     def finished(self) -> list[Finished]:
@@ -208,6 +212,7 @@ class Result:
             },
             "gone": self.gone,
             "address": self.address,
+            "claim": self.claim,
         }
 
     def summary(self) -> str:

@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from cosmos_async.exceptions import PlanDamaged, PlanError, PlanGone, PlanNotFound
 from cosmos_async.plan.model import Index, NodePlan, load_index, load_node
@@ -27,6 +28,7 @@ from cosmos_async.plan.store import (
     node_objects,
     outcome_object,
 )
+from cosmos_async.plan.waves import Pin
 from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.event_loop.threads import parse
 from cosmos_async.triggers.google.credentials import Identity
@@ -38,6 +40,7 @@ __all__ = [
     "delete_folder",
     "folder_at",
     "leave_outcome",
+    "leave_pin",
     "newest_index",
     "nonce_of",
     "open_folder",
@@ -245,6 +248,26 @@ async def leave_outcome(folder: Folder, outcome: Outcome) -> None:
     except ObjectThere:
         if load_outcome(await folder.read(name)).try_number <= outcome.try_number:
             await folder.write(name, data)
+
+
+async def leave_pin(folder: Folder, name: str, pin: Pin) -> Pin:
+    """
+    Pin plans that a worker has made, unless there are others: the first ones may be under way. Return what is pinned.
+
+    Args:
+        folder: The run's folder.
+        name: The pin's.
+        pin: The plans.
+    """
+    try:
+        await folder.write(name, pin.dump(), only_new=True)
+    except ObjectThere:
+        found = Pin.load(await folder.read(name))
+        if set(pin.plans) <= set(found.plans):
+            return found
+        pin = replace(pin, plans={**pin.plans, **found.plans})
+        await folder.write(name, pin.dump())
+    return pin
 
 
 async def delete_folder(address: PlanAddress, *, identity: Identity) -> int:

@@ -19,8 +19,11 @@ from typing import Any
 from cosmos_async.dbt.planner.planner import plan_nodes
 from cosmos_async.dbt.process import Finished
 from cosmos_async.dbt.session import Dbt
-from cosmos_async.exceptions import DbtError
-from cosmos_async.plan.model import Level, NodePlan, RunInfo
+from cosmos_async.exceptions import DbtError, PlanError
+from cosmos_async.plan.model import Json, Level, NodePlan, RunInfo
+
+#: What ``dbt`` finds in its environment of the task that runs it.
+_OF_ONE_TASK = frozenset(("AIRFLOW_CTX_TASK_ID", "AIRFLOW_CTX_TRY_NUMBER"))
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,12 @@ def plan_late(
     run: RunInfo,
     parsed: bytes | None = None,
     command: str = "build",
+    apart: bool = False,
 ) -> LatePlans:
     """
     Record nodes as dbt would run them now and return their plans. The warehouse is read, and not changed.
+
+    Each has the plan that it would have if it were recorded alone, see ``scripts/recorder/known_relations.py``.
 
     Args:
         dbt: Opened for the invocation that was planned.
@@ -48,10 +54,11 @@ def plan_late(
         run: What the index says of the run.
         parsed: The project as setup kept it; without it dbt parses the project.
         command: dbt's command that the run is made of.
+        apart: Whether they are nodes of several tasks, so that none may get what is only right for another one.
 
     Raises:
         DbtError: dbt refused; its own words are in the message.
-        PlanError: The nodes cannot be planned at all.
+        PlanError: The nodes cannot be planned at all, or not together.
     """
     folder = dbt.workspace.target_path / f"cosmos_async_late_{time.monotonic_ns()}"
     folder.mkdir()
@@ -67,7 +74,10 @@ def plan_late(
     )
     if finished.exit_code != 0:
         raise dbt.failure(arguments, finished)
-    nodes, uploads = plan_nodes(json.loads(recording.read_bytes()), uploads=folder / "uploads")
+    recorded = json.loads(recording.read_bytes())
+    if apart:
+        _need_apart(recorded)
+    nodes, uploads = plan_nodes(recorded, uploads=folder / "uploads")
     missing = [unique_id for unique_id in reasons if unique_id not in nodes]
     if missing:
         raise DbtError(
@@ -77,6 +87,24 @@ def plan_late(
     return LatePlans(
         {unique_id: _told(nodes[unique_id], reason) for unique_id, reason in reasons.items()}, uploads
     )
+
+
+def _need_apart(recorded: Json) -> None:
+    """
+    Make sure that no node of a recording has got what belongs to another one's task.
+
+    Raises:
+        PlanError: One may have.
+    """
+    asked = sorted(_OF_ONE_TASK.intersection(recorded["environment"]))
+    if asked:
+        raise PlanError(
+            f"the project asks for the environment variable {asked[0]}, which each task has for itself."
+        )
+    # It is compiled for the first of its children, which alone is known to depend on what it reads.
+    inherited = [unique_id for unique_id in recorded["inherited"] if unique_id not in recorded["nodes"]]
+    if inherited:
+        raise PlanError(f"{inherited[0]} reads the warehouse, is ephemeral, and is not selected itself.")
 
 
 def start_part(

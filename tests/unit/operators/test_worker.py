@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +20,13 @@ from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.planner.late import LatePlans
 from cosmos_async.exceptions import ConfigError, PlanError
 from cosmos_async.operators.node import DbtNodeAsyncOperator
-from cosmos_async.plan.model import Level, NodePlan, RunInfo
+from cosmos_async.plan.ids import TaskKey
+from cosmos_async.plan.model import Level, NodePlan, RunInfo, dump_node
 from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.plan.store import PlanAddress
+from cosmos_async.plan.waves import Claim, Pin, Request, pin_object
+from cosmos_async.triggers.storage.documents import leave_pin
+from cosmos_async.triggers.storage.folders import LocalFolder
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
@@ -27,9 +34,20 @@ except ImportError:
     from airflow.exceptions import TaskDeferred
 
 ORDERS = "model.shop.orders"
+INDEX = "0123456789abcdef0123456789abcdef"
+CLAIM = Claim(3, "")
+LINES = Request("shop.lines.run", -1, 1, 0, ("model.shop.lines",))
+TESTS = Request("shop.lines.test", -1, 2, 1, ("test.shop.a", "test.shop.b"))
 RUN = RunInfo(
     "d", "r", "2026-01-01T00:00:00+00:00", "h", "shop", "dev", "i", "1.11", "1.11", "0.1", parsed="p"
 )
+
+
+class Nodes(defaultdict[str, Any]):
+    """Every node is in the index."""
+
+    def get(self, unique_id: str, default: Any = None) -> Any:
+        return self[unique_id]
 
 
 @dataclass
@@ -40,8 +58,11 @@ class Worker:
     fails: set[str] = field(default_factory=set)  #: in real dbt
     never: set[str] = field(default_factory=set)  #: planned
     refusal: PlanError | None = None
+    refuses_others: bool = False  #: to plan nodes of several tasks at once, but not those of one
     fail_fast: bool = False
     failed_task: str | None = None  #: what Airflow says of the run's other tasks
+    folder: LocalFolder = field(default_factory=lambda: LocalFolder("/nowhere"))  #: the run's
+    meanwhile: list[Request] = field(default_factory=list)  #: what is asked for while dbt plans
 
     def run_node(self, dbt: Any, unique_id: str, **kwargs: Any) -> Outcome:
         """Stand for real dbt."""
@@ -62,9 +83,11 @@ class Worker:
     def plan_late(self, dbt: Any, reasons: dict[str, str], **kwargs: Any) -> LatePlans:
         """Stand for a recorded dbt."""
         assert kwargs["parsed"] == b"parsed"
-        if self.refusal is not None:
+        if self.refusal is not None and (not self.refuses_others or kwargs.get("apart")):
             raise self.refusal
         self.did.append(("plan", *reasons))
+        while self.meanwhile:
+            self.ask(self.meanwhile.pop())
         plans = {
             unique_id: NodePlan(
                 unique_id,
@@ -77,11 +100,25 @@ class Worker:
         }
         return LatePlans(plans, {"upload": Path("/nowhere")})
 
+    def ask(self, request: Request) -> None:
+        """Let another task ask for a plan."""
+        asyncio.run(self.folder.write(request.name(INDEX), request.dump()))
+
+    def names(self, prefix: str = "waves/") -> list[str]:
+        """Return what is in the run's folder."""
+        return asyncio.run(self.folder.names(prefix))
+
+    def pin(self, request: Request) -> Pin | None:
+        """Return what is pinned for a request."""
+        key = TaskKey("d", "r", request.task_id, request.map_index, request.try_number)
+        name = pin_object(key, INDEX, request.position)
+        return Pin.load(asyncio.run(self.folder.read(name))) if name in self.names("late/") else None
+
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """A worker without dbt, Airflow's database or a store."""
-    made = Worker()
+def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Worker:
+    """A worker without dbt or Airflow's database; its store is a folder."""
+    made = Worker(folder=LocalFolder(str(tmp_path / "run")))
 
     @contextmanager
     def open_dbt(*args: Any, **kwargs: Any) -> Iterator[None]:
@@ -89,11 +126,12 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
     class Plan:
         def __init__(self, operator: Any, context: Any, *, address: Any = None) -> None:
-            pass
+            self.address = PlanAddress(made.folder.path, INDEX, "")
 
         def index(self) -> Any:
             run = replace(RUN, fail_fast=made.fail_fast)
-            return SimpleNamespace(run=run, nodes=defaultdict(lambda: SimpleNamespace(resource_type="model")))
+            entry = SimpleNamespace(resource_type="model", level=Level.LATE, reason="It reads rows.")
+            return SimpleNamespace(run=run, nodes=Nodes(lambda: entry))
 
         def failed_task(self, key: Any) -> str | None:
             return made.failed_task
@@ -104,13 +142,15 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
         def parsed(self, run: RunInfo) -> bytes:
             return b"parsed"
 
+        def in_folder(self, work: Any) -> Any:
+            return asyncio.run(work(made.folder))
+
         def write_outcomes(self, outcomes: list[Outcome]) -> None:
             made.did.extend(("outcome", each.unique_id) for each in outcomes)
 
-        def write_late(self, key: Any, position: int, plans: Any, uploads: Any) -> dict[str, str]:
-            written = [plan.unique_id for plan in plans]
-            made.did.append(("store", str(position), *written))
-            return {unique_id: f"digest of {unique_id}" for unique_id in written}
+        def write_late(self, plans: Any, uploads: Any, pins: dict[str, Pin]) -> dict[str, Pin]:
+            made.did.append(("store", *(plan.unique_id for plan in plans)))
+            return {name: asyncio.run(leave_pin(made.folder, name, pin)) for name, pin in pins.items()}
 
     monkeypatch.setattr("cosmos_async.dbt.session.open_dbt", open_dbt)
     monkeypatch.setattr("cosmos_async.dbt.run_node.run_node", made.run_node)
@@ -133,6 +173,12 @@ def event(*nodes: tuple[str, str], rest: int = 0, position: int = 0, message: st
         "rest": rest,
         "results": {},
     }
+
+
+def digest_of(unique_id: str) -> str:
+    """The digest of the plan that dbt makes of a node here."""
+    plan = NodePlan(unique_id, unique_id.split(".")[2], "model", Level.GUARDED, "It reads rows.")
+    return hashlib.sha256(dump_node(plan)).hexdigest()
 
 
 def resume(told: dict[str, Any], *, dbt: bool = True) -> Any:
@@ -168,8 +214,8 @@ def test_a_late_node_is_planned_and_goes_back(worker: Worker) -> None:
     """Nobody waits for BigQuery here; the trigger gets the new plan's digest and nothing else."""
     again = resume(event((ORDERS, "late")))
 
-    assert again == {"position": 0, "plans": {ORDERS: f"digest of {ORDERS}"}}
-    assert worker.did == [("plan", ORDERS), ("store", "0", ORDERS)]
+    assert again == {"position": 0, "plans": {ORDERS: digest_of(ORDERS)}}
+    assert worker.did == [("plan", ORDERS), ("store", ORDERS)]
 
 
 def test_several_late_nodes_cost_one_dbt(worker: Worker) -> None:
@@ -184,7 +230,7 @@ def test_several_late_nodes_cost_one_dbt(worker: Worker) -> None:
         ("dbt", "test.shop.b", "It reads rows."),
         ("outcome", "test.shop.b"),
         ("plan", "test.shop.a", "test.shop.c"),
-        ("store", "2", "test.shop.a", "test.shop.c"),
+        ("store", "test.shop.a", "test.shop.c"),
     ]
 
 
@@ -230,7 +276,7 @@ def test_a_node_that_is_written_in_part_goes_back_with_how_far_it_came(worker: W
     """The trigger goes on from there."""
     again = resume(begun(at=3))
 
-    assert again == {"position": 0, "plans": {ORDERS: f"digest of {ORDERS}"}, "done": {ORDERS: 3}}
+    assert again == {"position": 0, "plans": {ORDERS: digest_of(ORDERS)}, "done": {ORDERS: 3}}
 
 
 @pytest.mark.parametrize("refused", [True, False])
@@ -307,3 +353,126 @@ def test_a_task_that_was_stopped_is_skipped(worker: Worker) -> None:
     """The trigger has done everything but that."""
     with pytest.raises(AirflowSkipException, match="Stopped by --fail-fast"):
         resume({"status": "skipped", "message": "Stopped by --fail-fast, as shop.bad.run has failed."})
+
+
+def claimed(*nodes: tuple[str, str]) -> dict[str, Any]:
+    """What the trigger tells that has the claim."""
+    return {**event(*(nodes or ((ORDERS, "late"),))), "claim": CLAIM.name(INDEX)}
+
+
+def test_what_other_tasks_wait_for_is_planned_along(worker: Worker) -> None:
+    """In one dbt; each finds its plans pinned, and then its request gone and the claim ended."""
+    worker.ask(LINES)
+    worker.ask(TESTS)
+
+    again = resume(claimed())
+
+    assert again == {"position": 0, "plans": {ORDERS: digest_of(ORDERS)}}
+    assert [did for did in worker.did if did[0] == "plan"] == [
+        ("plan", *sorted(LINES.unique_ids + TESTS.unique_ids), ORDERS)
+    ]
+    assert worker.pin(LINES) == Pin({"model.shop.lines": digest_of("model.shop.lines")}, "t", 4)
+    assert worker.pin(TESTS) == Pin({name: digest_of(name) for name in TESTS.unique_ids}, "t", 4)
+    assert worker.names() == [CLAIM.ended("done").name(INDEX)]
+
+
+def test_what_is_asked_for_meanwhile_is_planned_too(worker: Worker) -> None:
+    """Once more, and no more: this task's own nodes wait for it."""
+    worker.meanwhile = [LINES]
+
+    resume(claimed())
+
+    assert [did for did in worker.did if did[0] == "plan"] == [("plan", ORDERS), ("plan", "model.shop.lines")]
+    assert worker.pin(LINES) is not None
+    assert worker.names() == [CLAIM.ended("done").name(INDEX)]
+
+
+def test_without_a_claim_a_task_plans_for_itself(worker: Worker) -> None:
+    """Another one does for the others, or each for itself."""
+    worker.ask(LINES)
+
+    resume(event((ORDERS, "late")))
+
+    assert [did for did in worker.did if did[0] == "plan"] == [("plan", ORDERS)]
+    assert worker.names() == [LINES.name(INDEX)]
+
+
+def test_another_tasks_node_that_cannot_be_planned_is_left_to_its_own_worker(worker: Worker) -> None:
+    """The whole task's: it has no pin, and its request is gone."""
+    worker.never = {"test.shop.b"}
+    worker.ask(LINES)
+    worker.ask(TESTS)
+
+    resume(claimed())
+
+    assert worker.pin(TESTS) is None
+    assert worker.pin(LINES) is not None
+    assert [did[0] for did in worker.did] == ["plan", "store", "store"], "nothing is run for another task"
+    assert worker.names() == [CLAIM.ended("done").name(INDEX)]
+
+
+def test_what_cannot_be_planned_together_is_planned_alone(worker: Worker) -> None:
+    """A node that is gone from the project ends the whole dbt, for one."""
+    worker.refusal, worker.refuses_others = PlanError("It is not in this project."), True
+    worker.ask(LINES)
+
+    again = resume(claimed())
+
+    assert set(again["plans"]) == {ORDERS}
+    assert worker.pin(LINES) is None
+    assert worker.names() == [CLAIM.ended("done").name(INDEX)]
+
+
+def test_own_real_dbt_comes_after_the_plans_of_the_others(worker: Worker) -> None:
+    """Nobody waits for it."""
+    worker.never = {ORDERS}
+    worker.ask(LINES)
+
+    assert resume(claimed()) is None
+    assert [did[0] for did in worker.did] == ["plan", "store", "dbt", "outcome"]
+    assert worker.pin(LINES) is not None
+
+
+def test_a_planner_that_fails_says_so(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that wait go on by themselves, whatever it failed of."""
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("cosmos_async.dbt.session.open_dbt", fail)
+    worker.ask(LINES)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        resume(claimed())
+
+    assert worker.names() == [LINES.name(INDEX), CLAIM.ended("failed").name(INDEX)]
+
+
+def test_a_planner_that_is_stopped_says_so(worker: Worker) -> None:
+    """By --fail-fast, before it has begun."""
+    worker.fail_fast, worker.failed_task = True, "shop.bad.run"
+
+    with pytest.raises(AirflowSkipException):
+        resume(claimed())
+
+    assert worker.names() == [CLAIM.ended("failed").name(INDEX)]
+
+
+def test_a_plan_that_is_pinned_is_the_nodes_plan(worker: Worker) -> None:
+    """Another worker has made it in this try, and it may be under way: no dbt is started."""
+    mine = Request("t", -1, 1, 0, (ORDERS,))
+    name = pin_object(TaskKey("d", "r", "t", -1, 1), INDEX, 0)
+    asyncio.run(worker.folder.write(name, Pin({ORDERS: "theirs"}).dump()))
+
+    assert resume(event((ORDERS, "late"))) == {"position": 0, "plans": {ORDERS: "theirs"}}
+    assert worker.did == []
+    assert worker.pin(mine) == Pin({ORDERS: "theirs"})
+
+
+def test_of_two_workers_that_plan_at_once_the_first_ones_plan_counts(worker: Worker) -> None:
+    """It was pinned while this one planned."""
+    name = pin_object(TaskKey("d", "r", "t", -1, 1), INDEX, 0)
+    worker.ask = lambda _: asyncio.run(worker.folder.write(name, Pin({ORDERS: "theirs"}).dump()))  # type: ignore[method-assign]
+    worker.meanwhile = [LINES]
+
+    assert resume(event((ORDERS, "late"))) == {"position": 0, "plans": {ORDERS: "theirs"}}

@@ -56,7 +56,11 @@ def main(arguments: list[str]) -> NoReturn:
         os.environ[SENTINEL] = endpoint
         # Behind a private endpoint Google's client may look in vain for public hosts it can do without.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    _run(dbt_arguments, of and of.manifest())
+    manifest = of and of.manifest()
+    if of is not None and len(of.unique_ids) > 1:
+        gc.freeze()  # what was made so far is needed to the end
+        gc.enable()
+    _run(dbt_arguments, manifest)
     _write(out, _document(recording, versions, dbt_arguments, flags()))
     if of is None:
         path = os.path.join(os.path.dirname(out), PARSED)
@@ -104,10 +108,10 @@ def _install(uploads: str, *, late: bool) -> Any:
     from .uploads import Uploads
     from .wire import Wire
 
-    journal, overlay = Journal(), Overlay("", late=late)
-
     def node() -> str:
         return str(get_node_info().get("unique_id") or RUN)
+
+    journal, overlay = Journal(), Overlay("", late=late, node=node)
 
     def leave(reason: str, *, for_later: bool) -> None:
         unique_id = node()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import effects, emptiness, sql
@@ -37,31 +37,58 @@ class NotNow:
     late: bool  #: whether it can be read once the nodes before the reader are built
 
 
+@dataclass
+class _Changes:
+    """What was changed, by ``(project, dataset, table)``."""
+
+    shapes: dict[sql.Path, Change] = field(default_factory=dict)
+    writers: dict[sql.Path, str] = field(
+        default_factory=dict
+    )  #: the nodes that changed something, rows included
+    empty: set[sql.Path] = field(default_factory=set)  #: made by this run, and certainly without rows so far
+
+
 class Overlay:
     """
     The run's own changes, by ``(project, dataset, table)``.
 
     Args:
         default_project: Where names without a project are.
-        late: Whether the nodes before the recorded ones are built by now: the warehouse is as dbt would find it.
+        late: Whether the nodes before the recorded ones are built by now: the warehouse is as dbt would find it. Several
+            late nodes are recorded side by side, each as if it were alone: it finds no change but its own.
+        node: Returns the node this thread works for.
     """
 
-    def __init__(self, default_project: str, *, late: bool = False) -> None:
+    def __init__(
+        self, default_project: str, *, late: bool = False, node: Callable[[], str] = lambda: ""
+    ) -> None:
         self.default_project = default_project
         self.late = late
+        self._node = node
         self.built: dict[sql.Path, str] = {}  #: the nodes of this run and what they build
         self.project: dict[sql.Path, str] = {}  #: all that the project builds, whether selected or not
         self.created_datasets: set[sql.Path] = set()  #: those that this run makes
-        self._changes: dict[sql.Path, Change] = {}
-        self._written: dict[sql.Path, str] = {}
-        self._empty: set[sql.Path] = set()  # made by this run, and certainly without rows so far
+        self._of_all = _Changes()
+        self._of_each: dict[str, _Changes] = {}  # of late nodes
         self._lock = threading.RLock()
+
+    @property
+    def _seen(self) -> _Changes:
+        """The changes that the node finds for which this thread works."""
+        if not self.late:
+            return self._of_all
+        with self._lock:
+            return self._of_each.setdefault(self._node(), _Changes())
+
+    def _builders(self, reader: str) -> dict[sql.Path, str]:
+        """Return the nodes that build something while the reader is recorded."""
+        return {path: by for path, by in self.built.items() if not self.late or by == reader}
 
     @property
     def unchanged(self) -> bool:
         """Whether this run has changed nothing yet: all is there as dbt would find it."""
         with self._lock:
-            return not (self._changes or self._written or self.created_datasets)
+            return not (self._seen.shapes or self._seen.writers or self.created_datasets)
 
     def full(self, path: sql.Path) -> sql.Path:
         """Return a path with its project."""
@@ -69,7 +96,7 @@ class Overlay:
 
     def change(self, path: sql.Path) -> Change | None:
         """Return what became of a relation in this run, if its shape changed."""
-        return self._changes.get(self.full(path))
+        return self._seen.shapes.get(self.full(path))
 
     def note(
         self, path: sql.Path, *, by: str, exists: bool = True, kind: str = "TABLE", columns: Any = None
@@ -77,19 +104,19 @@ class Overlay:
         """Note that a relation was created, replaced, altered or dropped."""
         foretell = columns if callable(columns) else lambda: columns
         with self._lock:
-            self._changes[self.full(path)] = Change(by, exists, kind, foretell)
-            self._written[self.full(path)] = by
-            self._empty.discard(self.full(path))
+            self._seen.shapes[self.full(path)] = Change(by, exists, kind, foretell)
+            self._seen.writers[self.full(path)] = by
+            self._seen.empty.discard(self.full(path))
 
     def wrote(self, path: sql.Path, *, by: str) -> None:
         """Note that the rows of a relation were changed."""
         with self._lock:
-            self._written[self.full(path)] = by
-            self._empty.discard(self.full(path))
+            self._seen.writers[self.full(path)] = by
+            self._seen.empty.discard(self.full(path))
 
     def is_empty(self, path: sql.Path) -> bool:
         """Tell whether a relation is one that this run has made and that certainly has no rows so far."""
-        return self.full(path) in self._empty
+        return self.full(path) in self._seen.empty
 
     def writer(self, path: sql.Path, *, reader: str) -> str | None:
         """
@@ -100,13 +127,13 @@ class Overlay:
         path = self.full(path)
         if path and path[-1].endswith("*"):
             return self._writer_below(path[:-1], path[-1][:-1], reader)
-        written = self._written.get(path)
-        builder = self.built.get(path)
+        written = self._seen.writers.get(path)
+        builder = None if self.late else self.built.get(path)
         return written or (builder if builder != reader else None)
 
     def _writer_below(self, dataset: sql.Path, prefix: str, reader: str) -> str | None:
         with self._lock:
-            known = [*self._written, *self.built]
+            known = [*self._seen.writers, *self._builders(reader)]
         for path in known:
             if path[:-1] == dataset and path[-1].startswith(prefix):
                 return self.writer(path, reader=reader)
@@ -133,7 +160,7 @@ class Overlay:
                 self.note(path, by=by, kind=what.kind, columns=foretell)
                 if what.kind == "TABLE" and what.body and emptiness.has_no_rows(what.body, self.is_empty):
                     with self._lock:
-                        self._empty.add(path)
+                        self._seen.empty.add(path)
             elif what.verb == "drop":
                 self.note(path, by=by, exists=False, kind=what.kind)
             elif what.verb == "alter" and what.columns:
@@ -222,10 +249,14 @@ class Overlay:
                 return NotNow(reason, late=not self._changes_in(dataset, by=reader))
         if legacy:
             with self._lock:
-                named = [path for path in (*self._written, *self.built) if path and path[-1] in text]
+                named = [
+                    path
+                    for path in (*self._seen.writers, *self._builders(reader))
+                    if path and path[-1] in text
+                ]
             if named:
                 reason = f"It asks about {'.'.join(named[0])}, which this run writes, in legacy SQL."
-                return NotNow(reason, late=self._written.get(named[0]) != reader)
+                return NotNow(reason, late=self._seen.writers.get(named[0]) != reader)
         changed = self.changed_in(text, reader=reader, but_empty=self.without_rows(text) is not None)
         if changed is None:
             return None
@@ -255,8 +286,8 @@ class Overlay:
             coming = self.built if built and by is None and not self.late else ()
             changed = {
                 path[:2]
-                for path in (*self._written, *coming)
-                if len(path) == 3 and (by is None or self._written[path] == by)
+                for path in (*self._seen.writers, *coming)
+                if len(path) == 3 and (by is None or self._seen.writers[path] == by)
             }
         if not dataset or any("region-" in part.lower() for part in dataset):
             return bool(changed)

@@ -9,6 +9,7 @@ from ..common import need
 from .adapter import AdapterPatches
 from .datasets import DatasetPatches
 from .freshness import FreshnessPatches
+from .known_relations import KnownRelations
 from .moments import Moments
 from .node_context import NodeContext
 from .runners import RunnerPatches
@@ -26,6 +27,8 @@ def install(recording: Recording) -> None:
     TaskPatches(recording).install()
     FreshnessPatches(recording).install()
     Moments(recording).install()
+    if recording.overlay.late:
+        KnownRelations(recording).install()
 
 
 def replace_clients(wire: Wire, context: NodeContext) -> None:
