@@ -65,5 +65,12 @@ _OPTIONS = {
         "Whether a task's jobs are submitted as soon as the tasks above it have succeeded, before Airflow starts it.",
         default="False",
     ),
+    "enable_dataset_alias": _option(
+        "Whether asset events are sent through aliases (True by default); Airflow 2.8 and 2.9 have none, and Airflow 3 has no "
+        "other way.",
+    ),
+    "use_dataset_airflow3_uri_standard": _option(
+        "Whether a dataset's URI on Airflow 2 is bigquery://project/dataset/table, as on Airflow 3 (False by default).",
+    ),
     "cache_dir": _option("Local folder for rendered graphs, dbt's partial parse and virtual environments."),
 }

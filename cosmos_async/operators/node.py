@@ -33,6 +33,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
         dbt: The invocation to use where the node needs real dbt; the setup task's own by default.
         work: ``node`` (its unit tests first), ``tests`` (the data tests it owns), ``build`` (both), ``unit_tests``
             (these alone), ``freshness`` (of a source), ``others`` (tests that belong to no task of their own or of a node), or ``all_tests``.
+        emit_datasets: Whether the results task announces what the node has built as an asset of Airflow's.
         kwargs: See :class:`TriggererOperator`.
     """
 
@@ -48,9 +49,11 @@ class DbtNodeAsyncOperator(TriggererOperator):
         setup: SetupAsyncOperator | None = None,
         dbt: DbtInvocation | None = None,
         work: str | None = None,
+        emit_datasets: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(setup=setup, **kwargs)
+        self.emit_datasets = emit_datasets
         self.work = work or self.default_work
         if self.work not in WORKS:
             raise ConfigError(
