@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from cosmos_async.airflow.compat import DAG, BaseOperator
-from cosmos_async.config import ExecutionConfig
-from cosmos_async.config import RenderConfig
+from cosmos_async.config import ExecutionConfig, RenderConfig
 from cosmos_async.dag.operator_args import AIRFLOW, Scope
 from cosmos_async.exceptions import ConfigError
 

@@ -81,7 +81,13 @@ def test_an_event_goes_through_the_alias_of_its_node() -> None:
     announce(task, {"outlet_events": events}, [ORDERS, made])
 
     assert [outlet.name for outlet in task.outlets] == ["d__orders__run"]
-    assert sent(events) == [("d__orders__run", asset_uri("p.shop.orders"), {"unique_id": "o"})]
+    # Airflow 2 gives a URI without a path a slash at its end, whoever names it.
+    ((alias, uri, extra),) = sent(events)
+    assert (alias, uri.rstrip("/"), extra) == (
+        "d__orders__run",
+        asset_uri("p.shop.orders"),
+        {"unique_id": "o"},
+    )
     assert task.lines == [f"Announced to Airflow: {asset_uri('p.shop.orders')}"]
 
 

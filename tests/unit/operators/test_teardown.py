@@ -41,7 +41,7 @@ def test_what_the_results_task_could_not_announce_is_announced(
 @pytest.mark.parametrize("event", [None, {"status": "failed", "message": "no folder"}])
 def test_a_teardown_that_failed_fails(task: Any, event: Any) -> None:
     """In the words of its trigger, if there are any."""
-    with pytest.raises(AirflowException, match="no folder|without a word"):
+    with pytest.raises(AirflowException, match=r"no folder|without a word"):
         task.execute_complete({}, event)
 
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from airflow.triggers.base import TriggerEvent
 
-from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, Announcement, dump_announcements
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import FORMAT, CallOperation, Guard, GuardKind, Level, TestRule
 from cosmos_async.plan.outcome import Status
 from cosmos_async.plan.store import index_object, outcome_object, upload_object
