@@ -23,7 +23,7 @@ _HOOKS = (
     "on_task_instance_running",
     "on_task_instance_success",
     "on_task_instance_failed",
-    "on_task_instance_skipped",  # since Airflow 3.2
+    "on_task_instance_skipped",  # since Airflow 3.1
 )
 
 
