@@ -74,7 +74,10 @@ def _failed(test: Outcome | None) -> bool:
 def _extra(outcome: Outcome) -> dict[str, Any]:
     response = outcome.adapter_response
     told = {name: response[name] for name in _TOLD if response.get(name) is not None}
-    # dbt has no response for a microbatch model as a whole.
+    # dbt has no response for a microbatch model as a whole, and names no job of a seed.
+    if "job_id" not in told and outcome.jobs:
+        last = outcome.jobs[-1]
+        told.update(job_id=last.job_id, project_id=last.project, location=last.location)
     return {"unique_id": outcome.unique_id, "bytes_processed": outcome.bytes_processed, **told}
 
 

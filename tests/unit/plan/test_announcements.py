@@ -76,13 +76,19 @@ def test_an_event_says_what_dbt_says_of_the_job() -> None:
     assert one.extra == {"unique_id": ORDERS, "rows_affected": 0, "bytes_processed": 5, "job_id": "j"}
 
 
-def test_a_node_without_a_response_tells_the_bytes_of_its_jobs() -> None:
-    """As a microbatch model, which has a response for each of its batches."""
+def test_a_node_without_a_response_tells_of_its_jobs() -> None:
+    """As a microbatch model, which has a response for each of its batches: all bytes, and the last job."""
     jobs = tuple(JobRecord("main", name, "p", "US", bytes_processed=4) for name in ("a", "b"))
 
     (one,) = found(outcome(ORDERS, jobs=jobs))
 
-    assert one.extra == {"unique_id": ORDERS, "bytes_processed": 8}
+    assert one.extra == {
+        "unique_id": ORDERS,
+        "bytes_processed": 8,
+        "job_id": "b",
+        "project_id": "p",
+        "location": "US",
+    }
 
 
 def test_what_an_earlier_task_has_announced_is_announced_again_only_if_it_was_built_again() -> None:
