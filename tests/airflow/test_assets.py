@@ -22,12 +22,13 @@ RESULTS, TEARDOWN = "dbt_results_async", "dbt_teardown_async"
 
 
 def test_a_run_starts_the_dags_that_wait_for_its_tables(stage_33: Stage) -> None:
-    """One by the table's name, the other by the alias of its task; no node needs a worker for it."""
+    """
+    One by the table's name, the other by the alias of its task; no node needs a worker for it.
+
+    A cleared node is announced again, and no other: the results task runs anew and finds the outcomes of all, but what is in
+    the record is not repeated.
+    """
     check_consumers(stage_33, slashes=True)
-
-
-def test_a_cleared_node_is_announced_again_and_no_other_is(stage_33: Stage) -> None:
-    """The results task runs anew and finds the outcomes of all nodes; what is in the record is not repeated."""
     check_cleared(stage_33)
 
 
