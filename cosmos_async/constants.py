@@ -113,3 +113,6 @@ class DbtResourceType(Enum):
 BUILT_RESOURCES = frozenset(
     {DbtResourceType.MODEL, DbtResourceType.SEED, DbtResourceType.SNAPSHOT, DbtResourceType.FUNCTION}
 )
+
+#: Nodes whose relation is an asset to Airflow.
+ASSET_RESOURCES = frozenset({DbtResourceType.MODEL, DbtResourceType.SEED, DbtResourceType.SNAPSHOT})

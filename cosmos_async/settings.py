@@ -127,6 +127,16 @@ def run_ahead() -> bool:
     return _get_bool("run_ahead", default=False)
 
 
+def enable_dataset_alias() -> bool:
+    """Return whether asset events are sent through aliases, where Airflow has them (2.10)."""
+    return _get_bool("enable_dataset_alias", default=True)
+
+
+def use_dataset_airflow3_uri_standard() -> bool:
+    """Return whether URIs of datasets have slashes on Airflow 2, as those of assets have on Airflow 3."""
+    return _get_bool("use_dataset_airflow3_uri_standard", default=False)
+
+
 def enable_hierarchical_naming_for_group_nodes_by_folder() -> bool:
     """Return whether folders of the same name under different parents are different task groups."""
     return _get_bool("enable_hierarchical_naming_for_group_nodes_by_folder", default=False)

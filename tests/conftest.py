@@ -60,7 +60,7 @@ def stage_211(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     from tests.airflow.stage import start_stage
 
     folder = tmp_path_factory.mktemp("stage-2.11")
-    with start_stage("2.11", folder, _dags(folder / "dags", "corner", "mapped")) as stage:
+    with start_stage("2.11", folder, _dags(folder / "dags", "consumers", "corner", "mapped")) as stage:
         yield stage
 
 

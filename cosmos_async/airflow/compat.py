@@ -49,7 +49,6 @@ __all__ = [
     "BaseOperator",
     "BaseOperatorLink",
     "TaskGroup",
-    "has_listeners",
     "start_trigger_args",
 ]
 
@@ -84,30 +83,4 @@ def start_trigger_args(trigger_cls: str, trigger_kwargs: dict[str, Any], next_me
         next_method=next_method,
         next_kwargs=None,
         timeout=None,
-    )
-
-
-_TASK_LISTENER_HOOKS = (
-    "on_task_instance_running",
-    "on_task_instance_success",
-    "on_task_instance_failed",
-)
-
-
-def has_listeners() -> bool:
-    """
-    Return whether a plugin listens to task instances (OpenLineage, for one).
-
-    Airflow calls listeners only for tasks that a worker runs, so such an installation wants its tasks to end there.
-    """
-    if AIRFLOW_VERSION >= (3, 2):
-        from airflow.sdk.listener import get_listener_manager
-    else:
-        from airflow.listeners.listener import get_listener_manager  # type: ignore[assignment]
-    return any(
-        hasattr(listener, hook)
-        for listener in get_listener_manager().pm.get_plugins()
-        for hook in _TASK_LISTENER_HOOKS
-        # Airflow's own example listens to everything and does nothing.
-        if getattr(listener, "__name__", "") != "airflow.example_dags.plugins.event_listener"
     )

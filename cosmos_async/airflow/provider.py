@@ -83,4 +83,11 @@ _OPTIONS = {
     "enable_hierarchical_naming_for_group_nodes_by_folder": _option(
         "Whether folders of the same name under different parents are different task groups. False by default."
     ),
+    "enable_dataset_alias": _option(
+        "Whether asset events are sent through aliases (True by default); Airflow 2.8 and 2.9 have none, and Airflow 3 has no "
+        "other way.",
+    ),
+    "use_dataset_airflow3_uri_standard": _option(
+        "Whether a dataset's URI on Airflow 2 is bigquery://project/dataset/table, as on Airflow 3 (False by default).",
+    ),
 }

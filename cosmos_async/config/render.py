@@ -34,7 +34,8 @@ class RenderConfig:
     How a project becomes a DAG.
 
     Args:
-        emit_datasets: Announce an asset event for every model.
+        emit_datasets: Announce every model, seed and snapshot that was built as an asset (a dataset before Airflow 3), at the
+            end of the run.
         test_behavior: Where tests run.
         load_method: ``AUTOMATIC``, ``DBT_LS`` or ``DBT_MANIFEST``.
         invocation_mode: Without effect: ``dbt ls`` always runs as a process of its own.

@@ -34,6 +34,9 @@ CALLBACK = "on_warning_callback"
 #: Our own, of the tasks that run in the triggerer: nodes, tests and teardown.
 TRIGGERER = frozenset({"completion"})
 
+#: Our own, of a node's tasks; ``emit_datasets`` of a whole DAG is said in RenderConfig.
+OF_NODE = TRIGGERER | {"emit_datasets"}
+
 _OPTIONS = frozenset(DbtInvocation.option_names()) - {"select", "exclude", "selector"}
 _KNOWN = frozenset({*_OPTIONS, *EXECUTION, *IDENTITY, *RUN, *TRIGGERER, *AIRFLOW, CALLBACK})
 _ONE_DBT = "dbt is run once for all nodes of a run; set it in operator_args"
@@ -169,8 +172,8 @@ def check_node_args(place: str, given: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(
                 f"{place} has {name!r}, which is not supported there. {_OF_A_NODE.get(name, _ONE_DBT)}."
             )
-        elif name not in TRIGGERER:
-            judge(place, name, value, {*TRIGGERER, *AIRFLOW})
+        elif name not in OF_NODE:
+            judge(place, name, value, {*OF_NODE, *AIRFLOW})
             continue
         taken[name] = value
     return taken

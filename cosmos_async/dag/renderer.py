@@ -21,6 +21,7 @@ from cosmos_async.constants import (
     SeedRenderingBehavior,
     TestBehavior,
 )
+from cosmos_async.dag.assets import announced
 from cosmos_async.dag.edges import Edges, Placed, connect
 from cosmos_async.dag.exposures import place_exposures
 from cosmos_async.dag.sources import SourceTasks
@@ -243,7 +244,7 @@ class Renderer:
         decides how the run ends: it looks at the nodes before them, and at an empty task behind the results, which
         fails the run where an on-run-end hook failed.
         """
-        results = self.tasks.around(ResultsAsyncOperator, RESULTS_TASK_ID)
+        results = self.tasks.around(ResultsAsyncOperator, RESULTS_TASK_ID, **announced(self.tasks))
         for task in last:
             connect(task, results)
         # Never with on_failure_fail_dagrun: Airflow would then look at this task instead of the nodes above it, and as it

@@ -13,9 +13,9 @@ from cosmos_async.airflow.compat import (
     ENDS_IN_TRIGGERER,
     STARTS_IN_TRIGGERER,
     BaseOperator,
-    has_listeners,
     start_trigger_args,
 )
+from cosmos_async.airflow.listeners import task_listeners
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.task_mapping import is_mapped_with
 
@@ -35,6 +35,8 @@ class TriggererOperator(BaseOperator):
         identity: Who acts: ``{"conn_id": ...}`` or the place of a target in a ``profiles.yml``.
         completion: Where the task ends. ``auto``: in the triggerer, unless something of the task can only run on a
             worker (success callbacks, listeners, outlets, overridden hooks). ``triggerer`` and ``worker`` overrule.
+            With ``triggerer`` it also begins there whoever listens; what of the task itself runs before the work, such as
+            an overridden ``execute``, still does so on a worker.
         kwargs: Airflow's own arguments of a task.
     """
 
@@ -94,9 +96,7 @@ class TriggererOperator(BaseOperator):
             reasons.append("pre_execute")
         if getattr(self, "on_execute_callback", None):
             reasons.append("on_execute_callback")
-        if has_listeners():
-            reasons.append("a listener")
-        return reasons
+        return reasons + self._listeners()
 
     def _own_success(self) -> list[str]:
         """Return what of this task must run on a worker after the work succeeded."""
@@ -109,13 +109,11 @@ class TriggererOperator(BaseOperator):
             reasons.append("on_success_callback")
         if self.outlets:
             reasons.append("outlets")
-        if has_listeners():
-            reasons.append("a listener")
-        return reasons
+        return reasons + self._listeners()
 
     def _own_failure(self) -> list[str]:
         """Return what of this task must run on a worker after the work failed, to get all of its context."""
-        reasons = ["a listener"] if has_listeners() else []
+        reasons = self._listeners()
         if getattr(self, "email", None) and (self.email_on_failure or self.email_on_retry):
             reasons.append("email")
         reasons += [
@@ -125,12 +123,16 @@ class TriggererOperator(BaseOperator):
 
     def _own_skip(self) -> list[str]:
         """Return what of this task must run on a worker where another task's failure has stopped it."""
-        reasons = ["a listener"] if has_listeners() else []
+        reasons = self._listeners()
         if _overridden(self, "execute_complete"):
             reasons.append("execute_complete() is overridden")
         if getattr(self, "on_skipped_callback", None):
             reasons.append("on_skipped_callback")
         return reasons
+
+    def _listeners(self) -> list[str]:
+        """Return who wants this task to run on a worker, as its plugin listens to all tasks."""
+        return [] if self.completion == "triggerer" else [f"listener {name}" for name in task_listeners()]
 
     @property
     def succeeds_in_triggerer(self) -> bool:
@@ -165,7 +167,35 @@ class TriggererOperator(BaseOperator):
 
     def execute(self, context: Any) -> Any:
         """Hand the task to the triggerer."""
+        if STARTS_IN_TRIGGERER:
+            for reason in self._own_entry():
+                self.log.info("This task begins on a worker for the sake of: %s", reason)
         self.hand_over()
+
+
+def warn_of_listeners(setup: Any) -> None:
+    """
+    Say in the log of *setup* who makes the tasks of its run begin and end on workers, if anybody does.
+
+    Args:
+        setup: The setup task, in its DAG.
+    """
+    listeners = task_listeners() if ENDS_IN_TRIGGERER else []
+    heard = [
+        task
+        for task in setup.dag.tasks
+        if isinstance(task, TriggererOperator)
+        and task.setup_task_id == setup.task_id
+        and task.completion == "auto"
+    ]
+    if listeners and heard:
+        setup.log.warning(
+            "Airflow calls plugins that listen to task instances on workers only, so for %s %d of this run's tasks begin and "
+            "end on one, for some seconds each. Where the plugin has no need of them, "
+            'operator_args={"completion": "triggerer"} does without the workers.',
+            " and ".join(listeners),
+            len(heard),
+        )
 
 
 def _overridden(operator: BaseOperator, name: str) -> bool:

@@ -39,6 +39,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
             (these alone), ``freshness`` (of a source), ``others`` (tests that belong to no task of their own or of a node), or ``all_tests``.
         on_warning_callback: Called on a worker where a test or a freshness check warned; see
             :func:`cosmos_async.operators.warning_callback.tell_warnings`.
+        emit_datasets: Whether the results task announces what the node has built as an asset of Airflow's.
         kwargs: See :class:`~cosmos_async.operators.deferred.TriggererOperator`.
     """
 
@@ -55,10 +56,12 @@ class DbtNodeAsyncOperator(TriggererOperator):
         dbt: DbtInvocation | None = None,
         work: str | None = None,
         on_warning_callback: Callable[[dict[str, Any]], Any] | None = None,
+        emit_datasets: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(setup=setup, **kwargs)
         self.on_warning_callback = on_warning_callback
+        self.emit_datasets = emit_datasets
         self.work = work or self.default_work
         if self.work not in WORKS:
             raise ConfigError(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.airflow.compat import AirflowFailException, BaseOperator
 from cosmos_async.exceptions import ConfigError, DbtError, PlanGone
+from cosmos_async.operators.assets import announce, outlets_for
 from cosmos_async.operators.plan_reuse import forget_outdated
 from cosmos_async.operators.run_plan import (
     COMPILED_FILE,
@@ -23,6 +24,12 @@ from cosmos_async.operators.run_plan import (
     RunPlan,
     airflow_context,
     key_of,
+)
+from cosmos_async.plan.announcements import (
+    ANNOUNCEMENTS_FILE,
+    all_made,
+    announcements,
+    dump_announcements,
 )
 from cosmos_async.plan.model import load_index
 
@@ -44,6 +51,9 @@ class ResultsAsyncOperator(BaseOperator):
         setup_task_id: Its full id, task group included.
         identity: Who reads and writes the store.
         dbt: The invocation that was planned.
+        aliases: The nodes that are announced as Airflow's assets once they are built, by unique id, each with the name of
+            its alias.
+        tested: Whether a node is announced only if its own tests have passed, as where one task executes both.
         kwargs: Airflow's own arguments of a task.
     """
 
@@ -57,8 +67,12 @@ class ResultsAsyncOperator(BaseOperator):
         setup_task_id: str | None = None,
         identity: dict[str, Any] | None = None,
         dbt: DbtInvocation | None = None,
+        aliases: Mapping[str, str] | None = None,
+        tested: bool = False,
         **kwargs: Any,
     ) -> None:
+        if aliases:
+            kwargs["outlets"] = [*(kwargs.get("outlets") or ()), *outlets_for(aliases.values())]
         super().__init__(**kwargs)
         if setup is not None:
             setup_task_id, identity, dbt = setup.task_id, setup.identity, setup.dbt
@@ -69,6 +83,8 @@ class ResultsAsyncOperator(BaseOperator):
         self.setup_task_id = setup_task_id
         self.identity = identity
         self.dbt = dbt
+        self.aliases = dict(aliases or {})
+        self.tested = tested
         self.processes: Any = None
 
     def execute(self, context: Any) -> None:
@@ -98,6 +114,12 @@ class ResultsAsyncOperator(BaseOperator):
         # The rest serves tasks that are cleared then.
         recorded = plan.recorded()
         kept = {INDEX_FILE: planned, COMPILED_FILE: compiled, **recorded}
+        assets = announcements(
+            index, outcomes, self.aliases, plan.announcements() if self.aliases else (), tested=self.tested
+        )
+        if self.aliases:
+            # Airflow takes the events of a task that succeeds. If this one fails, the teardown announces what stands here.
+            kept[ANNOUNCEMENTS_FILE] = dump_announcements(assets)
         folder = plan.keep_artifacts(kept, outcomes.values(), run=index.run)
         context["ti"].xcom_push(key=KEPT_KEY, value=index.run.nonce)
         self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])
@@ -123,6 +145,9 @@ class ResultsAsyncOperator(BaseOperator):
         stopped_by = plan.failed_task(key_of(context["ti"])) if index.run.fail_fast else None
         if stopped_by is not None:
             raise AirflowFailException(f"{stopped_by} has failed, and --fail-fast has stopped the run there.")
+        if assets:
+            announce(self, context, assets)
+            plan.keep(ANNOUNCEMENTS_FILE, dump_announcements(all_made(assets)))
 
     @contextmanager
     def _open_dbt(self, context: Any) -> Iterator[Dbt]:

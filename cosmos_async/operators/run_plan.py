@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cosmos_async import settings
 from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound
 from cosmos_async.operators.task_mapping import index_for
+from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, Announcement, load_announcements
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Index, Level, NodePlan, RunInfo, dump_index, dump_node, load_index
 from cosmos_async.plan.outcome import Outcome, dump_outcome, load_outcome
@@ -24,7 +25,6 @@ from cosmos_async.plan.store import (
     ADDRESS_KEY,
     PlanAddress,
     artifact_object,
-    artifacts_folder,
     life_of,
     node_object,
     parsed_object,
@@ -354,7 +354,22 @@ class RunPlan:
         asyncio.run(write_objects(self._artifacts, {**files, OUTCOMES_FILE: kept}, identity=self._identity))
         return self._artifacts.folder
 
+    def keep(self, name: str, data: bytes) -> None:
+        """Keep one more file beside dbt's artifacts."""
+        from cosmos_async.triggers.storage.documents import write_objects
+
+        asyncio.run(write_objects(self._artifacts, {name: data}, identity=self._identity))
+
+    def announcements(self) -> list[Announcement]:
+        """Return what a task of this run has recorded of its assets."""
+        from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
+
+        try:
+            data = asyncio.run(read_object(self._artifacts, ANNOUNCEMENTS_FILE, identity=self._identity))
+        except ObjectMissing:
+            return []
+        return load_announcements(data)
+
     @property
     def _artifacts(self) -> PlanAddress:
-        # Written on whichever worker runs the results task, so no host is named for it.
-        return replace(self.address, folder=artifacts_folder(self.address.folder), host="")
+        return self.address.artifacts()

@@ -21,6 +21,7 @@ from cosmos_async.airflow.health import executor_of_many_machines, require_trigg
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
 from cosmos_async.exceptions import ConfigError
+from cosmos_async.operators.deferred import warn_of_listeners
 from cosmos_async.operators.run_plan import (
     COMPILED_FILE,
     KEPT_KEY,
@@ -158,6 +159,7 @@ class SetupAsyncOperator(BaseOperator):
 
         folder, first = self.run_folder(context), context["ti"].try_number <= 1
         require_triggerer()
+        warn_of_listeners(self)
         nonce = self.planned_run(folder, first=first)
         graph = task_graph(self).dump() if first and settings.run_ahead() else None
         digest = "" if graph is None else hashlib.sha256(graph).hexdigest()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmos_async.airflow.compat import has_listeners
 from cosmos_async.operators.deferred import TriggererOperator
 from cosmos_async.operators.node import DbtNodeAsyncOperator
 from cosmos_async.operators.task_mapping import is_mapped_with
@@ -96,8 +95,4 @@ def _hands_on(task: Any) -> bool:
     if not getattr(task, "inherits_from_empty_operator", False):
         return False
     own = ("on_execute_callback", "on_success_callback", "outlets", "inlets", "_pre_execute_hook", *_BOUND)
-    return (
-        _waits_for_success(task)
-        and not has_listeners()
-        and not any(getattr(task, name, None) for name in own)
-    )
+    return _waits_for_success(task) and not any(getattr(task, name, None) for name in own)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cosmos_async.airflow.compat import AirflowException
+from cosmos_async.operators.assets import announce
 from cosmos_async.operators.deferred import TriggererOperator
+from cosmos_async.operators.run_plan import RunPlan
+from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, all_made, dump_announcements
 
 
 class TeardownAsyncOperator(TriggererOperator):
@@ -25,11 +28,17 @@ class TeardownAsyncOperator(TriggererOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> None:
         """
-        End the task on a worker, after the trigger asked for one.
+        End the task on a worker, after the trigger asked for one, and announce what a failed results task could not.
 
         Raises:
             AirflowException: The folder could not be deleted.
         """
+        if event is not None and event["status"] == "announce":
+            plan = RunPlan(self, context)
+            assets = plan.announcements()
+            announce(self, context, assets)
+            plan.keep(ANNOUNCEMENTS_FILE, dump_announcements(all_made(assets)))
+            return
         if event is None or event["status"] != "success":
             raise AirflowException(
                 (event or {}).get("message", "the teardown's trigger ended without a word")

@@ -186,6 +186,7 @@ class IndexEntry:
     digest: str  #: SHA-256 of the node plan's stored bytes
     owner: str | None = None  #: a test's owner; see :mod:`cosmos_async.plan.ownership`
     fqn: tuple[str, ...] = ()
+    relation: str | None = None  #: what it builds, as ``project.dataset.table``
 
 
 @dataclass(frozen=True)

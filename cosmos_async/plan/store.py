@@ -12,7 +12,7 @@ that is deleted and made again, and one of the same names in another Airflow, ha
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -40,6 +40,11 @@ class PlanAddress:
     def to_json(self) -> dict[str, Any]:
         """Return the XCom's value."""
         return asdict(self)
+
+    def artifacts(self) -> PlanAddress:
+        """Return the address of what is kept beyond the run's folder, see :func:`artifacts_folder`."""
+        # Written on whichever worker runs the results task, so no host is named for it.
+        return replace(self, folder=artifacts_folder(self.folder), host="")
 
     @classmethod
     def from_json(cls, value: Any) -> PlanAddress:

@@ -4,6 +4,7 @@ What Airflow's metadata database knows, read beside the running Airflow: the sam
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -40,6 +41,15 @@ class TaskState:
         An upper bound for a task that deferred in between.
         """
         return 0.0 if self.pid is None else self.seconds
+
+
+@dataclass(frozen=True)
+class AssetEvent:
+    """A change of an asset."""
+
+    uri: str
+    task_id: str  #: of the task that has sent it
+    extra: dict[str, Any]
 
 
 class Metadata:
@@ -96,6 +106,20 @@ class Metadata:
                 ended=_moment(row["end_date"]),
             )
             for row in rows
+        ]
+
+    def asset_events(self, dag_id: str, run_id: str) -> list[AssetEvent]:
+        """Return the events of assets (of datasets, on Airflow 2) that a run has sent, in their order."""
+        tables = {row["name"] for row in self._rows("select name from sqlite_master where type = 'table'")}
+        kind = "asset" if "asset_event" in tables else "dataset"
+        rows = self._rows(
+            f"select uri, source_task_id, e.extra as told from {kind}_event e join {kind} a on a.id = e.{kind}_id "
+            "where source_dag_id = ? and source_run_id = ? order by e.id",
+            dag_id,
+            run_id,
+        )
+        return [
+            AssetEvent(row["uri"], row["source_task_id"], json.loads(row["told"] or "{}")) for row in rows
         ]
 
     def beating(self, newer_than: datetime) -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.airflow.shop import explain
+from tests.airflow.test_assets import check_cleared, check_consumers, check_stopped
 from tests.airflow.test_mapped import check as check_rows
 
 if TYPE_CHECKING:
@@ -36,6 +37,17 @@ def test_what_the_shop_built_on_airflow_211_is_there(shop_211: ShopRuns) -> None
     query = "select count(*) as orders, sum(amount) as amount from `shop-project`.shop_marts.orders"
 
     assert shop_211.stage.warehouse.query(query) == [{"orders": "10", "amount": "330.3"}]
+
+
+def test_a_run_starts_the_dags_that_wait_for_its_tables_on_airflow_211(stage_211: Stage) -> None:
+    """Datasets, as they are called there; a cleared node is announced again, alone."""
+    check_consumers(stage_211, slashes=False)
+    check_cleared(stage_211)
+
+
+def test_a_run_that_fail_fast_has_stopped_announces_what_was_built_on_airflow_211(stage_211: Stage) -> None:
+    """Its teardown does it, as its results task fails."""
+    check_stopped(stage_211)
 
 
 def test_fail_fast_stops_the_other_branches_on_airflow_211(stage_211: Stage) -> None:

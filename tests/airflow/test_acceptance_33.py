@@ -88,6 +88,7 @@ def test_the_run_leaves_dbt_s_artifacts_and_nothing_else(shop_33: ShopRuns) -> N
     assert statuses["model.shop.orders"] == "success"
     assert statuses["test.shop.nobody_orders_for_a_fortune"] == "warn"
     assert {name.rsplit("/", 1)[1] for name in kept} == {
+        "announcements.json",
         "compiled.json",
         "recorded_results.json",
         "index.json",

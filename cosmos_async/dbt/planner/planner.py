@@ -72,6 +72,7 @@ class Plan:
                 digest=digests[unique_id],
                 owner=self.owners.get(unique_id),
                 fqn=plan.fqn,
+                relation=plan.relation if plan.resource_type in _BUILT else None,
             )
             for unique_id, plan in self.nodes.items()
         }

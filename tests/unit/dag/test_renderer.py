@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cosmos_async.airflow.compat import DAG, BaseOperator, TaskGroup
+from cosmos_async.airflow.compat import AIRFLOW_VERSION, DAG, BaseOperator, TaskGroup
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import (
     DbtResourceType,
@@ -784,7 +784,8 @@ def test_a_dag_survives_airflows_serialization(make_dag: MakeDag) -> None:
 
     # Airflow 2 and the first versions of 3 have the one, later ones the other.
     serializer = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
-    dag = make_dag()
+    # Airflow 2.10 and 2.11 ask their database what an alias has led to so far.
+    dag = make_dag(RenderConfig(emit_datasets=not (2, 10) <= AIRFLOW_VERSION < (3, 0)))
 
     document = serializer.to_dict(dag)
 

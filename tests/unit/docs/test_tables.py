@@ -22,6 +22,8 @@ OPTIONS = get_provider_info()["config"]["cosmos_async"]["options"]
 COSMOS = {
     "cache_dir",
     "enable_cache",
+    "enable_dataset_alias",
+    "use_dataset_airflow3_uri_standard",
     "enable_hierarchical_naming_for_group_nodes_by_folder",
     "enable_setup_async_task",
     "enable_teardown_async_task",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from cosmos_async.airflow import compat
 from cosmos_async.airflow.compat import DAG, AirflowException
 from cosmos_async.exceptions import ConfigError
+from cosmos_async.operators.deferred import warn_of_listeners
 from cosmos_async.operators.node import DbtRunAsyncOperator, DbtTestAsyncOperator
 from cosmos_async.operators.teardown import TeardownAsyncOperator
 
@@ -16,7 +19,7 @@ from cosmos_async.operators.teardown import TeardownAsyncOperator
 @pytest.fixture(autouse=True)
 def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plugins of the person who runs the tests do not decide."""
-    monkeypatch.setattr("cosmos_async.operators.deferred.has_listeners", lambda: False)
+    monkeypatch.setattr("cosmos_async.operators.deferred.task_listeners", list)
 
 
 def make(cls: type = DbtRunAsyncOperator, **kwargs: Any) -> Any:
@@ -118,16 +121,82 @@ def test_what_airflow_runs_on_workers_only_gets_a_worker(
     assert task.fails_in_triggerer is (fails and compat.ENDS_IN_TRIGGERER)
 
 
-def test_listeners_get_every_task_on_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenLineage sees each node begin and end."""
-    monkeypatch.setattr("cosmos_async.operators.deferred.has_listeners", lambda: True)
-    task = make()
+@pytest.fixture
+def listened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin listens."""
+    monkeypatch.setattr("cosmos_async.operators.deferred.task_listeners", lambda: ["acme.audit"])
+
+
+@pytest.mark.usefixtures("listened")
+@pytest.mark.parametrize("cls", [DbtRunAsyncOperator, WithNothingOfItsOwn])
+def test_listeners_get_every_task_on_a_worker(cls: type) -> None:
+    """They see each node begin and end."""
+    task = make(cls)
 
     assert (begins_there(task), task.succeeds_in_triggerer, task.fails_in_triggerer) == (
         False,
         False,
         False,
     )
+
+
+class Insisting(DbtRunAsyncOperator):
+    """A user's subclass that knows of listeners without need of it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(completion="triggerer", **kwargs)
+
+
+@pytest.mark.usefixtures("listened")
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (DbtRunAsyncOperator, {"completion": "triggerer"}),
+        (WithNothingOfItsOwn, {"completion": "triggerer"}),
+        (Insisting, {}),
+    ],
+)
+def test_an_author_may_overrule_listeners(cls: type, arguments: dict[str, Any]) -> None:
+    """Then the task begins and ends as if nobody listened."""
+    task = make(cls, **arguments)
+
+    assert begins_there(task) is compat.STARTS_IN_TRIGGERER
+    assert task.succeeds_in_triggerer is task.skips_in_triggerer is compat.ENDS_IN_TRIGGERER
+
+
+@pytest.mark.usefixtures("listened")
+def test_what_of_the_task_comes_before_the_work_runs_whoever_listens() -> None:
+    """``completion`` is about the end: an overridden ``execute`` is not passed by."""
+    assert not begins_there(make(WithOwnExecute, completion="triggerer"))
+
+
+def warned(caplog: pytest.LogCaptureFixture, **arguments: Any) -> str:
+    """What setup's log says of listeners to a run with one node."""
+    task = make(**arguments)
+    setup = SimpleNamespace(dag=task.dag, task_id="dbt_setup_async", log=logging.getLogger("setup"))
+    warn_of_listeners(setup)
+    return caplog.text
+
+
+@pytest.mark.usefixtures("listened")
+@pytest.mark.skipif(not compat.ENDS_IN_TRIGGERER, reason="tasks begin and end on workers in any case")
+def test_setup_says_who_listens_and_how_to_overrule(caplog: pytest.LogCaptureFixture) -> None:
+    """Else nobody would know why nodes use workers."""
+    text = warned(caplog)
+
+    assert "so for acme.audit 1 of this run's tasks begin and end on one" in text
+    assert 'operator_args={"completion": "triggerer"}' in text
+
+
+@pytest.mark.usefixtures("listened")
+def test_setup_says_nothing_of_listeners_that_are_overruled(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor where nobody listens."""
+    assert warned(caplog, completion="triggerer") == ""
+
+
+def test_setup_says_nothing_where_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+    """As in most places."""
+    assert warned(caplog) == ""
 
 
 def test_a_test_task_without_a_node_executes_all_tests() -> None:

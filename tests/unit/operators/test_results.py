@@ -17,11 +17,12 @@ from cosmos_async.airflow.compat import AirflowFailException
 from cosmos_async.dbt.results import Artifacts
 from cosmos_async.exceptions import DbtError, PlanGone
 from cosmos_async.operators.results import ResultsAsyncOperator
+from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, load_announcements
 from cosmos_async.plan.model import Hook, Index, IndexEntry, Level, RunInfo, dump_index, load_index
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.store import PlanAddress
 
-SOURCE = "source.shop.till.orders"
+ORDERS, SOURCE = "model.shop.orders", "source.shop.till.orders"
 RUN = RunInfo("d", "r", "2026-01-01T00:00:00+00:00", "h", "shop", "dev", "i", "1.11", "1.11", "0.1")
 DBT = SimpleNamespace(workspace=SimpleNamespace(own_artifact=lambda data: data))
 HOOK = Hook("operation.shop.hook", "shop.on-run-start.0", 0, 1)
@@ -42,7 +43,7 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         xcoms: dict[str, Any] = {}
         run.files = {}  # type: ignore[attr-defined]
         nodes = {
-            unique_id: IndexEntry("n", "model", Level.STATIC, "", "0")
+            unique_id: IndexEntry("n", "model", Level.STATIC, "", "0", relation="p.shop.orders")
             for unique_id in ("model.shop.orders", SOURCE)
         }
         info = replace(RUN, fail_fast=run.fail_fast, nonce="n")  # type: ignore[attr-defined]
@@ -63,6 +64,8 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             parsed_or_none=lambda info: None,
             recorded=dict,
             failed_task=lambda key: run.failed_task,  # type: ignore[attr-defined]
+            announcements=lambda: run.announced,  # type: ignore[attr-defined]
+            keep=lambda name, data: run.files.update({name: data}),  # type: ignore[attr-defined]
         )
         monkeypatch.setattr("cosmos_async.operators.results.RunPlan", lambda *args, **kwargs: plan)
         monkeypatch.setattr("cosmos_async.operators.results.airflow_context", lambda context: {})
@@ -86,6 +89,11 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             setup_task_id="setup",
             identity={},
             dbt=SimpleNamespace(rendered=lambda *args: None),
+            aliases=run.aliases,  # type: ignore[attr-defined]
+        )
+        monkeypatch.setattr(
+            "cosmos_async.operators.results.announce",
+            lambda operator, context, found: run.told_airflow.extend(found),  # type: ignore[attr-defined]
         )
         instance = SimpleNamespace(
             dag_id="d",
@@ -102,6 +110,7 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         return told, xcoms
 
     run.gone, run.fail_fast, run.failed_task = False, False, None  # type: ignore[attr-defined]
+    run.aliases, run.announced, run.told_airflow = {}, [], []  # type: ignore[attr-defined]
     return run
 
 
@@ -168,3 +177,51 @@ def test_the_freshness_of_sources_is_an_artifact_of_its_own(task: Any) -> None:
         "dbt_version": "1.11",
         "dbt_schema_version": "https://schemas.getdbt.com/dbt/sources/v3.json",
     }
+
+
+def recorded(task: Any) -> dict[str, bool]:
+    """Which nodes stand in the record of announcements, and whether Airflow has been told."""
+    return {one.unique_id: one.made for one in load_announcements(task.files[ANNOUNCEMENTS_FILE])}
+
+
+def test_what_was_built_is_announced_when_all_else_is_done(task: Any) -> None:
+    """And what Airflow was told is recorded, for the next task of the run."""
+    task.aliases = {ORDERS: "d__orders_run", "model.shop.other": "d__other_run"}
+
+    task(outcome(ORDERS, Status.SUCCESS, "fine"))
+
+    assert [one.alias for one in task.told_airflow] == ["d__orders_run"]
+    assert recorded(task) == {ORDERS: True}
+
+
+@pytest.mark.parametrize("end", ["a hook", "fail-fast"])
+def test_a_task_that_fails_announces_nothing_and_leaves_it_to_the_teardown(task: Any, end: str) -> None:
+    """Airflow takes events of a task that succeeds; the record says which are missing."""
+    task.aliases = {ORDERS: "d__orders_run"}
+    task.fail_fast, task.failed_task = (end == "fail-fast"), "shop.totals.run"
+    hook = Status.ERROR if end == "a hook" else Status.SUCCESS
+
+    with pytest.raises((DbtError, AirflowFailException)):
+        task(outcome(HOOK.unique_id, hook, "wrong"), outcome(ORDERS, Status.SUCCESS, "fine"))
+
+    assert task.told_airflow == []
+    assert recorded(task) == {ORDERS: False}
+
+
+def test_what_was_announced_is_told_as_such(task: Any) -> None:
+    """Another task of the run was cleared, and the results are told anew."""
+    task.aliases = {ORDERS: "d__orders_run"}
+    task(outcome(ORDERS, Status.SUCCESS, "fine"))
+    task.announced, task.told_airflow = load_announcements(task.files[ANNOUNCEMENTS_FILE]), []
+
+    task(outcome(ORDERS, Status.SUCCESS, "fine"))
+
+    assert [one.made for one in task.told_airflow] == [True]
+
+
+def test_a_task_that_announces_nothing_keeps_no_record(task: Any) -> None:
+    """As where ``emit_datasets`` is off."""
+    task(outcome(ORDERS, Status.SUCCESS, "fine"))
+
+    assert ANNOUNCEMENTS_FILE not in task.files
+    assert task.told_airflow == []

@@ -26,7 +26,7 @@ ENDS = compat.ENDS_IN_TRIGGERER
 @pytest.fixture(autouse=True)
 def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plugins of the person who runs the tests do not decide."""
-    monkeypatch.setattr("cosmos_async.operators.deferred.has_listeners", lambda: False)
+    monkeypatch.setattr("cosmos_async.operators.deferred.task_listeners", list)
 
 
 @pytest.fixture

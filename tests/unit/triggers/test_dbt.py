@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from airflow.triggers.base import TriggerEvent
 
+from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, Announcement, dump_announcements
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import FORMAT, CallOperation, Guard, GuardKind, Level, TestRule
 from cosmos_async.plan.outcome import Status
@@ -333,7 +334,8 @@ async def test_a_node_that_needs_a_worker_goes_there_with_its_reason(
             "done": 0,
         }
     ]
-    assert bench.google.mutations == []
+    # A late node asks in the store who plans it.
+    assert {each.operation for each in bench.google.mutations} == ({"objects.insert"} if way == "late" else set())
 
 
 # -- calls and uploads ------------------------------------------------------------------------------------------------
@@ -844,6 +846,28 @@ async def test_teardown_deletes_the_runs_folder_and_nothing_else(bench: Bench) -
     assert list(bucket.objects) == ["shop/dag/run11/plan/index.json"]
     assert "Deleted 4 objects below gs://plans/shop/dag/run1/life." in bench.log.text
     assert "Deleted 0 objects" in bench.log.text
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["announced", "not announced"])
+async def test_teardown_needs_a_worker_only_for_assets_that_are_not_announced(
+    bench: Bench, made: bool
+) -> None:
+    """The results task has failed before; what it would have announced stands beside dbt's artifacts, and stays there."""
+    await bench.plan(model("orders"))
+    one = Announcement("model.shop.orders", "p.shop.orders", "shop__orders_run", "now", made=made)
+    bucket = bench.google.objects.find("plans")
+    name = f"shop/dag/~artifacts/run1/{ANNOUNCEMENTS_FILE}"
+    bench.google.objects.write(bucket, name, dump_announcements([one]), {}, {})
+    trigger = TeardownTrigger(setup_task_id=SETUP, identity=bench.identity)
+    trigger.task_instance = bench.trigger().task_instance
+    trigger.airflow = bench.airflow
+    trigger._log = bench.log
+
+    event = await event_of(trigger)
+
+    assert is_success(event) is made
+    assert made or event.payload["status"] == "announce"
+    assert list(bucket.objects) == [name]
 
 
 async def test_outcomes_are_written_whole_and_once_per_try(bench: Bench) -> None:

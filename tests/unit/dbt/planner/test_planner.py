@@ -594,6 +594,7 @@ def test_the_index_names_every_node_and_survives_its_bytes() -> None:
 
     assert index.nodes[ORDERS].level is Level.GUARDED
     assert index.nodes[ORDERS].fqn == ("shop", "orders")
+    assert index.nodes[ORDERS].relation == "p.shop.orders"
     assert load_node(dump_node(made.nodes[ORDERS])) == made.nodes[ORDERS]
 
 
