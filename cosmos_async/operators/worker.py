@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
 from cosmos_async.exceptions import ConfigError, PlanError
 from cosmos_async.operators.run_plan import RunPlan, airflow_context, key_of
-from cosmos_async.plan.model import Index, Level, RunInfo
+from cosmos_async.plan.model import Index, Level, NodePlan, RunInfo
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.ownership import is_source
 from cosmos_async.plan.store import PlanAddress
@@ -154,6 +154,7 @@ def _work(
         position = event.get("position", 0)
         done = {node["unique_id"]: node["done"] for node in event["dbt"] if node.get("done")}
         plans = worker.plan(late, position, done) if late else {}
+        worker.leave_xcoms()
     failures = [event["message"]] if event.get("message") else []
     failures += worker.failures
     if plans or (event.get("rest") and not failures):
@@ -190,8 +191,10 @@ class _Worker:
         self._plan = plan
         self._info = run
         self._parsed = parsed
-        self._key = key_of(context["ti"])
-        self.failures: list[str] = []  #: of the nodes that real dbt ran
+        self._instance = context["ti"]
+        self._key = key_of(self._instance)
+        self._outcomes: list[Outcome] = []  # of the nodes that real dbt ran
+        self.failures: list[str] = []  #: of these, those that failed
 
     def run(self, unique_id: str, reason: str) -> None:
         """Run a node in real dbt and leave its outcome in the store."""
@@ -208,8 +211,22 @@ class _Worker:
             parsed=self._parsed,
         )
         self._plan.write_outcomes([outcome])
+        self._outcomes.append(outcome)
         if outcome.status.failed:
             self.failures.append(f"{unique_id}: {outcome.message}")
+
+    def leave_xcoms(self) -> None:
+        """Let the task's link and its compiled SQL be those of the nodes that real dbt ran, as far as dbt tells them."""
+        from cosmos_async.triggers.execution import xcoms
+
+        plans = [
+            NodePlan(each.unique_id, each.unique_id, each.unique_id.split(".")[0], each.level, each.reason)
+            for each in self._outcomes
+        ]
+        # What the triggerer has left of the jobs before stays.
+        for key, value in xcoms.all_of(self._outcomes, plans).items():
+            if key != xcoms.JOBS_XCOM:
+                self._instance.xcom_push(key=key, value=value)
 
     def leave(self, unique_id: str, reason: str, why: str) -> None:
         """

@@ -41,6 +41,8 @@ async def execute(
     reason = steps.why_dbt(plan)
     if reason is not None:
         return NeedsDbt(plan, reason, late=plan.level is Level.LATE)
+    if run.page is not None:
+        run.page.begin(replace(plan, level=Level.LATE) if run.key.late else plan)
     run.log.info(report.start_line(plan, number=number, total=total))
     # A test's SQL is shown when there is something to look into: a task may have hundreds of them.
     sql = None if plan.test is not None else report.sql_block(plan)

@@ -102,9 +102,11 @@ class NodeJobs:
             run.log.info(
                 report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
             )
+            if run.page is not None:
+                run.page.submitted(self._plan, operation, submitted.ref)
             job = await self._warehouse.waiter.wait(submitted.resource, deadline=run.deadline)
             del run.under_way[job_id]
-        self.records.append(job_record(job, purpose=operation.purpose))
+        self.records.append(job_record(job, purpose=operation.purpose, main=operation.is_central))
         return job
 
     def _place(self) -> Any:

@@ -487,7 +487,6 @@ async def test_all_tests_of_a_run_can_be_one_task(bench: Bench) -> None:
     assert is_success(event), bench.log.text
     assert len(bench.google.inserted_jobs) == 2
     assert "dbt_jobs" in bench.airflow.left
-    assert "_link_BigQueryJobLink" not in bench.airflow.left  # no job of several stands for all
 
 
 async def test_a_model_that_fails_skips_its_tests(bench: Bench) -> None:
