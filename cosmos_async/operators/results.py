@@ -126,10 +126,10 @@ class ResultsAsyncOperator(BaseOperator):
 
     @contextmanager
     def _open_dbt(self, context: Any) -> Iterator[Dbt]:
-        from cosmos_async.dbt.process import Processes
+        from cosmos_async.dbt.process import Processes, to_log
         from cosmos_async.dbt.session import open_dbt
 
-        self.processes = Processes(lambda line: self.log.info("%s", line))
+        self.processes = Processes(to_log(self.log))
         invocation = self.dbt.rendered(self, context)
         # Its packages are needed only if the project has to be parsed.
         with open_dbt(invocation, self.processes, context=airflow_context(context), packages=False) as dbt:

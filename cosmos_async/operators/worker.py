@@ -133,11 +133,11 @@ def _need_dbt(operator: NodeTask) -> None:
 def _work(
     operator: NodeTask, context: Any, event: dict[str, Any], plan: RunPlan, index: Index
 ) -> dict[str, Any] | None:
-    from cosmos_async.dbt.process import Processes
+    from cosmos_async.dbt.process import Processes, to_log
     from cosmos_async.dbt.session import open_dbt
 
     assert operator.dbt is not None
-    processes = operator.processes = Processes(lambda line: operator.log.info("%s", line))
+    processes = operator.processes = Processes(to_log(operator.log))
     parsed = plan.parsed(index.run)
     with open_dbt(
         operator.dbt.rendered(operator, context),

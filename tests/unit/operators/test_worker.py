@@ -328,5 +328,7 @@ def test_the_ui_shows_what_real_dbt_has_done(worker: Worker) -> None:
         resume(event(("test.shop.a", "dbt"), ("test.shop.b", "dbt")), xcoms=left)
 
     assert "job of test.shop.b" in left["_link_BigQueryJobLink"]
-    assert left["compiled_sql"].startswith("-- test.shop.b, level D (real dbt): It reads rows.\nselect 'test.shop.b'")
+    assert left["compiled_sql"].startswith(
+        "-- test.shop.b, level D (real dbt): It reads rows.\nselect 'test.shop.b'"
+    )
     assert set(left) == {"_link_BigQueryJobLink", "compiled_sql"}

@@ -13,7 +13,7 @@ from cosmos_async.plan.outcome import JobRecord, Outcome, Status
 from cosmos_async.triggers.execution import xcoms
 from tests.unit.triggers.bench import Bench, data_test, job, model, target_state, test_row
 from tests.unit.triggers.ends import is_failure, is_success
-from tests.unit.triggers.execution.test_run_ahead import done, second_begun, until
+from tests.unit.triggers.execution.test_run_ahead import second_begun, until
 
 LINK, SQL = "_link_BigQueryJobLink", "compiled_sql"
 
@@ -40,7 +40,8 @@ def linked(*outcomes: Outcome) -> str:
 
 
 PRE, MAIN, POST = (
-    JobRecord(purpose, purpose, "p", "EU", main=purpose == "main") for purpose in ("pre-hook", "main", "post-hook")
+    JobRecord(purpose, purpose, "p", "EU", main=purpose == "main")
+    for purpose in ("pre-hook", "main", "post-hook")
 )
 
 
@@ -72,7 +73,10 @@ def test_the_link_opens_the_main_job_or_the_one_that_failed(
         ([outcome("a"), outcome("b", Status.WARN), outcome("c", Status.FAIL)], "job_of_c"),
         ([outcome("a"), outcome("b", Status.WARN)], "job_of_b"),
         ([outcome("a"), outcome("b", seconds=9), outcome("c")], "job_of_b"),
-        ([outcome("a"), outcome("model_orders", Status.SUCCESS), outcome("b", seconds=9)], "job_of_model_orders"),
+        (
+            [outcome("a"), outcome("model_orders", Status.SUCCESS), outcome("b", seconds=9)],
+            "job_of_model_orders",
+        ),
         ([outcome("model_orders", Status.SUCCESS), outcome("b", Status.FAIL)], "job_of_b"),
         ([outcome("a"), outcome("b", Status.SKIPPED)], "job_of_a"),
     ],
@@ -151,7 +155,9 @@ async def test_an_airflow_that_does_not_answer_early_is_told_at_the_end(bench: B
     assert {LINK, SQL, "dbt_jobs"} <= set(bench.airflow.left)
 
 
-async def test_a_task_that_was_begun_ahead_shows_its_running_job_once_airflow_has_started_it(bench: Bench) -> None:
+async def test_a_task_that_was_begun_ahead_shows_its_running_job_once_airflow_has_started_it(
+    bench: Bench,
+) -> None:
     """And not before: Airflow may never start it."""
     held = await second_begun(bench)
     before = dict(bench.airflow.left)
