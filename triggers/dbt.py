@@ -17,7 +17,7 @@ from cosmos_async.exceptions import CosmosAsyncError, PlanGone
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.event_loop.gather import see_through
-from cosmos_async.triggers.execution import xcoms
+from cosmos_async.triggers.execution import report, xcoms
 from cosmos_async.triggers.execution.fail_fast import FailFast, leave_failure
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume, cancel_late_jobs
@@ -206,7 +206,8 @@ class BigQueryDbtTrigger(EndingTrigger):
                     digest = index.nodes[told.unique_id].digest
                     result.earlier_plans = [await read_node(folder, told.unique_id, digest)]
         if total > 1:
-            self.log.info(result.summary())
+            cost = report.cost([job for outcome in result.outcomes for job in outcome.jobs])
+            self.log.info(result.summary() + (f"; {cost}" if cost else ""))
 
     async def _begun_ahead(self, ahead: RunAhead, run: Run, result: Result, resume: Resume | None) -> bool:
         """

@@ -40,7 +40,9 @@ class Run:
     folder: Folder
     log: Log
     deadline: float | None = None  #: when to give up, on the session's clock
-    page: Page | None = None  #: of a task that Airflow has started
+    page: Page | None = None  #: where its jobs are shown, beside the log
+    own: str | None = None  #: the node whose log this is, if it is of one node alone
+    quiet: bool = False  #: the node is one of several tests: its log is one line if it passes
     threads: int = 0  #: how many batches of the run's models may be under way here at once; 0 means no bound
     void: tuple[TaskKey, ...] = ()  #: executions of this task that count no more, and may have left jobs
     began_ahead: bool = (
@@ -49,6 +51,10 @@ class Run:
     under_way: dict[str, JobRef] = field(
         default_factory=dict
     )  #: our own jobs that may be running; for a kill
+
+    def told(self, plan: NodePlan, message: str) -> str:
+        """Return a line of the log about a node, with its name where the log has lines of several."""
+        return message if plan.unique_id == self.own else f"{plan.unique_id}: {message}"
 
     @property
     def clock(self) -> Any:

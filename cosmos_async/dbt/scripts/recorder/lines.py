@@ -42,22 +42,21 @@ def say_nothing_of_nodes() -> None:
 
 def say_nothing_of_the_run() -> None:
     """Have dbt not say that a hook or a run has completed; what went wrong while it was planned is told."""
-    from dbt.task import run
+    from dbt.task import printer, run
     from dbt.task.run import RunTask
 
     need(RunTask, "task_end_messages", "print_results_line")
-    need(run, "LogHookEndLine")
+    need(printer, "print_run_result_error")
+    need(run, "LogHookEndLine", "fire_event")
     run.fire_event = _unless(
         run.fire_event,
         lambda event: type(event).__name__ == "LogHookEndLine" and event.status == "success",
     )
-    task_end_messages = RunTask.task_end_messages
 
-    @functools.wraps(task_end_messages)
     def only_errors(task: Any, results: Any) -> None:
-        failed = [result for result in results if not _is_planned(result)]
-        if failed:
-            task_end_messages(task, failed)
+        for result in results:
+            if not _is_planned(result):
+                printer.print_run_result_error(result, is_warning=False)
 
     RunTask.task_end_messages = only_errors
     RunTask.print_results_line = lambda *_: None
