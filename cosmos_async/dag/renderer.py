@@ -172,7 +172,9 @@ class Renderer:
 
     def _node_task(self, node: Node, task_id: str, group: TaskGroup | None) -> Any:
         is_alone = task_id != SUFFIXES[node.resource_type]
-        shown: dict[str, Any] = self.tasks.display_name(node) if is_alone else {}
+        shown: dict[str, Any] = self.tasks.doc(node)
+        if is_alone:
+            shown.update(self.tasks.display_name(node))
         if node.is_ephemeral or self.tasks.is_empty_seed(node):
             work = self._work_of_empty(node)
             if work is None:
@@ -256,11 +258,12 @@ class Renderer:
         """Add the task that measures a source's freshness, an empty one where dbt measures nothing."""
         node, usual = source.node, f"{source.node.name}_source"
         task_id = "source"
-        shown: dict[str, Any] = {}
+        shown: dict[str, Any] = self.tasks.doc(node)
         if alone:
             named = self.config.normalize_task_id is not None
             free = self.tasks.free_id(usual, f"source_{usual}", node.unique_id, group)
-            task_id, shown = self.tasks.task_id(node) if named else free, self.tasks.display_name(node)
+            task_id = self.tasks.task_id(node) if named else free
+            shown.update(self.tasks.display_name(node))
         if not source.has_freshness:
             return self.tasks.empty(task_id, group, node, shown)
         return self.tasks.task(

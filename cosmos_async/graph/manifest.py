@@ -12,6 +12,8 @@ from cosmos_async.exceptions import ProjectError
 from cosmos_async.graph.model import Graph, Node, Source, Test, UnitTest
 from cosmos_async.plan.ownership import Lineage, depths, unit_test_owner
 
+MOST_DESCRIPTION = 250  # characters of a node's description that its task shows
+
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
 
 
@@ -156,8 +158,15 @@ def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...]) ->
         tags=tuple(resource.get("tags") or ()),
         materialized=str(config.get("materialized") or ""),
         meta=_meta(resource),
+        description=shortened(str(resource.get("description") or "")),
         depends_on=parents,
     )
+
+
+def shortened(description: str) -> str:
+    """Return the first paragraph of a description, bounded: Airflow handles a DAG's tasks as one document, again and again."""
+    first = description.strip().split("\n\n")[0].strip()
+    return first if len(first) <= MOST_DESCRIPTION else f"{first[: MOST_DESCRIPTION - 1].rstrip()}\u2026"
 
 
 def _file(resource: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from cosmos_async.constants import DbtResourceType
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.plan.ownership import Place, is_source
 
-FORMAT = 5  # of the kept JSON; another number is as good as nothing kept
+FORMAT = 6  # of the kept JSON; another number is as good as nothing kept
 
 
 class Configured:
@@ -27,8 +27,9 @@ class Configured:
 
     @property
     def owner(self) -> str:
-        """The owner named in the node's ``meta``, or an empty string."""
-        return str(self.meta.get("owner") or "")
+        """The owner named in the node's ``meta``, several with commas between them, or an empty string."""
+        owner = self.meta.get("owner") or ""
+        return ", ".join(map(str, owner)) if isinstance(owner, (list, tuple)) else str(owner)
 
     @property
     def operator_kwargs(self) -> dict[str, Any]:
@@ -65,6 +66,7 @@ class Node(Configured):
     tags: tuple[str, ...] = ()
     materialized: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    description: str = ""  #: dbt's, shortened
     #: The nearest selected nodes above it. A node left out by the selection passes on its own parents, as in dbt.
     depends_on: tuple[str, ...] = ()
 
@@ -238,7 +240,7 @@ class Graph:
                 raise ValueError(f"format {document['format']} is not {FORMAT}")
             ids = [row[0] for row in document["nodes"]]
             nodes = {
-                row[0]: _from_row(row, tuple(ids[index] for index in row[8])) for row in document["nodes"]
+                row[0]: _from_row(row, tuple(ids[index] for index in row[9])) for row in document["nodes"]
             }
             tests = {
                 row[0]: Test(
@@ -259,7 +261,7 @@ class Graph:
                 row[0]: UnitTest(row[0], ids[row[1]], row[2], row[3]) for row in document["unit_tests"]
             }
             sources = {
-                row[0]: Source(_from_row(row), row[8], row[9], tuple(ids[index] for index in row[10]))
+                row[0]: Source(_from_row(row), row[9], row[10], tuple(ids[index] for index in row[11]))
                 for row in document["sources"]
             }
             return cls(document["project_name"], nodes, tests, unit_tests, sources)
@@ -280,10 +282,20 @@ def _row(node: Node) -> list[Any]:
         node.tags,
         node.materialized,
         node.meta,
+        node.description,
     ]
 
 
 def _from_row(row: list[Any], depends_on: tuple[str, ...] = ()) -> Node:
     return Node(
-        row[0], _KINDS[row[1]], row[2], tuple(row[3]), row[4], tuple(row[5]), row[6], row[7], depends_on
+        row[0],
+        _KINDS[row[1]],
+        row[2],
+        tuple(row[3]),
+        row[4],
+        tuple(row[5]),
+        row[6],
+        row[7],
+        row[8],
+        depends_on,
     )

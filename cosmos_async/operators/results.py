@@ -24,7 +24,7 @@ from cosmos_async.operators.run_plan import (
     airflow_context,
     key_of,
 )
-from cosmos_async.plan.model import load_index
+from cosmos_async.plan.model import Level, load_index
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.invocation import DbtInvocation
@@ -142,14 +142,15 @@ class ResultsAsyncOperator(BaseOperator):
 
     def _report(self, outcomes: dict[str, Outcome], *, skipped: list[str]) -> None:
         for outcome in sorted(outcomes.values(), key=lambda found: found.started_at):
+            level = outcome.level
+            how = "" if level is Level.STATIC else f"  level {level.value} ({level.word}): {outcome.reason}"
             self.log.info(
-                "%-7s %s  %s  %.1f s  level %s%s",
+                "%-7s %s  %s%.1f s%s",
                 outcome.status.value,
                 outcome.unique_id,
-                outcome.message or "",
+                f"{outcome.message}  " if outcome.message else "",
                 outcome.seconds,
-                outcome.level.value,
-                f"  ({outcome.reason})" if outcome.reason else "",
+                how,
             )
         for unique_id in sorted(skipped):
             self.log.info("%-7s %s", "skipped", unique_id)
