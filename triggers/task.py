@@ -100,10 +100,14 @@ def _get_xcom(key: TaskKey, name: str) -> Any:
 def _set_xcoms(key: TaskKey, values: dict[str, Any]) -> None:
     if AIRFLOW_VERSION >= (3, 0):
         from airflow.sdk.execution_time.xcom import XCom
+
+        store: Any = XCom
     else:  # removable when Airflow 2.11 is dropped
-        from airflow.models.xcom import XCom  # type: ignore[assignment]
+        from airflow.models.xcom import XCom as ModelXCom
+
+        store = ModelXCom
     for name, value in values.items():
-        XCom.set(
+        store.set(
             key=name,
             value=value,
             dag_id=key.dag_id,
