@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
+from cosmos_async.airflow.compat import FAILS_IN_TRIGGERER, AirflowException, AirflowSkipException
 from cosmos_async.airflow.links import SQL_XCOM_KEY, BigQueryJobLink
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.deferred import TriggererOperator
@@ -43,8 +43,8 @@ class DbtNodeAsyncOperator(TriggererOperator):
 
     ui_color = "#ff7148"
     #: For the UI. Rendered by a worker, where the task has one at its end, and by Airflow 2's webserver; elsewhere see the XCom.
-    template_fields = ("compiled_sql",)
-    template_fields_renderers = {"compiled_sql": "sql"}
+    template_fields: tuple[str, ...] = ("compiled_sql",)
+    template_fields_renderers: dict[str, str] = {"compiled_sql": "sql"}
     operator_extra_links = (BigQueryJobLink(),)
     trigger_classpath = "cosmos_async.triggers.dbt.BigQueryDbtTrigger"
     default_work = "node"
@@ -73,6 +73,9 @@ class DbtNodeAsyncOperator(TriggererOperator):
         self.compiled_sql = COMPILED_SQL
         self.dbt = dbt or (setup.dbt if setup is not None else None)
         self.processes: Any = None  # dbt's, where a worker runs it
+        if FAILS_IN_TRIGGERER and self.stays_in_triggerer:
+            # No worker would render it, and each start of a trigger carries the whole serialized DAG.
+            self.template_fields, self.template_fields_renderers = (), {}
         self.prepare_start()
 
     def trigger_kwargs(self) -> dict[str, Any]:
