@@ -44,7 +44,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
     ui_color = "#ff7148"
     #: For the UI. Rendered by a worker, where the task has one at its end, and by Airflow 2's webserver; elsewhere see the XCom.
     template_fields: tuple[str, ...] = ("compiled_sql",)
-    template_fields_renderers: dict[str, str] = {"compiled_sql": "sql"}
+    template_fields_renderers = {"compiled_sql": "sql"}
     operator_extra_links = (BigQueryJobLink(),)
     trigger_classpath = "cosmos_async.triggers.dbt.BigQueryDbtTrigger"
     default_work = "node"
@@ -75,7 +75,8 @@ class DbtNodeAsyncOperator(TriggererOperator):
         self.processes: Any = None  # dbt's, where a worker runs it
         if FAILS_IN_TRIGGERER and self.stays_in_triggerer:
             # No worker would render it, and each start of a trigger carries the whole serialized DAG.
-            self.template_fields, self.template_fields_renderers = (), {}
+            self.template_fields = ()
+            self.template_fields_renderers = {}  # type: ignore[misc]  # Airflow reads it from the instance
         self.prepare_start()
 
     def trigger_kwargs(self) -> dict[str, Any]:
