@@ -15,7 +15,7 @@ from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.address import plan_address
 from cosmos_async.triggers.event_loop.clock import Clock
-from cosmos_async.triggers.task import ALIVE, XCOMS_BY_EVENT, Airflow, TaskFacts
+from cosmos_async.triggers.task import ALIVE, Airflow, TaskFacts
 
 STATE_TIMEOUT = 5.0  # seconds; while a triggerer shuts down nobody answers at all
 
@@ -105,19 +105,18 @@ class EndingTrigger(BaseTrigger):
             self.airflow, key, self.setup_task_id, identity=self.identity, mapped=self.mapped_with_setup
         )
 
-    def end(self, payload: Any, *, xcoms: dict[str, Any] | None = None) -> TriggerEvent:
+    def end(self, payload: Any) -> TriggerEvent:
         """
         Return the event that ends the task here, or resumes it on a worker.
 
         Args:
             payload: What a worker would be told; its ``status`` decides.
-            xcoms: What to store with the end, where Airflow stores it right.
         """
         status = payload["status"]
         if status == "success" and self.succeeds_in_triggerer and ENDS_IN_TRIGGERER:
             from airflow.triggers.base import TaskSuccessEvent
 
-            return TaskSuccessEvent(xcoms=xcoms if XCOMS_BY_EVENT else None)
+            return TaskSuccessEvent(xcoms=None)
         if status == "failed" and self.fails_in_triggerer and FAILS_IN_TRIGGERER:
             from airflow.triggers.base import TaskFailedEvent
 

@@ -12,28 +12,27 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from cosmos_async.airflow.compat import HAS_ON_KILL
-from cosmos_async.airflow.links import LINK_XCOM_KEY
+from cosmos_async.airflow.links import LINK_XCOM_KEY, SQL_XCOM_KEY
 from cosmos_async.exceptions import CosmosAsyncError, PlanGone
-from cosmos_async.plan.ownership import is_test
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.event_loop.gather import see_through
+from cosmos_async.triggers.execution import report, xcoms
 from cosmos_async.triggers.execution.fail_fast import FailFast, leave_failure
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume, cancel_late_jobs
 from cosmos_async.triggers.execution.run_ahead import Execution, RunAhead
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
 from cosmos_async.triggers.execution.waves import Waves
+from cosmos_async.triggers.execution.xcoms import TaskXComs
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.google.session import Session, shared_session
 from cosmos_async.triggers.jobs.cancel import cancel_jobs
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.warehouse import Warehouse, warehouse_of
-from cosmos_async.triggers.storage.documents import folder_at, read_index, store_identity
+from cosmos_async.triggers.storage.documents import folder_at, read_index, read_node, store_identity
 from cosmos_async.triggers.storage.folders import folder_of
 from cosmos_async.triggers.task import TaskFacts
-
-JOBS_XCOM = "dbt_jobs"
 
 #: Before Airflow ends the trigger: time to cancel the jobs and to say so.
 DEADLINE_MARGIN = 10.0  # seconds
@@ -79,14 +78,17 @@ class BigQueryDbtTrigger(EndingTrigger):
         self._fails_fast: PlanAddress | None = None  # of the run's plan, if that has --fail-fast
         self._ahead: RunAhead | None = None  # if tasks of the run begin ahead of Airflow
         self._execution: Execution | None = None  # of this task, if it was begun ahead of Airflow
+        self._xcoms: TaskXComs | None = None  # once it is known what the task has to do
 
     async def event(self) -> TriggerEvent:
         """Carry out the work; return the event that tells how it went."""
         facts = TaskFacts.of(self)
+        if facts.key.try_number > 1 and self.resume is None:
+            # Where no worker starts a task, Airflow keeps the XComs of the try before.
+            await self.airflow.leave_xcoms(facts.key, {LINK_XCOM_KEY: "", SQL_XCOM_KEY: ""})
         result = await self._result(facts)
-        xcoms = _xcoms(result)
-        if xcoms:
-            await self.airflow.leave_xcoms(facts.key, xcoms)
+        if self._xcoms is not None:
+            await self._xcoms.leave(xcoms.all_of(result.outcomes, result.plans))
         if self._ahead is not None:
             self._ahead.forget(facts.key)
             if result.status == "success":
@@ -94,7 +96,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         payload = result.payload()
         if self.warns_on_worker and payload["status"] == "success" and result.has_warned:
             return TriggerEvent(payload)
-        return self.end(payload, xcoms=xcoms)
+        return self.end(payload)
 
     async def on_kill(self) -> None:
         """
@@ -181,6 +183,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                 threads=index.run.threads,
                 max_jobs=index.run.max_jobs,
             )
+            run.page = self._xcoms = TaskXComs(self.airflow, facts.key, alone=total == 1)
             self._runs.append(run)
             self._endpoint = index.run.endpoint
             await cancel_late_jobs(run)
@@ -208,8 +211,14 @@ class BigQueryDbtTrigger(EndingTrigger):
                 if resume is None or resume.address is None:
                     waves = Waves.shared(address, folder, store, self.airflow)
                 await Groups(run, index, groups, resume or Resume(-1), result, waves).carry_out(others)
+            elif not result.ends:  # another triggerer has executed it
+                told = xcoms.told_outcome(result.earlier)
+                if told is not None:
+                    digest = index.nodes[told.unique_id].digest
+                    result.earlier_plans = [await read_node(folder, told.unique_id, digest)]
         if total > 1:
-            self.log.info(result.summary())
+            cost = report.cost([job for outcome in result.outcomes for job in outcome.jobs])
+            self.log.info(result.summary() + (f"; {cost}" if cost else ""))
 
     async def _begun_ahead(self, ahead: RunAhead, run: Run, result: Result, resume: Resume | None) -> bool:
         """
@@ -287,18 +296,3 @@ def _seconds_left(facts: TaskFacts, session: Session) -> float | None:
 
 def _listed(refs: Sequence[JobRef]) -> str:
     return ", ".join(f"BigQuery job {ref}" for ref in refs)
-
-
-def _xcoms(result: Result) -> dict[str, Any]:
-    facts = result.job_facts()
-    if not facts:
-        return {}
-    values: dict[str, Any] = {JOBS_XCOM: facts}
-    # The last job of a node is its main one, whatever tests it has; of many tests alone none stands for all.
-    nodes = [outcome.unique_id for outcome in result.outcomes if not is_test(outcome.unique_id)]
-    shown = nodes or [outcome.unique_id for outcome in result.outcomes]
-    jobs = [job for job in facts if job["unique_id"] == shown[0]]
-    if len(shown) == 1 and jobs:
-        last = jobs[-1]
-        values[LINK_XCOM_KEY] = JobRef(last["project"], last["job_id"], last["location"] or None).console
-    return values

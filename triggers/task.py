@@ -13,9 +13,6 @@ from cosmos_async.airflow.compat import AIRFLOW_VERSION
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.triggers.event_loop.threads import in_thread
 
-#: The end events' ``xcoms`` are stored right; in Airflow 3 they come out encoded twice.
-XCOMS_BY_EVENT = (2, 10) <= AIRFLOW_VERSION < (3, 0)
-
 #: A task in one of these states is still ours, or will be again: nobody killed it.
 ALIVE = frozenset({"deferred", "running", "queued", "scheduled"})
 
@@ -53,9 +50,13 @@ class Airflow:
         return await in_thread(_get_xcom, key, name)
 
     async def leave_xcoms(self, key: TaskKey, values: dict[str, Any]) -> None:
-        """Store XComs of this task; where the end event carries them (:data:`XCOMS_BY_EVENT`), leave it to that."""
-        if AIRFLOW_VERSION >= (3, 0):
-            await in_thread(_set_xcoms, key, values)
+        """
+        Store XComs of this task.
+
+        Not with the event that ends it: there are none before Airflow 2.10, none of a failure, and those of Airflow 3 come out
+        encoded twice.
+        """
+        await in_thread(_set_xcoms, key, values)
 
     async def state(self, key: TaskKey) -> str | None:
         """
@@ -97,10 +98,16 @@ def _get_xcom(key: TaskKey, name: str) -> Any:
 
 
 def _set_xcoms(key: TaskKey, values: dict[str, Any]) -> None:
-    from airflow.sdk.execution_time.xcom import XCom
+    if AIRFLOW_VERSION >= (3, 0):
+        from airflow.sdk.execution_time.xcom import XCom
 
+        store: Any = XCom
+    else:  # removable when Airflow 2.11 is dropped
+        from airflow.models.xcom import XCom as ModelXCom
+
+        store = ModelXCom
     for name, value in values.items():
-        XCom.set(
+        store.set(
             key=name,
             value=value,
             dag_id=key.dag_id,

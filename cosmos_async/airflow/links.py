@@ -12,9 +12,16 @@ if TYPE_CHECKING:
 #: Airflow 3 looks for a link's address under this XCom key; the trigger leaves it there.
 LINK_XCOM_KEY = "_link_BigQueryJobLink"
 
+#: Where the trigger leaves the compiled SQL of a task.
+SQL_XCOM_KEY = "compiled_sql"
+
 
 class BigQueryJobLink(BaseOperatorLink):
-    """Open the node's BigQuery job (the main one, where there are several)."""
+    """
+    Open the task's BigQuery job: the one that failed, else the main one of the node.
+
+    Of several tests, that of the first which failed or warned, else of the one that took longest.
+    """
 
     name = "BigQuery job"
 

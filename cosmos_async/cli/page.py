@@ -17,13 +17,6 @@ from cosmos_async.plan.model import Level, NodePlan, Step
 
 WIDTH = 110  # columns of prose; SQL keeps its lines
 
-_NAMES = {
-    Level.STATIC: "static",
-    Level.GUARDED: "guarded",
-    Level.NATIVE: "native",
-    Level.LATE: "late",
-    Level.DBT: "real dbt",
-}
 _COLOURS = {
     Level.STATIC: "32",
     Level.GUARDED: "32",
@@ -109,7 +102,7 @@ def _header(page: Page, planned: Planned) -> None:
     )
     counts = {level: count for level, count in plan.levels().items() if count}
     told = ", ".join(
-        page.style.paint(f"{count} at {level.value} ({_NAMES[level]})", _COLOURS[level])
+        page.style.paint(f"{count} at {level.value} ({level.word})", _COLOURS[level])
         for level, count in counts.items()
     )
     noun = "node" if len(plan.nodes) == 1 else "nodes"

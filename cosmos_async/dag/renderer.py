@@ -158,7 +158,9 @@ class Renderer:
 
     def _node_task(self, node: Node, task_id: str, group: TaskGroup | None) -> Any:
         is_alone = task_id != SUFFIXES[node.resource_type]
-        shown: dict[str, Any] = self.tasks.display_name(node) if is_alone else {}
+        shown: dict[str, Any] = self.tasks.doc(node)
+        if is_alone:
+            shown.update(self.tasks.display_name(node))
         if node.is_ephemeral or self.tasks.is_empty_seed(node):
             work = self._work_of_empty(node)
             if work is None:

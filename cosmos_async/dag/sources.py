@@ -103,11 +103,12 @@ class SourceTasks:
         """Add the task that measures a source's freshness, an empty one where dbt measures nothing, or a converter's."""
         node, usual = source.node, f"{source.node.name}_source"
         task_id = "source"
-        shown: dict[str, Any] = {}
+        shown: dict[str, Any] = self.tasks.doc(node)
         if alone:
             named = self.tasks.config.normalize_task_id is not None
             free = self.tasks.free_id(usual, f"source_{usual}", node.unique_id, group)
-            task_id, shown = self.tasks.task_id(node) if named else free, self.tasks.display_name(node)
+            task_id = self.tasks.task_id(node) if named else free
+            shown.update(self.tasks.display_name(node))
         if self.converts:
             return self.tasks.converted(node, task_id, group)
         if not source.has_freshness:

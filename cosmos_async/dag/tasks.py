@@ -178,6 +178,11 @@ class TaskMaker:
             own = {"owner": node.owner, **own}
         return own
 
+    def doc(self, node: Node) -> dict[str, str]:
+        """Return the argument for a task's documentation: dbt's description of the node, unless the author has another one."""
+        own = "doc_md" in self.args.task or "doc_md" in node.operator_kwargs
+        return {"doc_md": node.description} if node.description and not own else {}
+
     def around(self, operator: Any, task_id: str, **kwargs: Any) -> Any:
         """Make one of the tasks after the nodes."""
         return operator(

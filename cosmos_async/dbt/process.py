@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cosmos_async.exceptions import DbtError
 
@@ -31,7 +32,7 @@ SHORTEST_SECRET = 4  # characters; hiding shorter ones would hide half of every 
 OnLine = Callable[[str], None]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_TIMESTAMP = re.compile(r"^\d\d:\d\d:\d\d(\.\d+)?\s\s?")
+_TIMESTAMP = re.compile(r"^\d\d:\d\d:\d\d(\.\d+)?(\s\s?|$)")
 # How dbt, click, pip and uv begin to say what is wrong.
 _ERROR_BEGINS = re.compile(
     r"Encountered an error|^\s*\w+ Error\b|^Usage: |^\s*error: |^ERROR: |^Error: |^Traceback |^\s*\u00d7 ",
@@ -128,6 +129,17 @@ class Processes:
     def _refuse_if_terminated(self) -> None:
         if self._terminated:
             raise DbtError("The task was killed, so dbt was stopped.")
+
+
+def to_log(log: Any) -> OnLine:
+    """Return what writes lines to Airflow's log of a task, which has a time of its own: without dbt's, and no empty ones."""
+
+    def on_line(line: str) -> None:
+        text = _TIMESTAMP.sub("", line)
+        if text.strip():
+            (log.warning if text.startswith("[WARNING]") else log.info)("%s", text)
+
+    return on_line
 
 
 class _Child:

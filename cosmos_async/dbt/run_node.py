@@ -100,6 +100,7 @@ def _jobs(response: Mapping[str, Any]) -> tuple[JobRecord, ...]:
     return (
         JobRecord(
             purpose="main",
+            main=True,
             job_id=response["job_id"],
             project=response.get("project_id") or "",
             location=response.get("location") or "",

@@ -107,7 +107,7 @@ def seed_response(rows: int, *, full_refresh: bool = False) -> Json:
     return {"_message": f"{code} {rows}", "code": code, "rows_affected": rows}
 
 
-def job_record(job: Json, *, purpose: str, rows: int | None = None) -> JobRecord:
+def job_record(job: Json, *, purpose: str, rows: int | None = None, main: bool = False) -> JobRecord:
     """
     Return what is worth keeping of a job.
 
@@ -115,6 +115,7 @@ def job_record(job: Json, *, purpose: str, rows: int | None = None) -> JobRecord
         job: The job's resource, finished or not.
         purpose: What the node needed it for.
         rows: The rows it wrote or found, where the caller knows better than the statistics.
+        main: Whether it does what the node is there for.
     """
     statistics = job.get("statistics") or {}
     query = statistics.get("query") or {}
@@ -136,6 +137,8 @@ def job_record(job: Json, *, purpose: str, rows: int | None = None) -> JobRecord
         started_at=_moment(statistics.get("startTime")),
         ended_at=_moment(statistics.get("endTime")),
         cache_hit=bool(query.get("cacheHit", False)),
+        main=main,
+        failed="errorResult" in (job.get("status") or {}),
     )
 
 

@@ -14,7 +14,7 @@ from cosmos_async.constants import DbtResourceType
 from cosmos_async.graph.model import Graph, Node, Settings, Source, Test, UnitTest
 from cosmos_async.plan.ownership import Place
 
-FORMAT = 6  # another number is as good as nothing kept
+FORMAT = 7  # another number is as good as nothing kept
 
 _KINDS = {kind.value: kind for kind in DbtResourceType}
 
@@ -98,6 +98,7 @@ class _Writer:
             self._positions(node.depends_on),
             self._parents(node.parents, node.depends_on),
             self._settings(node.settings),
+            node.description,
         ]
 
     def _test(self, test: Test) -> list[Any]:
@@ -157,6 +158,7 @@ class _Reader:
             meta=row[7],
             depends_on=depends_on,
             parents=self._parents(row[9], depends_on),
+            description=row[11],
             settings=Settings(self.usual[place], *own),
         )
 

@@ -12,6 +12,8 @@ from cosmos_async.exceptions import ProjectError
 from cosmos_async.graph.model import Graph, Node, Settings, Source, Test, UnitTest
 from cosmos_async.plan.ownership import Lineage, depths, unit_test_owner
 
+MOST_DESCRIPTION = 250  # characters of a node's description that its task shows
+
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
 
 #: The configurations that nodes share, by the nodes' kind and the names in them.
@@ -172,6 +174,7 @@ def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...], us
         tags=tuple(resource.get("tags") or ()),
         materialized=str(config.get("materialized") or ""),
         meta=_meta(resource),
+        description=shortened(str(resource.get("description") or "")),
         depends_on=parents,
         parents=_named(resource, parents),
         settings=_settings(resource["resource_type"], config, usual),
@@ -183,6 +186,12 @@ def _settings(kind: str, config: dict[str, Any], usual: Usual) -> Settings:
     rest = {name: value for name, value in config.items() if name not in ("meta", "materialized")}
     first = usual.setdefault((kind, frozenset(rest)), rest)
     return Settings(first, {name: value for name, value in rest.items() if value != first[name]})
+
+
+def shortened(description: str) -> str:
+    """Return the first paragraph of a description, bounded: Airflow handles a DAG's tasks as one document, again and again."""
+    first = description.strip().split("\n\n")[0].strip()
+    return first if len(first) <= MOST_DESCRIPTION else f"{first[: MOST_DESCRIPTION - 1].rstrip()}\u2026"
 
 
 def _file(resource: dict[str, Any]) -> str:

@@ -30,8 +30,9 @@ class Configured:
 
     @property
     def owner(self) -> str:
-        """The owner named in the node's ``meta``, or an empty string."""
-        return str(self.meta.get("owner") or "")
+        """The owner named in the node's ``meta``, several with commas between them, or an empty string."""
+        owner = self.meta.get("owner") or ""
+        return ", ".join(map(str, owner)) if isinstance(owner, (list, tuple)) else str(owner)
 
     @property
     def operator_kwargs(self) -> dict[str, Any]:
@@ -82,6 +83,7 @@ class Node(Configured):
     tags: tuple[str, ...] = ()
     materialized: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    description: str = ""  #: dbt's, shortened
     #: The nearest selected nodes above it. A node left out by the selection passes on its own parents, as in dbt.
     depends_on: tuple[str, ...] = ()
     #: What the manifest names above it: sources and what is not selected as well; where that is the same, the same tuple.

@@ -149,6 +149,16 @@ class TriggererOperator(BaseOperator):
         """Whether the trigger itself ends the task when another task's failure has stopped it (``--fail-fast``)."""
         return self._decide(self._own_skip())
 
+    @property
+    def stays_in_triggerer(self) -> bool:
+        """Whether no worker is needed for it, whether it goes well or fails."""
+        return (
+            STARTS_IN_TRIGGERER
+            and not self._own_entry()
+            and self.succeeds_in_triggerer
+            and self.fails_in_triggerer
+        )
+
     def _decide(self, reasons: list[str]) -> bool:
         if not ENDS_IN_TRIGGERER or self.completion == "worker":
             return False

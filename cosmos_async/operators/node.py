@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
-from cosmos_async.airflow.links import BigQueryJobLink
+from cosmos_async.airflow.compat import FAILS_IN_TRIGGERER, AirflowException, AirflowSkipException
+from cosmos_async.airflow.links import SQL_XCOM_KEY, BigQueryJobLink
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.deferred import TriggererOperator
 from cosmos_async.operators.warning_callback import tell_warnings
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 WORKS = ("node", "tests", "build", "unit_tests", "freshness", "others", "all_tests")
 WITHOUT_NODE = ("others", "all_tests")
+
+#: The template of what the trigger has left.
+COMPILED_SQL = (
+    f"{{{{ ti.xcom_pull(task_ids=ti.task_id, key='{SQL_XCOM_KEY}', map_indexes=ti.map_index) or '' }}}}"
+)
 
 
 class DbtNodeAsyncOperator(TriggererOperator):
@@ -44,6 +49,9 @@ class DbtNodeAsyncOperator(TriggererOperator):
     """
 
     ui_color = "#ff7148"
+    #: For the UI. Rendered by a worker, where the task has one at its end, and by Airflow 2's webserver; elsewhere see the XCom.
+    template_fields: tuple[str, ...] = ("compiled_sql",)
+    template_fields_renderers = {"compiled_sql": "sql"}
     operator_extra_links = (BigQueryJobLink(),)
     trigger_classpath = "cosmos_async.triggers.dbt.BigQueryDbtTrigger"
     default_work = "node"
@@ -73,8 +81,13 @@ class DbtNodeAsyncOperator(TriggererOperator):
                 "(and only the works 'others' and 'all_tests' go without)."
             )
         self.unique_id = unique_id
+        self.compiled_sql = COMPILED_SQL
         self.dbt = dbt or (setup.dbt if setup is not None else None)
         self.processes: Any = None  # dbt's, where a worker runs it
+        if FAILS_IN_TRIGGERER and self.stays_in_triggerer:
+            # No worker would render it, and each start of a trigger carries the whole serialized DAG.
+            self.template_fields = ()
+            self.template_fields_renderers = {}  # type: ignore[misc]  # Airflow reads it from the instance
         self.prepare_start()
 
     def trigger_kwargs(self) -> dict[str, Any]:

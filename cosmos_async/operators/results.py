@@ -31,7 +31,7 @@ from cosmos_async.plan.announcements import (
     announcements,
     dump_announcements,
 )
-from cosmos_async.plan.model import load_index
+from cosmos_async.plan.model import Level, load_index
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.invocation import DbtInvocation
@@ -151,10 +151,10 @@ class ResultsAsyncOperator(BaseOperator):
 
     @contextmanager
     def _open_dbt(self, context: Any) -> Iterator[Dbt]:
-        from cosmos_async.dbt.process import Processes
+        from cosmos_async.dbt.process import Processes, to_log
         from cosmos_async.dbt.session import open_dbt
 
-        self.processes = Processes(lambda line: self.log.info("%s", line))
+        self.processes = Processes(to_log(self.log))
         invocation = self.dbt.rendered(self, context)
         # Its packages are needed only if the project has to be parsed.
         with open_dbt(invocation, self.processes, context=airflow_context(context), packages=False) as dbt:
@@ -167,14 +167,15 @@ class ResultsAsyncOperator(BaseOperator):
 
     def _report(self, outcomes: dict[str, Outcome], *, skipped: list[str]) -> None:
         for outcome in sorted(outcomes.values(), key=lambda found: found.started_at):
+            level = outcome.level
+            how = "" if level is Level.STATIC else f"  level {level.value} ({level.word}): {outcome.reason}"
             self.log.info(
-                "%-7s %s  %s  %.1f s  level %s%s",
+                "%-7s %s  %s%.1f s%s",
                 outcome.status.value,
                 outcome.unique_id,
-                outcome.message or "",
+                f"{outcome.message}  " if outcome.message else "",
                 outcome.seconds,
-                outcome.level.value,
-                f"  ({outcome.reason})" if outcome.reason else "",
+                how,
             )
         for unique_id in sorted(skipped):
             self.log.info("%-7s %s", "skipped", unique_id)

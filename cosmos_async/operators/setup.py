@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import json
 import socket
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Union
 
 from cosmos_async import settings
@@ -153,7 +153,7 @@ class SetupAsyncOperator(BaseOperator):
             DbtError: dbt itself refused; its own words are in the message.
             StoreError: The place for plans cannot be used.
         """
-        from cosmos_async.dbt.process import Processes
+        from cosmos_async.dbt.process import Processes, to_log
         from cosmos_async.dbt.session import open_dbt
         from cosmos_async.operators.plan_reuse import PlanReuse
 
@@ -170,7 +170,7 @@ class SetupAsyncOperator(BaseOperator):
             "ahead": settings.run_ahead(),
             "max_jobs": self.max_concurrent_jobs,
         }
-        self.processes = Processes(self._show)
+        self.processes = Processes(to_log(self.log))
         with open_dbt(
             self.dbt.rendered(self, context),
             self.processes,
@@ -271,9 +271,6 @@ class SetupAsyncOperator(BaseOperator):
                     return str(kept)
         return None
 
-    def _show(self, line: str) -> None:
-        self.log.info("%s", line)
-
     def _record(
         self, context: Any, dbt: Dbt, own: dict[str, Any], reuse: PlanReuse
     ) -> tuple[Index, dict[str, bytes]]:
@@ -314,25 +311,29 @@ class SetupAsyncOperator(BaseOperator):
         )
 
     def _report(self, index: Index) -> None:
-        for unique_id, node in sorted(index.nodes.items(), key=lambda item: (item[1].level.value, item[0])):
-            self.log.info(
-                "%s  %s%s", node.level.value, unique_id, f"  ({node.reason})" if node.reason else ""
-            )
-        counts = Counter(node.level for node in index.nodes.values())
         self.log.info(
-            "Planned %d nodes: %s",
-            len(index.nodes),
-            ", ".join(f"{counts[level]} at level {level.value}" for level in Level if counts[level]),
+            "Planned %d nodes; nothing is built yet. A letter says how a node is executed:", len(index.nodes)
         )
-        if counts[Level.LATE]:
-            self.log.info(
-                "%d nodes at level L are planned at their turn, when the nodes before them are built: a worker starts dbt "
-                "once for all whose turn has come. They are executed in the triggerer.",
-                counts[Level.LATE],
-            )
-        if counts[Level.DBT]:
-            self.log.info("Nodes at level D run in real dbt on a worker, for the reasons given above.")
+        if index.hooks:
+            self.log.info("Before all nodes: %s", ", ".join(hook.name for hook in index.hooks))
+        for level in reversed(Level):
+            nodes = [
+                item for item in sorted(index.nodes.items(), key=itemgetter(0)) if item[1].level is level
+            ]
+            if nodes:
+                self.log.info("%s (%s), %d of them: %s", level.value, level.word, len(nodes), _MEANING[level])
+            for unique_id, node in nodes:
+                self.log.info("%s  %s%s", level.value, unique_id, f"  ({node.reason})" if node.reason else "")
 
+
+_MEANING = {
+    Level.STATIC: "from the triggerer, by the statements that dbt would send",
+    Level.GUARDED: "from the triggerer, between checks that what dbt has read is still so",
+    Level.NATIVE: "from the triggerer, which also changes what is there by then, as dbt would",
+    Level.LATE: "from the triggerer, planned once the nodes before them are built; a worker starts dbt for all whose turn "
+    "has come",
+    Level.DBT: "real dbt runs them on a worker",
+}
 
 _README = (
     b"The plan and the outcomes of one run of a dbt project, written by cosmos-async.\n"

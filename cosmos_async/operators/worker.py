@@ -13,7 +13,7 @@ from cosmos_async.airflow.compat import AirflowException, AirflowSkipException
 from cosmos_async.exceptions import ConfigError, CosmosAsyncError, PlanError
 from cosmos_async.operators.run_plan import RunPlan, airflow_context, key_of
 from cosmos_async.operators.wave import Wave
-from cosmos_async.plan.model import Index, Level, RunInfo
+from cosmos_async.plan.model import Index, Level, NodePlan, RunInfo
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.ownership import is_source
 from cosmos_async.plan.store import PlanAddress
@@ -155,6 +155,7 @@ def _work(
             left = {unique_id: reason for unique_id, reason in late.items() if unique_id not in plans}
             if left:
                 plans.update(worker.plan(left, position, done))
+            worker.leave_xcoms()
             failures += worker.failures
             event.setdefault("results", {}).update(worker.results)
     if plans or (event.get("rest") and not failures):
@@ -175,11 +176,11 @@ def _worker(
     operator: NodeTask, context: Any, event: dict[str, Any], plan: RunPlan, index: Index, wave: Wave
 ) -> Iterator[_Worker]:
     """Open dbt for a task."""
-    from cosmos_async.dbt.process import Processes
+    from cosmos_async.dbt.process import Processes, to_log
     from cosmos_async.dbt.session import open_dbt
 
     assert operator.dbt is not None
-    processes = operator.processes = Processes(lambda line: operator.log.info("%s", line))
+    processes = operator.processes = Processes(to_log(operator.log))
     parsed = plan.parsed(index.run)
     with open_dbt(
         operator.dbt.rendered(operator, context),
@@ -214,11 +215,18 @@ class _Worker:
         self._plan = plan
         self._info = run
         self._parsed = parsed
-        self._key = key_of(context["ti"])
-        self.failures: list[str] = []  #: of the nodes that real dbt ran
-        self.results: dict[
-            str, dict[str, Any]
-        ] = {}  #: of the same, as the trigger's event has those of its own
+        self._instance = context["ti"]
+        self._key = key_of(self._instance)
+        self._outcomes: list[Outcome] = []  # of the nodes that real dbt ran
+        self.failures: list[str] = []  #: of these, those that failed
+
+    @property
+    def results(self) -> dict[str, dict[str, Any]]:
+        """How they ended, as the trigger's event has it of its own nodes."""
+        return {
+            outcome.unique_id: {"status": outcome.status.value, "message": outcome.message}
+            for outcome in self._outcomes
+        }
 
     def run(self, unique_id: str, reason: str) -> None:
         """Run a node in real dbt and leave its outcome in the store."""
@@ -235,9 +243,22 @@ class _Worker:
             parsed=self._parsed,
         )
         self._plan.write_outcomes([outcome])
-        self.results[unique_id] = {"status": outcome.status.value, "message": outcome.message}
+        self._outcomes.append(outcome)
         if outcome.status.failed:
             self.failures.append(f"{unique_id}: {outcome.message}")
+
+    def leave_xcoms(self) -> None:
+        """Let the task's link and its compiled SQL be those of the nodes that real dbt ran, as far as dbt tells them."""
+        from cosmos_async.triggers.execution import xcoms
+
+        plans = [
+            NodePlan(each.unique_id, each.unique_id, each.unique_id.split(".")[0], each.level, each.reason)
+            for each in self._outcomes
+        ]
+        # What the triggerer has left of the jobs before stays.
+        for key, value in xcoms.all_of(self._outcomes, plans).items():
+            if key != xcoms.JOBS_XCOM:
+                self._instance.xcom_push(key=key, value=value)
 
     def leave(self, unique_id: str, reason: str, why: str) -> None:
         """

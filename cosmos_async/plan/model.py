@@ -30,6 +30,11 @@ class Level(str, Enum):
     LATE = "L"  #: planned by a worker once the nodes before it are built
     DBT = "D"  #: real dbt on a worker
 
+    @property
+    def word(self) -> str:
+        """The letter's meaning, for people."""
+        return {"S": "static", "G": "guarded", "N": "native", "L": "late", "D": "real dbt"}[self.value]
+
 
 class GuardKind(str, Enum):
     """What a guard reads, and so how the answer is projected (see ``cosmos_async.plan.projection``)."""
@@ -68,6 +73,11 @@ class JobOperation:
     shared: str | None = None  #: the run needs this once, under this name (``create_schema:project.dataset``)
     upload: str | None = None  #: name of the store's object that holds the bytes of a load job
     upload_digest: str | None = None  #: SHA-256 of these bytes
+
+    @property
+    def is_central(self) -> bool:
+        """Whether it does what its node is there for: dbt's main statement, a test's query, a seed's load, a copied table."""
+        return self.main or self.rows or self.purpose in ("load", "copy")
 
 
 @dataclass(frozen=True)

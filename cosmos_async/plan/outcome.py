@@ -52,6 +52,8 @@ class JobRecord:
     started_at: str | None = None  #: UTC, ISO 8601
     ended_at: str | None = None
     cache_hit: bool = False
+    main: bool = False  #: it does what the node is there for, see :attr:`~cosmos_async.plan.model.JobOperation.is_central`
+    failed: bool = False  #: it ended with an error
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,21 @@ class Outcome:
         """Seconds from the node's first step to its last answer."""
         ended, started = (datetime.fromisoformat(at) for at in (self.completed_at, self.started_at))
         return (ended - started).total_seconds()
+
+    @property
+    def main_job(self) -> JobRecord | None:
+        """
+        The job that people look for: the one that failed, else the node's main one, whatever came before and after it.
+
+        None where the node has no job.
+        """
+        if self.status.failed:
+            failed = [job for job in self.jobs if job.failed]
+            if failed:
+                return failed[-1]
+        # One that BigQuery has spoiled is followed by another one.
+        good = [job for job in self.jobs if not job.failed]
+        return next((job for job in good if job.main), good[-1] if good else None)
 
     @property
     def bytes_processed(self) -> int:

@@ -475,14 +475,11 @@ def test_progress_is_told_beside_dbt_s_own_lines(recorded: Recorded) -> None:
 
 
 def test_dbt_does_not_say_that_it_has_done_what_is_only_planned(recorded: Recorded) -> None:
-    """Nothing is created, loaded or passed while setup runs, and no run has completed; a node's line tells its lot."""
-    said, flags, late = recorded.ended.output, recorded.recording["flags"], recorded.recording["late"]
+    """Nothing begins, is created, loaded or passed while setup runs, and no run has completed; what dbt has found is told."""
+    said = recorded.ended.output
 
-    assert re.search(r"\d+ of \d+ PLANNED sql view model shop.as_view \.* \[planned in", said)
-    assert re.search(r"\d+ of \d+ PLANNED test .*\[planned in", said)
-    assert re.search(r"\b(OK|PASS(?!=0)|Finished running|Completed successfully)\b", said) is None
-    assert ("[left to real dbt in" in said) == bool(set(flags) - set(late) - {""})
-    assert ("[left for its turn in" in said) == bool(late)
+    assert re.search(r"\b(START|OK|PASS|Finished running|Completed|Done)\b", said) is None
+    assert re.search(r"\bFound \d+ models\b", said)
 
 
 def test_nothing_is_sent_to_where_dbt_alone_would_go(recorded: Recorded) -> None:

@@ -80,7 +80,7 @@ class Batches:
         if isinstance(self._errors[0], GuardDiffered):
             raise self._errors[0]
         if self._errors[0] is not None:
-            self._run.log.warning(f"{self._plan.unique_id}: the first batch failed, so no other is run")
+            self._run.log.warning(self._run.told(self._plan, "the first batch failed, so no other is run"))
             return
         if last > 1:
             await self._settle(range(1, last))

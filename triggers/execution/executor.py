@@ -41,7 +41,10 @@ async def execute(
     reason = steps.why_dbt(plan)
     if reason is not None:
         return NeedsDbt(plan, reason, late=plan.level is Level.LATE)
-    run.log.info(report.start_line(plan, number=number, total=total))
+    if run.page is not None:
+        run.page.begin(replace(plan, level=Level.LATE) if run.key.late else plan)
+    if not run.quiet:
+        run.log.info(report.start_line(plan, number=number, total=total))
     # A test's SQL is shown when there is something to look into: a task may have hundreds of them.
     sql = None if plan.test is not None else report.sql_block(plan)
     if sql is not None:
@@ -65,7 +68,7 @@ async def execute(
         error = CosmosAsyncError(report.written_in_part(f"{differed}.", node.written))
         verdict = Verdict(Status.ERROR, str(error))
     except DbtMustJudge as judged:
-        run.log.warning(f"{plan.unique_id}: {judged}")
+        run.log.warning(run.told(plan, str(judged)))
         return NeedsDbt(plan, str(judged))
     except JobFailed as failed:
         if plan.resource_type == "unit_test":
@@ -104,9 +107,8 @@ def _going_on(begun: Begun, plan: NodePlan, run: Run) -> Node:
     if continued is None:
         return Node(plan, run)
     key = replace(run.key, late="", ahead=begun.ahead)
-    run.log.info(
-        f"{plan.unique_id}: goes on behind the {len(continued.done)} operations that are done already"
-    )
+    done = f"goes on behind the {len(continued.done)} operations that are done already"
+    run.log.info(run.told(plan, done))
     ids = {
         at: steps.id_of(key, begun.plan, before)
         for at, before in continued.done.items()
@@ -118,10 +120,10 @@ def _going_on(begun: Begun, plan: NodePlan, run: Run) -> Node:
 def _told(
     plan: NodePlan, outcome: Outcome, error: CosmosAsyncError | None, run: Run, *, number: int, total: int
 ) -> Finished:
-    cost = report.cost_line(outcome)
+    cost = None if run.quiet else report.cost(outcome.jobs)
     if cost is not None:
-        run.log.info(cost)
-    line = report.end_line(plan, outcome, number=number, total=total)
+        run.log.info(run.told(plan, cost))
+    line = report.end_line(plan, outcome, number=number, total=total, job=run.quiet)
     story = None
     if error is not None:
         story = report.failure(plan, error)

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Index, Level, NodePlan
 from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.plan.ownership import is_test
 from cosmos_async.plan.waves import Request
 from cosmos_async.triggers.event_loop.gather import gather_bounded, unless
+from cosmos_async.triggers.execution import report
 from cosmos_async.triggers.execution.continuation import Begun
 from cosmos_async.triggers.execution.executor import execute, execute_prelude
 from cosmos_async.triggers.execution.fail_fast import MESSAGE, FailFast
@@ -110,6 +112,8 @@ class Groups:
         if not prepared and any(_needs_the_run(plan) for plan in plans):
             await execute_prelude(self.index.prelude, self.run, self.index.hooks)
             prepared = True
+        if len(plans) > 1:
+            self.run.log.info(report.several_line(len(plans), plans[0].resource_type.replace("_", " ")))
         await gather_bounded(
             (
                 self._execute_one(plan, position, number + offset, ends, failed)
@@ -139,9 +143,14 @@ class Groups:
         ends: dict[str, End],
         failed: asyncio.Event | None,
     ) -> None:
-        run = replace(self.run, key=self._key(position, plan.unique_id))
-        begun = await self._begun(position, plan.unique_id)
         total = sum(len(group) for group in self.groups)
+        run = replace(
+            self.run,
+            key=self._key(position, plan.unique_id),
+            own=plan.unique_id if total == 1 else None,
+            quiet=is_test(plan.unique_id) and total > 1,
+        )
+        begun = await self._begun(position, plan.unique_id)
         end = await execute(plan, run, number=number, total=total, begun=begun)
         if isinstance(end, NeedsDbt):
             way = (

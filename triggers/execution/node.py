@@ -31,6 +31,7 @@ from cosmos_async.plan.model import (
 from cosmos_async.plan.outcome import JobRecord, Status
 from cosmos_async.triggers import natives
 from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.triggers.execution import report
 from cosmos_async.triggers.execution.continuation import lasting
 from cosmos_async.triggers.execution.node_jobs import NodeJobs, Submit
 from cosmos_async.triggers.google.bigquery import JobRef
@@ -133,9 +134,8 @@ class Node:
         try:
             verdict = judge_test(plan.test, read_test_row(answer))
         except ValueError as error:
-            self._run.log.error(
-                f"{plan.unique_id}: dbt takes one row with a whole number of failures, which the test's fail_calc gives"
-            )
+            hint = "dbt takes one row with a whole number of failures, which the test's fail_calc gives"
+            self._run.log.error(self._run.told(plan, hint))
             raise CosmosAsyncError(str(error)) from error
         rows = int(answer.get("totalRows") or len(answer["rows"]))
         response = judge_build(plan, job, table_rows=rows).adapter_response if plan.message is None else {}
@@ -309,7 +309,7 @@ class Node:
         except ApiError as error:
             if not _is_fine(operation, error):
                 raise
-        self._run.log.info(f"{self._plan.unique_id}: {operation.purpose}")
+        self._run.log.info(self._run.told(self._plan, report.sent_line(operation)))
         return action.position + 1
 
     async def _native(self, action: steps.Native) -> int:
@@ -320,8 +320,8 @@ class Node:
             action.operation, _Context(self._plan, self._run, action.position, self._jobs.own)
         )
         for warning in done.warnings:
-            self._run.log.warning(f"{self._plan.unique_id}: {warning}")
-        self._run.log.info(f"{self._plan.unique_id}: {done.what}")
+            self._run.log.warning(self._run.told(self._plan, warning))
+        self._run.log.info(self._run.told(self._plan, done.what))
         return action.position + 1
 
 
@@ -346,7 +346,7 @@ class _Context(SubmittedJobs):
 
     def log(self, message: str) -> None:
         """Tell how far it is."""
-        self._run.log.info(f"{self._plan.unique_id}: {message}")
+        self._run.log.info(self._run.told(self._plan, message))
 
 
 def _as_answer(error: ApiError) -> ApiError:

@@ -15,7 +15,7 @@ from cosmos_async.plan.ids import attempt_id
 from cosmos_async.plan.model import JobOperation, NodePlan
 from cosmos_async.plan.outcome import JobRecord
 from cosmos_async.triggers.execution import report
-from cosmos_async.triggers.google.bigquery import JobRef, error_of
+from cosmos_async.triggers.google.bigquery import JobRef, error_of, is_done
 from cosmos_async.triggers.google.retry import GiveUp, after_failed_job
 from cosmos_async.triggers.jobs import steps
 from cosmos_async.triggers.jobs.cancel import cancel_jobs, has_later_try
@@ -68,10 +68,12 @@ class NodeJobs:
             if isinstance(decision, GiveUp):
                 raise_for_error(job)
                 return job
-            run.log.warning(
-                f"{self._plan.unique_id}: BigQuery job {JobRef.of(job)} failed through no fault of its own "
-                f"({(error_of(job) or {}).get('message')}); submitting it again in {decision.wait:.0f} s"
+            why = (error_of(job) or {}).get("message")
+            again = (
+                f"BigQuery job {JobRef.of(job)} failed through no fault of its own ({why}); "
+                f"submitting it again in {decision.wait:.0f} s"
             )
+            run.log.warning(run.told(self._plan, again))
             await run.clock.sleep(decision.wait)
             attempt += 1
 
@@ -101,12 +103,14 @@ class NodeJobs:
                 del run.under_way[job_id]
                 raise
             run.under_way[job_id] = submitted.ref
-            run.log.info(
-                report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
-            )
+            if not run.quiet or submitted.adopted:
+                told = report.submitted_line(operation.purpose, submitted.ref, adopted=submitted.adopted)
+                run.log.info(run.told(self._plan, told))
+            if run.page is not None:
+                run.page.submitted(self._plan, operation, submitted.ref)
             job = await self._warehouse.waiter.wait(submitted.resource, deadline=run.deadline)
             del run.under_way[job_id]
-        self.records.append(job_record(job, purpose=operation.purpose))
+        self.records.append(job_record(job, purpose=operation.purpose, main=operation.is_central))
         return job
 
     @asynccontextmanager
@@ -118,9 +122,8 @@ class NodeJobs:
 
     def _one_of(self, limit: Limit, said_by: str) -> Limit:
         if limit.full:
-            self._run.log.info(
-                f"{self._plan.unique_id}: waiting, {limit.most} jobs are running ({said_by} max_concurrent_jobs)"
-            )
+            waiting = f"waiting, {limit.most} jobs are running ({said_by} max_concurrent_jobs)"
+            self._run.log.info(self._run.told(self._plan, waiting))
         return limit
 
     async def shared(self, operation: JobOperation) -> Json:
@@ -141,9 +144,10 @@ class NodeJobs:
         while True:
             job_id = steps.id_of_shared(self._run.index, operation.shared or "", attempt)
             submitted = await submit_job(self._bigquery, operation, job_id, unique_id=self._plan.unique_id)
-            self._run.log.info(
-                report.submitted_line(self._plan, operation.purpose, submitted.ref, adopted=submitted.adopted)
-            )
+            # What another task has done for all is that one's story, unless there is something to wait for.
+            if not submitted.adopted or not is_done(submitted.resource):
+                told = report.submitted_line(operation.purpose, submitted.ref, adopted=submitted.adopted)
+                self._run.log.info(self._run.told(self._plan, told))
             job = await self._warehouse.waiter.wait(submitted.resource)
             failed = error_of(job) is not None
             # Somebody else's failure must not stand for ever: each try of a task may ask once more.

@@ -39,10 +39,22 @@ def start_line(plan: NodePlan, *, number: int, total: int) -> str:
     return _line(f"START {describe(plan)}", "RUN", number=number, total=total)
 
 
-def end_line(plan: NodePlan, outcome: Outcome, *, number: int, total: int) -> str:
-    """Return the line with which a node ends."""
+def end_line(plan: NodePlan, outcome: Outcome, *, number: int, total: int, job: bool = False) -> str:
+    """Return the line with which a node ends; with *job*, the one to look at is behind it."""
     info, status = _words(plan, outcome)
-    return _line(info, f"{status} in {outcome.seconds:0.2f}s", number=number, total=total)
+    line = _line(info, f"{status} in {outcome.seconds:0.2f}s", number=number, total=total)
+    ref = _main_job(outcome) if job else None
+    return line if ref is None else f"{line} {ref}"
+
+
+def several_line(count: int, what: str) -> str:
+    """Return the line with which several nodes begin at once."""
+    return _line(f"START {count} {what}s", "RUN", number=1, total=1)
+
+
+def _main_job(outcome: Outcome) -> JobRef | None:
+    job = outcome.main_job
+    return None if job is None else JobRef(job.project, job.job_id, job.location or None)
 
 
 def _words(plan: NodePlan, outcome: Outcome) -> tuple[str, str]:
@@ -82,24 +94,32 @@ def sql_block(plan: NodePlan) -> str | None:
     return f"Compiled SQL of {plan.unique_id}{where}:\n{plan.compiled_code.strip()}"
 
 
-def submitted_line(plan: NodePlan, purpose: str, ref: JobRef, *, adopted: bool) -> str:
+def submitted_line(purpose: str, ref: JobRef, *, adopted: bool) -> str:
     """Return the line that names a job."""
     verb = "attached to" if adopted else "submitted"
-    return f"{plan.unique_id}: {verb} BigQuery job {ref} ({purpose})\n{ref.console}"
+    return f"{verb} BigQuery job {ref} ({purpose})\n{ref.console}"
 
 
-def cost_line(outcome: Outcome) -> str | None:
-    """Return what a node's jobs took, all together."""
-    jobs = outcome.jobs
+def sent_line(operation: CallOperation) -> str:
+    """Return the line of a call that changes metadata, such as ``described p.shop.orders``."""
+    parts = operation.path.split("/")
+    subject = ".".join(parts[1::2]) if len(parts) % 2 == 0 else operation.path
+    return f"{_DONE.get(operation.purpose, operation.purpose)} {subject}"
+
+
+_DONE = {"drop": "dropped", "describe": "described"}
+
+
+def cost(jobs: Sequence[JobRecord]) -> str | None:
+    """Return what jobs took, all together; None where there are none."""
     if not jobs:
         return None
-    processed, billed = outcome.bytes_processed, sum(job.bytes_billed or 0 for job in jobs)
+    processed = sum(job.bytes_processed or 0 for job in jobs)
+    billed = sum(job.bytes_billed or 0 for job in jobs)
+    slots = sum(job.slot_ms or 0 for job in jobs)
     cached = ", from cache" if all(job.cache_hit for job in jobs) else ""
     count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-    return (
-        f"{outcome.unique_id}: {count}, {_size(processed)} processed, {_size(billed)} billed, "
-        f"{outcome.slot_ms / 1000:.1f} s slot time{cached}"
-    )
+    return f"{count}, {_size(processed)} processed, {_size(billed)} billed, {slots / 1000:.1f} s slot time{cached}"
 
 
 def _size(number: int) -> str:
@@ -128,9 +148,11 @@ def test_failure(plan: NodePlan, outcome: Outcome) -> str:
     """Return everything one needs to look into a failing or warning test."""
     where = f" ({plan.file})" if plan.file else ""
     lines = [f"{plan.unique_id}{where}: {outcome.message}"]
-    sql = sql_block(plan)
-    if sql:
-        lines.append(sql)
+    ref = _main_job(outcome)
+    if ref is not None:
+        lines += [f"BigQuery job {ref} has counted them.", ref.console]
+    if plan.compiled_code:
+        lines += ["This query, the test's compiled SQL, shows the failing rows:", plan.compiled_code.strip()]
     if plan.relation:
         lines.append(f"The failing rows are kept: select * from `{plan.relation}`")
     return "\n".join(lines)

@@ -44,6 +44,7 @@ from cosmos_async.triggers.execution.buffered_log import BufferedLog
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
+from cosmos_async.triggers.execution.xcoms import TaskXComs
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.google.credentials import Identity
 from cosmos_async.triggers.google.session import Session, shared_session
@@ -78,6 +79,7 @@ class Execution:
     depth: int  #: how many tasks on the way to it Airflow has not started, itself included
     result: Result = field(default_factory=Result)
     log: BufferedLog = field(default_factory=BufferedLog)
+    xcoms: TaskXComs | None = None  #: once it has begun
     run: Run | None = None  #: once it has begun; knows the jobs that are under way
     started: bool = False  #: Airflow has started the task
     stopped: bool = False  #: nobody wants it any more
@@ -95,6 +97,8 @@ class Execution:
         assert self.task is not None
         self.started, self.depth = True, 0
         self.log.follow(log)
+        if self.xcoms is not None:
+            self.xcoms.follow()
         try:
             await asyncio.wait({self.task})
         except asyncio.CancelledError:
@@ -471,17 +475,24 @@ class RunAhead:
 
     async def _carry_out(self, execution: Execution) -> None:
         async with shared_session(self._identity, clock=self._clock) as session, self._folder() as folder:
+            groups = self._groups(execution.key.task_id)
+            execution.xcoms = TaskXComs(
+                self._airflow,
+                execution.key,
+                alone=sum(map(len, groups)) == 1,
+                held=not execution.started,
+            )
             execution.run = Run(
                 key=replace(execution.key, nonce=self._index.run.nonce, ahead=True),
                 index=self._address.index,
                 warehouse=warehouse_of(session, self._index.run.endpoint),
                 folder=folder,
                 log=execution.log,
+                page=execution.xcoms,
                 threads=self._index.run.threads,
                 max_jobs=self._index.run.max_jobs,
             )
             execution.log.info("Begun as soon as the tasks above it had succeeded, ahead of Airflow.")
-            groups = self._groups(execution.key.task_id)
             await Groups(execution.run, self._index, groups, Resume(-1), execution.result).carry_out()
 
     async def _renew(self, execution: Execution, name: str) -> None:

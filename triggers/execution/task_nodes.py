@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, TypedDict, Union
 
 from cosmos_async.exceptions import PlanNotFound
-from cosmos_async.plan.model import Index
+from cosmos_async.plan.model import Index, NodePlan
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.triggers.jobs.context import End, Finished, NeedsDbt
 
@@ -114,6 +114,7 @@ class Result:
 
     #: Of nodes that ended before the worker was asked for.
     earlier: list[Outcome] = field(default_factory=list)
+    earlier_plans: list[NodePlan] = field(default_factory=list)  #: of the one that people look for
     ends: list[Union[Finished, NeedsDbt]] = field(default_factory=list)
     dbt: list[DbtNode] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -227,19 +228,7 @@ class Result:
             f"DBT={len(self.dbt)} TOTAL={len(self.outcomes) + len(self.skipped) + len(self.dbt)}"
         )
 
-    def job_facts(self) -> list[Json]:
-        """Return the jobs for the XCom ``dbt_jobs``."""
-        return [
-            {
-                "unique_id": outcome.unique_id,
-                "status": outcome.status.value,
-                "job_id": job.job_id,
-                "project": job.project,
-                "location": job.location,
-                "bytes_processed": job.bytes_processed,
-                "slot_ms": job.slot_ms,
-                "rows": job.rows,
-            }
-            for outcome in self.outcomes
-            for job in outcome.jobs
-        ]
+    @property
+    def plans(self) -> list[NodePlan]:
+        """The plans of the nodes that ended here, whichever way; and what is known of those before."""
+        return [*self.earlier_plans, *(end.plan for end in self.ends)]

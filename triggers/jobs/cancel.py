@@ -82,7 +82,7 @@ async def cancel_jobs_of(
         del run.under_way[job_id]
     run.under_way.update({job_id: JobRef.of(job) for job_id, job in left.items()})
     for job in left.values():
-        run.log.warning(f"{plan.unique_id}: cancelling BigQuery job {JobRef.of(job)}, {why}")
+        run.log.warning(run.told(plan, f"cancelling BigQuery job {JobRef.of(job)}, {why}"))
     await gather_bounded(_end(job, run) for job in left.values())
     for job_id in left:
         del run.under_way[job_id]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Union
 
 from cosmos_async.plan.ids import TaskKey
-from cosmos_async.plan.model import NodePlan
+from cosmos_async.plan.model import JobOperation, NodePlan
 from cosmos_async.plan.outcome import Outcome
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.jobs.warehouse import Warehouse
@@ -23,6 +23,13 @@ class Log(Protocol):
     def error(self, message: str, /) -> Any: ...
 
 
+class Page(Protocol):
+    """Where people see of a task, while it is executed, what is executed."""
+
+    def begin(self, plan: NodePlan, /) -> None: ...
+    def submitted(self, plan: NodePlan, operation: JobOperation, ref: JobRef, /) -> None: ...
+
+
 @dataclass
 class Run:
     """What all nodes have in common that are executed for one task."""
@@ -33,6 +40,9 @@ class Run:
     folder: Folder
     log: Log
     deadline: float | None = None  #: when to give up, on the session's clock
+    page: Page | None = None  #: where its jobs are shown, beside the log
+    own: str | None = None  #: the node whose log this is, if it is of one node alone
+    quiet: bool = False  #: the node is one of several tests: its log is one line if it passes
     threads: int = 0  #: how many batches of the run's models may be under way here at once; 0 means no bound
     max_jobs: int = 0  #: how many of the run's jobs may be under way here at once; 0 means no bound
     void: tuple[TaskKey, ...] = ()  #: executions of this task that count no more, and may have left jobs
@@ -42,6 +52,10 @@ class Run:
     under_way: dict[str, JobRef] = field(
         default_factory=dict
     )  #: our own jobs that may be running; for a kill
+
+    def told(self, plan: NodePlan, message: str) -> str:
+        """Return a line of the log about a node, with its name where the log has lines of several."""
+        return message if plan.unique_id == self.own else f"{plan.unique_id}: {message}"
 
     @property
     def clock(self) -> Any:

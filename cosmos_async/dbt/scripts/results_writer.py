@@ -33,6 +33,7 @@ from .partial_invocation import Part
 PASSED_BY = ("exposure", "saved_query")
 # What --fail-fast stops a run for (dbt/task/runnable.py).
 FAILED = ("error", "fail", "partial success")
+WELL = ("success", "pass", "no-op")
 
 
 def main(arguments: list[str]) -> None:
@@ -122,7 +123,7 @@ class Replay:
         return task.node_results
 
     def replay(self, task: Any, node: Any, outcome: dict[str, Any]) -> None:
-        """Give *node* the result of *outcome*, with dbt's own line for it on the log."""
+        """Give *node* the result of *outcome*; of what went well the task's log has a line already."""
         from dbt_common.events.contextvars import log_contextvars
 
         runner = task.get_runner(node)
@@ -133,8 +134,9 @@ class Replay:
             # dbt's result has the test as it was rendered for its model; one with an error did not get that far.
             node = runner.build_unit_test_manifest_from_test(node, task.manifest).nodes[node.unique_id]
         result = self.result(node, outcome, thread=str(outcome.get("level") or "triggerer"))
-        with log_contextvars(node_info=node.node_info):
-            runner.print_result_line(result)
+        if outcome["status"] not in WELL:
+            with log_contextvars(node_info=node.node_info):
+                runner.print_result_line(result)
         task._handle_result(result)
 
     def pass_by(self, task: Any, node: Any) -> None:

@@ -397,6 +397,25 @@ def test_a_nodes_meta_sets_its_tasks_arguments(make_dag: MakeDag) -> None:
     assert make_dag(RenderConfig(enable_owner_inheritance=False)).get_task("customers.run").owner == "airflow"
 
 
+def test_what_dbt_says_of_a_node_is_shown_with_its_task(
+    make_dag: MakeDag, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its description as documentation, unless the author has another one; and all of its owners."""
+    for name in ("customers", "orders"):
+        manifest["nodes"][f"model.corner_shop.{name}"]["description"] = f"All {name}."
+    project = asking(manifest, tmp_path, {"model.corner_shop.orders": {"doc_md": "Mine."}})
+    meta = manifest["nodes"]["model.corner_shop.orders"]["config"]["meta"]
+    meta["owner"] = ["ada", "grace"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+
+    dag = make_dag(project_config=project)
+
+    assert dag.get_task("customers.run").doc_md == "All customers."
+    assert dag.get_task("orders.run").doc_md == "Mine."
+    assert dag.get_task("orders.run").owner == "ada, grace"
+    assert dag.get_task("customers.test").doc_md is None
+
+
 UNIQUE = "test.corner_shop.unique_stg_customers_id.a6a76acf47"
 NOT_NULL = "test.corner_shop.not_null_stg_customers_id.6bd2c50f02"
 

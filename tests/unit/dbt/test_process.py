@@ -4,6 +4,7 @@ A process is heard line by line, shows no secret, and does not outlive its task.
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_async.dbt.process import Finished, Processes, masker
+from cosmos_async.dbt.process import Finished, Processes, masker, to_log
 from cosmos_async.dbt.scripts import common
 from cosmos_async.exceptions import DbtError
 
@@ -253,3 +254,23 @@ def test_dbt_is_interrupted_when_its_parent_vanishes():
         process.stdin.close()
 
         assert process.stdout.read() == b"cancelled the queries\n"
+
+
+def test_lines_have_one_time_in_airflow_s_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Airflow's; dbt's empty lines say nothing, and its warnings are warnings."""
+    log = logging.getLogger("a task")
+    with caplog.at_level(logging.INFO):
+        for line in (
+            "12:00:01  Running with dbt=1.12.6",
+            "12:00:01",
+            "",
+            "12:00:02  [WARNING]: Deprecated",
+            "  more",
+        ):
+            to_log(log)(line)
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "Running with dbt=1.12.6"),
+        ("WARNING", "[WARNING]: Deprecated"),
+        ("INFO", "  more"),
+    ]

@@ -13,7 +13,7 @@ import pytest
 from cosmos_async.exceptions import ConfigError, ProjectError
 from cosmos_async.graph.cache import GraphCache, locked, make_folder, scan
 from cosmos_async.graph.document import FORMAT, graph_from_json, graph_to_json
-from cosmos_async.graph.manifest import graph_of, read_manifest
+from cosmos_async.graph.manifest import MOST_DESCRIPTION, graph_of, read_manifest, shortened
 
 MODEL = "model.corner_shop."
 
@@ -115,9 +115,26 @@ def test_a_unit_test_without_its_model_is_not_run(manifest: dict[str, Any]) -> N
 
 def test_a_graph_survives_being_kept(manifest: dict[str, Any]) -> None:
     """As JSON text, every field of it."""
+    manifest["nodes"][f"{MODEL}orders"]["description"] = "What was ordered."
     graph = graph_of(manifest)
 
+    assert graph.nodes[f"{MODEL}orders"].description == "What was ordered."
     assert graph_from_json(json.loads(json.dumps(graph_to_json(graph)))) == graph
+
+
+@pytest.mark.parametrize(
+    ("description", "kept"),
+    [
+        ("", ""),
+        ("Orders,\none a row.\n\nAnd much more.", "Orders,\none a row."),
+        ("x" * MOST_DESCRIPTION, "x" * MOST_DESCRIPTION),
+        ("x" * 2000, "x" * (MOST_DESCRIPTION - 1) + "\u2026"),
+    ],
+    ids=["none", "a paragraph of several", "just short enough", "too long"],
+)
+def test_of_a_description_little_is_kept(description: str, kept: str) -> None:
+    """Every import of the DAG file, and each task's start in a triggerer, handles all of them."""
+    assert shortened(description) == kept
 
 
 @pytest.mark.parametrize(

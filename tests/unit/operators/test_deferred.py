@@ -249,3 +249,12 @@ def test_a_serialized_node_is_small_and_restores() -> None:
 
     assert len(json.dumps(document["dag"]["tasks"][0])) < 1500
     assert serializer.from_dict(document).task_dict["t"].task_type == "DbtRunAsyncOperator"
+
+
+def test_compiled_sql_is_rendered_where_a_worker_ends_the_task() -> None:
+    """Elsewhere nobody would; and on Airflow 3.3 each start of a trigger carries what a task's fields are."""
+    there, here = make(), make(completion="worker")
+
+    assert here.template_fields == ("compiled_sql",)
+    assert "xcom_pull" in here.compiled_sql
+    assert (there.template_fields == ()) is compat.FAILS_IN_TRIGGERER

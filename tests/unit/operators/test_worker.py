@@ -22,7 +22,7 @@ from cosmos_async.exceptions import ConfigError, PlanError
 from cosmos_async.operators.node import DbtNodeAsyncOperator
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Level, NodePlan, RunInfo, dump_node
-from cosmos_async.plan.outcome import Outcome, Status
+from cosmos_async.plan.outcome import JobRecord, Outcome, Status
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.plan.waves import Claim, Pin, Request, pin_object
 from cosmos_async.triggers.storage.documents import leave_pin
@@ -71,7 +71,16 @@ class Worker:
         status = Status.ERROR if unique_id in self.fails else Status.SUCCESS
         at = "2026-01-01T00:00:00+00:00"
         return Outcome(
-            unique_id, status, "Syntax error" if unique_id in self.fails else None, Level.DBT, at, at, 1
+            unique_id,
+            status,
+            "Syntax error" if unique_id in self.fails else None,
+            Level.DBT,
+            at,
+            at,
+            1,
+            reason=kwargs["reason"],
+            jobs=(JobRecord("main", f"job of {unique_id}", "p", "EU", main=True),),
+            compiled_code=f"select '{unique_id}'",
         )
 
     def run_freshness(self, dbt: Any, unique_id: str, **kwargs: Any) -> Outcome:
@@ -181,7 +190,7 @@ def digest_of(unique_id: str) -> str:
     return hashlib.sha256(dump_node(plan)).hexdigest()
 
 
-def resume(told: dict[str, Any], *, dbt: bool = True) -> Any:
+def resume(told: dict[str, Any], *, dbt: bool = True, xcoms: dict[str, Any] | None = None) -> Any:
     """Resume a task with *told*; return what its next trigger is to resume, None where it has ended."""
     invocation = DbtInvocation(
         project_config=ProjectConfig(Path(__file__).parent),
@@ -197,6 +206,7 @@ def resume(told: dict[str, Any], *, dbt: bool = True) -> Any:
             dbt=invocation if dbt else None,
         )
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1)
+    ti.xcom_push = lambda *, key, value: (xcoms if xcoms is not None else {}).update({key: value})
     again = None
     try:
         task.execute_complete({"ti": ti}, told)
@@ -476,3 +486,18 @@ def test_of_two_workers_that_plan_at_once_the_first_ones_plan_counts(worker: Wor
     worker.meanwhile = [LINES]
 
     assert resume(event((ORDERS, "late"))) == {"position": 0, "plans": {ORDERS: "theirs"}}
+
+
+def test_the_ui_shows_what_real_dbt_has_done(worker: Worker) -> None:
+    """The job's link and the compiled SQL are those of the node that failed, as where the triggerer executes it."""
+    worker.fails.add("test.shop.b")
+    left: dict[str, Any] = {}
+
+    with pytest.raises(AirflowException):
+        resume(event(("test.shop.a", "dbt"), ("test.shop.b", "dbt")), xcoms=left)
+
+    assert "job of test.shop.b" in left["_link_BigQueryJobLink"]
+    assert left["compiled_sql"].startswith(
+        "-- test.shop.b, level D (real dbt): It reads rows.\nselect 'test.shop.b'"
+    )
+    assert set(left) == {"_link_BigQueryJobLink", "compiled_sql"}

@@ -79,6 +79,7 @@ class FakeAirflow:
 
     xcoms: dict[tuple[str, str], Any] = field(default_factory=dict)
     left: dict[str, Any] = field(default_factory=dict)  #: the XComs the trigger left
+    written: list[str] = field(default_factory=list)  #: their keys, as often as they were
     task_state: str | None = "deferred"
     states: dict[str, str] = field(default_factory=dict)  #: of tasks whose state is another one, by id
     setup_states: list[str | None] = field(
@@ -91,6 +92,7 @@ class FakeAirflow:
 
     async def leave_xcoms(self, key: TaskKey, values: dict[str, Any]) -> None:
         self.left.update(values)
+        self.written += values
 
     async def state(self, key: TaskKey) -> str | None:
         if self.silent:

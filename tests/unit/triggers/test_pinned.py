@@ -299,8 +299,9 @@ async def test_sql_is_sent_as_it_stands_when_a_worker_defers(bench: Bench) -> No
 
 
 def test_an_operator_s_arguments_are_not_rendered_either() -> None:
-    """Ids are dbt's; a template in one would be a way to another node's plan."""
+    """Ids are dbt's; a template in one would be a way to another node's plan. What is rendered is ours, and for the UI alone."""
     task = operator()
 
-    assert task.template_fields == ()
+    assert set(task.template_fields) <= {"compiled_sql"}
+    assert "compiled_sql" not in task.trigger_kwargs()
     assert task.template_ext == ()

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..common import need
 from .answers import FRESHNESS_ROW
-from .lines import freshness_says_planned
+from .lines import say_nothing_of_freshness
 from .session import Recording
 
 _DBTS_OWN = frozenset(("dbt", "dbt_bigquery"))
@@ -47,7 +47,7 @@ class FreshnessPatches:
         self._by_metadata(BigQueryAdapter)
         # It asks for all sources at once, on behalf of none; what it does not know is asked for each.
         FreshnessTask.populate_metadata_freshness_cache = lambda task, adapter, selected: RunStatus.Success
-        freshness_says_planned()
+        say_nothing_of_freshness()
 
     def _by_query(self, owner: Any, name: str) -> None:
         original = getattr(owner, name)

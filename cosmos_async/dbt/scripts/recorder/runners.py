@@ -8,7 +8,7 @@ from typing import Any
 from ..common import need
 from .batches import BatchPatches
 from .describe import describe
-from .lines import run_says_planned, runners_say_planned
+from .lines import say_nothing_of_nodes, say_nothing_of_the_run
 from .session import NEEDS_DBT, LeftToDbt, Recording
 
 
@@ -86,8 +86,8 @@ class RunnerPatches:
 
         BaseRunner.compile_and_execute = planning
         BaseRunner.safe_run = recording
-        runners_say_planned(self.journal)
-        run_says_planned()
+        say_nothing_of_nodes()
+        say_nothing_of_the_run()
 
     def _batch(self, plan: Any, runner: Any, batch: int) -> Any:
         """Plan one batch; where its model is left to real dbt, it counts as planned."""

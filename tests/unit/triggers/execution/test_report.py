@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cosmos_async.exceptions import ApiError, JobFailed
-from cosmos_async.plan.model import Level
+from cosmos_async.plan.model import CallOperation, Level
 from cosmos_async.plan.outcome import JobRecord, Outcome, Status
 from cosmos_async.triggers.execution import report
 from tests.unit.triggers.bench import data_test, model
@@ -88,9 +88,22 @@ def test_of_several_nodes_each_says_which_it_is() -> None:
 
 def test_the_cost_of_all_jobs_is_one_line() -> None:
     """What was billed, and the slot time that reservations are paid by."""
-    assert report.cost_line(outcome(Status.SUCCESS)) == (
-        "model.shop.orders: 2 jobs, 10.0 KiB processed, 10.0 MiB billed, 1.8 s slot time"
+    assert report.cost(outcome(Status.SUCCESS).jobs) == (
+        "2 jobs, 10.0 KiB processed, 10.0 MiB billed, 1.8 s slot time"
     )
+
+
+@pytest.mark.parametrize(
+    ("purpose", "path", "line"),
+    [
+        ("describe", "projects/p/datasets/shop/tables/orders", "described p.shop.orders"),
+        ("drop", "projects/p/datasets/shop/tables/orders", "dropped p.shop.orders"),
+        ("PUT", "projects/p/datasets/shop", "PUT p.shop"),
+    ],
+)
+def test_a_call_says_what_it_has_changed(purpose: str, path: str, line: str) -> None:
+    """A word alone says nothing."""
+    assert report.sent_line(CallOperation(purpose, "PATCH", path)) == line
 
 
 def test_sql_is_numbered_and_its_failing_line_marked() -> None:

@@ -425,6 +425,8 @@ async def test_another_triggerer_waits_for_the_one_that_has_begun(
     assert first_triggerer
     assert submitted(bench).count("second") == 1
     assert bench.outcome("model.shop.second").status is Status.SUCCESS
+    assert bench.google.inserted_jobs[1].job_id in bench.airflow.left["_link_BigQueryJobLink"]
+    assert "model.shop.second" in bench.airflow.left["compiled_sql"]
 
 
 async def test_a_triggerer_that_is_gone_is_not_waited_for(

@@ -130,7 +130,7 @@ async def test_columns_that_the_table_lacks_are_warned_of(bench: Bench) -> None:
 
     assert (
         "warning",
-        "model.shop.orders: In relation `p`.`shop`.`orders`: The following columns are specified in the schema but "
+        "In relation `p`.`shop`.`orders`: The following columns are specified in the schema but "
         "are not present in the database: gone",
     ) in bench.log.lines
     assert descriptions(bench)["id"] == "The number."
