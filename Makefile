@@ -26,7 +26,7 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-unit test-dbt test-acceptance fidelity bench chaos matrix bench-chain bench-late bench-results docs check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-acceptance probe fidelity bench chaos matrix bench-chain bench-late bench-results docs check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ test-dbt: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE)  ## the tests that ru
 
 test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real Airflow processes
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m airflow $(ARGS)
+
+probe: $(VENVS)/probe/.ready $(VENVS)/dbt-1.12/.ready  ## compare with Cosmos, name by name and argument by argument; ARGS=--write renews docs/cosmos.md
+	@$(CLEAN_ENV) PATH=$(CURDIR)/$(VENVS)/dbt-1.12/bin:$$PATH $(VENVS)/probe/bin/python -m tests.probe $(ARGS)
 
 PROCESSES ?= $(shell nproc 2>/dev/null || echo 2)
 fidelity: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE) $(VENVS)/fidelity/.ready  ## build every case by real dbt and by us and compare; ARGS='--only cases'
@@ -118,6 +121,12 @@ $(VENVS)/chaos/.ready: tests/env/chaos.txt setup.cfg | $(UV)
 	@echo "Setting up Airflow on PostgreSQL ..."
 	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/chaos
 	@$(UV) pip install -q --python $(VENVS)/chaos/bin/python -r $< -e .
+	@touch $@
+
+$(VENVS)/probe/.ready: tests/env/probe.txt setup.cfg | $(UV)
+	@echo "Setting up Cosmos beside our package ..."
+	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/probe
+	@$(UV) pip install -q --python $(VENVS)/probe/bin/python -r $< -e .
 	@touch $@
 
 $(VENVS)/dbt-%/.ready: tests/env/dbt-%.txt | $(UV)

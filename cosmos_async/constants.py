@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from enum import Enum
 
+__path__: list[str] = []  # see cosmos_names
+
 SETUP_TASK_ID = "dbt_setup_async"
 RESULTS_TASK_ID = "dbt_results_async"
 OTHER_TESTS_TASK_ID = "dbt_other_tests_async"
 TEARDOWN_TASK_ID = "dbt_teardown_async"
 DONE_TASK_ID = "dbt_done_async"
+
+# Cosmos' names, for DAG files that set edges to these tasks.
+DBT_SETUP_ASYNC_TASK_ID = SETUP_TASK_ID
+DBT_TEARDOWN_ASYNC_TASK_ID = TEARDOWN_TASK_ID
 
 
 class ExecutionMode(Enum):

@@ -35,8 +35,8 @@ class CosmosAsyncError(Exception):
     """The root of the tree."""
 
 
-class ConfigError(CosmosAsyncError):
-    """A setting, a profile or a project file is wrong."""
+class ConfigError(CosmosAsyncError, ValueError):
+    """A setting, a profile or a project file is wrong. A ``ValueError``, as its like in Cosmos is."""
 
 
 class ConfigWarning(UserWarning):
@@ -157,3 +157,9 @@ class JobFailed(ApiError):
     def __init__(self, message: str, *, reason: str | None, job: dict[str, Any]) -> None:
         super().__init__(message, reason=reason)
         self.job = job
+
+
+# What DAG files written for Cosmos catch.
+CosmosValueError = ConfigError
+CosmosDbtRunError = DbtError
+AirflowCompatibilityError = ConfigError  #: an Airflow that lacks something says so as any wrong setting does

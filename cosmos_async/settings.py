@@ -13,6 +13,8 @@ from pathlib import Path
 
 from cosmos_async.exceptions import ConfigError
 
+__path__: list[str] = []  # see cosmos_names
+
 SECTIONS = ("cosmos_async", "cosmos")
 
 

@@ -11,5 +11,13 @@ from cosmos_async.config.foreign import own_config
 from cosmos_async.config.profile import ProfileConfig
 from cosmos_async.config.project import ProjectConfig
 from cosmos_async.config.render import RenderConfig
+from cosmos_async.exceptions import ConfigError as CosmosConfigException  # Cosmos' name for it
 
-__all__ = ["ExecutionConfig", "ProfileConfig", "ProjectConfig", "RenderConfig", "own_config"]
+__all__ = [
+    "CosmosConfigException",
+    "ExecutionConfig",
+    "ProfileConfig",
+    "ProjectConfig",
+    "RenderConfig",
+    "own_config",
+]

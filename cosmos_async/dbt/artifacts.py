@@ -32,6 +32,29 @@ def recorded_artifacts(dbt: Dbt) -> dict[str, bytes]:
     return found
 
 
+def own_target(dbt: Dbt) -> Path:
+    """
+    Return a folder whose ``target`` has all that dbt wrote, told as if it had run in the user's own project.
+
+    It is the project's working copy, where people who write callbacks look for it, and gone with that.
+
+    Args:
+        dbt: Which has run a command.
+    """
+    workspace = dbt.workspace
+    for path in workspace.target_path.glob("*.json"):
+        if path.name == RESULTS_FILE:
+            path.write_text(json.dumps(own_results(dbt, path)), encoding="utf-8")
+        else:
+            path.write_bytes(workspace.own_artifact(path.read_bytes()))
+    target = workspace.project_dir / "target"
+    if target.is_symlink():  # to the user's own
+        target.unlink()
+    if not target.exists():
+        target.symlink_to(workspace.target_path)
+    return workspace.project_dir
+
+
 def own_results(dbt: Dbt, path: Path) -> Json:
     """
     Return ``run_results.json`` with the arguments that dbt would have had in the user's own project.

@@ -52,7 +52,7 @@ def dbt_arguments(
         arguments += ["--indirect-selection", indirect.value]
     variables = merged_vars(invocation.project_config.dbt_vars, invocation.vars)
     if variables:
-        arguments += ["--vars", _as_yaml(variables)]
+        arguments += ["--vars", as_yaml("vars", variables)]
     if invocation.full_refresh:
         arguments.append("--full-refresh")
     if invocation.fail_fast:
@@ -153,15 +153,21 @@ def _selection(invocation: DbtInvocation) -> list[str]:
     return arguments
 
 
-def _as_yaml(variables: dict[str, Any]) -> str:
+def as_yaml(option: str, values: Mapping[str, Any]) -> str:
+    """
+    Return *values* as one writes them after dbt's ``--vars`` or ``--args``.
+
+    Raises:
+        ConfigError: One of them is of a kind that YAML does not know; the message names *option*.
+    """
     import yaml
 
     try:
         # One line, for a person reading the log; YAML rather than JSON, as it knows dates.
-        return str(yaml.safe_dump(variables, default_flow_style=True, width=float("inf"))).strip()
+        return str(yaml.safe_dump(dict(values), default_flow_style=True, width=float("inf"))).strip()
     except yaml.representer.RepresenterError as error:
         raise ConfigError(
-            f"vars cannot be given to dbt: {error}. Use strings, numbers, dates, lists and dicts."
+            f"{option} cannot be given to dbt: {error}. Use strings, numbers, dates, lists and dicts."
         ) from error
 
 

@@ -70,9 +70,21 @@ class DbtInvocation:
             ConfigError: A rendered flag is neither true nor false.
         """
         changes = {name: operator.render_template(getattr(self, name), context) for name in TEMPLATED}
-        for name in ("full_refresh", "fail_fast", "install_deps"):
-            changes[name] = _as_bool(name, changes[name])
-        return replace(self, **changes)
+        return replace(self, **changes).with_booleans()
+
+    def with_booleans(self) -> DbtInvocation:
+        """
+        Return this invocation, whose templates are rendered, with its flags as booleans.
+
+        Raises:
+            ConfigError: One of them is neither true nor false.
+        """
+        return replace(
+            self,
+            full_refresh=_as_bool("full_refresh", self.full_refresh),
+            fail_fast=_as_bool("fail_fast", self.fail_fast),
+            install_deps=_as_bool("install_deps", self.install_deps),
+        )
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:

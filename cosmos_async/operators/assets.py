@@ -21,6 +21,7 @@ from cosmos_async.airflow.assets import (
     send_through_aliases,
     takes_only_slashes,
 )
+from cosmos_async.dataset import get_dataset_alias_name
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.plan.announcements import Announcement
 
@@ -48,10 +49,7 @@ def outlets_for(aliases: Iterable[str]) -> list[Any]:
 
 def alias_name(task: Any) -> str:
     """Return the name of a task's alias: its DAG, its task group and itself, as ``shop__orders__run``."""
-    # Of nested groups only the innermost, as in Cosmos.
-    group = task.task_group.group_id if task.task_group is not None else None
-    last = [name.split(".")[-1] for name in (group, task.task_id) if name]
-    return "__".join([task.dag_id, *last])
+    return get_dataset_alias_name(task.dag, task.task_group, task.task_id)
 
 
 def asset_uri(relation: str) -> str:

@@ -22,6 +22,8 @@ from cosmos_async.profiles.rendered import (
 )
 from cosmos_async.profiles.who import CONNECTION_TYPES, check_who
 
+__path__: list[str] = []  # see cosmos_names
+
 # A mock of these would be no credential, and dbt looks at what they are made of.
 _CREDENTIALS = frozenset(
     {"keyfile", "keyfile_json", "token", "refresh_token", "client_id", "client_secret", "token_uri"}

@@ -135,7 +135,7 @@ class GcsFolder:
                 self.bucket,
                 key,
                 data,
-                content_type="application/octet-stream",
+                content_type="text/html" if key.endswith(".html") else "application/octet-stream",
                 parameters=parameters,
                 force_resumable_upload=False,
                 timeout=TIMEOUT,

@@ -1,8 +1,7 @@
-"""The three ways an Airflow connection to Google Cloud becomes a dbt-bigquery profile."""
+"""What the three ways have in common by which an Airflow connection to Google Cloud becomes a dbt-bigquery profile."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from cosmos_async.airflow.google_connection import as_list, extra_of
@@ -11,10 +10,10 @@ from cosmos_async.profiles.base import BaseProfileMapping
 from cosmos_async.profiles.rendered import DEFAULT_THREADS
 from cosmos_async.profiles.who import CONNECTION_TYPES
 
-_SECRET_KEY_FIELDS = ("private_key_id", "private_key")
 
+class GoogleCloudProfileMapping(BaseProfileMapping):
+    """A profile of dbt-bigquery; where its credentials come from is the subclass' own."""
 
-class _GoogleCloudProfileMapping(BaseProfileMapping):
     airflow_connection_types = CONNECTION_TYPES
 
     #: Where else to look when the connection lacks what this mapping needs.
@@ -100,68 +99,3 @@ class _GoogleCloudProfileMapping(BaseProfileMapping):
             f"Airflow connection {self.conn_id!r} has no {what}, which {type(self).__name__} needs. "
             f"Add it to the connection{self._way_out}."
         )
-
-
-class GoogleCloudServiceAccountDictProfileMapping(_GoogleCloudProfileMapping):
-    """A connection that holds a service account's key itself (``keyfile_dict``)."""
-
-    dbt_profile_method = "service-account-json"
-    _way_out = (
-        ", or use GoogleCloudServiceAccountFileProfileMapping (key_path) or GoogleCloudOauthProfileMapping "
-        "(the machine's own credentials)"
-    )
-
-    def _credentials(self, extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        key = extra.get("keyfile_dict")
-        if not key:
-            raise self._lacks("keyfile_dict")
-        if isinstance(key, str):
-            try:
-                key = json.loads(key)
-            except json.JSONDecodeError as error:
-                # The cause would show the key's first characters.
-                raise ProfileError(
-                    f"The keyfile_dict of Airflow connection {self.conn_id!r} is not JSON (line {error.lineno}, "
-                    f"column {error.colno}). Paste the service account's key file into it unchanged."
-                ) from None
-        if not isinstance(key, dict):
-            raise ProfileError(
-                f"The keyfile_dict of Airflow connection {self.conn_id!r} is a {type(key).__name__}, not an object. "
-                "Paste the service account's key file into it unchanged."
-            )
-        visible = dict(key)
-        env = {}
-        for name in _SECRET_KEY_FIELDS:
-            if not key.get(name):
-                raise self._lacks(f"{name} in its keyfile_dict")
-            env[self.get_env_var_name(name)] = str(key[name])
-            visible[name] = self.get_env_var_format(name)
-        return {"keyfile_json": visible}, env
-
-
-class GoogleCloudServiceAccountFileProfileMapping(_GoogleCloudProfileMapping):
-    """A connection that names a service account's key file (``key_path``)."""
-
-    dbt_profile_method = "service-account"
-    _way_out = ", or use GoogleCloudServiceAccountDictProfileMapping (keyfile_dict)"
-
-    def identity(self) -> dict[str, Any]:
-        identity = super().identity()
-        if self.profile_args.get("keyfile"):
-            identity["key_path"] = str(self.profile_args["keyfile"])
-        return identity
-
-    def _credentials(self, extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        path = self.profile_args.get("keyfile") or extra.get("key_path")
-        if not path:
-            raise self._lacks("key_path")
-        return {"keyfile": str(path)}, {}
-
-
-class GoogleCloudOauthProfileMapping(_GoogleCloudProfileMapping):
-    """A connection without a key: dbt and the triggerer use the credentials of the machine they run on."""
-
-    dbt_profile_method = "oauth"
-
-    def _credentials(self, extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        return {}, {}

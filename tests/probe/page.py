@@ -1,0 +1,84 @@
+"""
+What the probe has found, as a page for people who come from Cosmos: ``docs/cosmos.md`` from ``docs/cosmos.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.probe.judge import IGNORED, SAME, VERDICTS, Row
+from tests.probe.notes import NOTES
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, FOUND = DOCS / "cosmos.md", DOCS / "cosmos.json"
+
+_HEAD = """# Coming from Cosmos, word by word
+
+Made by `make probe` from {cosmos} and {airflow}; do not edit it.
+Each name is imported from both packages, and each argument is given to both, for a small project in Cosmos' async mode; what is
+told is what was seen of the tasks, their attributes and dbt's command line.
+
+Change `cosmos` to `cosmos_async` in the imports of a DAG file, and leave `cosmos` where something is refused here: both packages
+can be installed together. While Cosmos is installed, tasks need a worker for a moment at their start and end, as its plugin
+listens to task instances.
+
+| verdict | what it means | how many |
+|---|---|---|
+{counts}
+"""
+_MEANING = {
+    SAME: "works as in Cosmos, or is without effect in both, or refused by both",
+    "differs": "works, and does something else",
+    "refused clearly": "an error names it and the way out",
+    "refused badly": "an error that does not help",
+    "missing": "there is no such name",
+    IGNORED: "accepted, and without the effect that it has in Cosmos",
+}
+
+
+def dump(rows: list[Row], made_with: dict[str, str]) -> str:
+    """Return what is kept beside the page, without the folder of this checkout."""
+    text = json.dumps({**made_with, "rows": [asdict(row) for row in rows]}, indent=1) + "\n"
+    return text.replace(str(DOCS.parent), "/checkout")
+
+
+def page(document: dict[str, Any]) -> str:
+    """Return the page."""
+    rows = [Row(**row) for row in document["rows"]]
+    counted = Counter(row.verdict for row in rows)
+    counts = "\n".join(f"| {verdict} | {_MEANING[verdict]} | {counted[verdict]} |" for verdict in VERDICTS)
+    parts = [_HEAD.format(cosmos=document["cosmos"], airflow=document["airflow"], counts=counts)]
+    parts += [
+        _section(group, [row for row in rows if row.group == group])
+        for group in dict.fromkeys(row.group for row in rows)
+    ]
+    return "\n".join(parts)
+
+
+def _section(group: str, rows: list[Row]) -> str:
+    lines = [f"## {group}", ""]
+    others = [row for row in rows if row.verdict != SAME]
+    different = {row.word for row in others}
+    same = [word for word in dict.fromkeys(row.word for row in rows) if word not in different]
+    if same:
+        lines += [f"Same: {', '.join(f'`{word}`' for word in same)}.", ""]
+    if others:
+        lines += ["| | value | verdict | |", "|---|---|---|---|"]
+        for row in sorted(others, key=lambda row: VERDICTS.index(row.verdict)):
+            note = NOTES.get((group, row.word)) or NOTES.get(("", row.word), "")
+            detail = " ".join(filter(None, (_cell(row.detail), note)))
+            lines.append(f"| `{row.word}` | {_value(row.value)} | {row.verdict} | {detail} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _value(text: str) -> str:
+    return f"`{_cell(text)}`" if text else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
