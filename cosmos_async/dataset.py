@@ -21,12 +21,11 @@ def get_dataset_alias_name(dag: DAG | None, task_group: TaskGroup | None, task_i
         task_group: The task's group; None for a task that is in none.
         task_id: Its id, with or without its groups'.
     """
-    owner = task_group if task_group is not None else dag
-    group_id = task_group.group_id if task_group is not None else None
-    names = [owner.dag_id if owner is not None else None, group_id, task_id]
-    return "__".join(
-        name if position == 0 else name.split(".")[-1] for position, name in enumerate(names) if name
-    )
+    from cosmos_async.operators.assets import alias_of
+
+    if task_group is not None:
+        return alias_of(task_group.dag_id, task_group.group_id, task_id)
+    return alias_of(None if dag is None else dag.dag_id, None, task_id)
 
 
 def construct_dataset_uri(namespace: str, name: str, warn_uri_migration: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from cosmos_async.constants import (
     SourceRenderingBehavior,
     TestBehavior,
 )
-from cosmos_async.exceptions import ConfigError
+from cosmos_async.exceptions import ConfigError, ConfigWarning
 
 #: The arguments that are one of a few words.
 _CHOICES = {
@@ -102,6 +103,13 @@ class RenderConfig:
             self.source_rendering_behavior = SourceRenderingBehavior.NONE
         for name, kind in _CHOICES.items():
             setattr(self, name, choice(kind, getattr(self, name), f"RenderConfig.{name}"))
+        if not self.ephemeral_models_as_empty_operator:
+            warnings.warn(
+                "RenderConfig.ephemeral_models_as_empty_operator=False has no effect: dbt builds nothing for an ephemeral "
+                "model, so its task is empty, or that of its tests.",
+                ConfigWarning,
+                stacklevel=3,
+            )
         self.select = _as_terms(self.select)
         self.exclude = _as_terms(self.exclude)
         if self.selector and (self.select or self.exclude):

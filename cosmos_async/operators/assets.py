@@ -21,7 +21,6 @@ from cosmos_async.airflow.assets import (
     send_through_aliases,
     takes_only_slashes,
 )
-from cosmos_async.dataset import get_dataset_alias_name
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.plan.announcements import Announcement
 
@@ -49,7 +48,15 @@ def outlets_for(aliases: Iterable[str]) -> list[Any]:
 
 def alias_name(task: Any) -> str:
     """Return the name of a task's alias: its DAG, its task group and itself, as ``shop__orders__run``."""
-    return get_dataset_alias_name(task.dag, task.task_group, task.task_id)
+    return alias_of(
+        task.dag_id, task.task_group.group_id if task.task_group is not None else None, task.task_id
+    )
+
+
+def alias_of(dag_id: str | None, group_id: str | None, task_id: str) -> str:
+    """Return an alias' name; of nested groups only the innermost counts, as in Cosmos."""
+    last = [name.split(".")[-1] for name in (group_id, task_id) if name]
+    return "__".join([dag_id, *last] if dag_id else last)
 
 
 def asset_uri(relation: str) -> str:

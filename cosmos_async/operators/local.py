@@ -71,7 +71,7 @@ class _WarningOperator(DbtLocalBaseOperator):
         return unique_id.split(".")[2]
 
 
-class DbtBuildLocalOperator(_FullRefreshOperator):
+class DbtBuildLocalOperator(_FullRefreshOperator, _WarningOperator):
     """Run ``dbt build``. Without a worker that waits, it is ``DbtDag`` or ``DbtTaskGroup``."""
 
     base_cmd = ("build",)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
+import tempfile
 import warnings
 from importlib.metadata import version
 
@@ -43,6 +45,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="renew docs/cosmos.json and docs/cosmos.md")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    os.chdir(tempfile.mkdtemp())  # some values of settings are taken for relative folders
     warnings.simplefilter("ignore")
     text = page.dump(
         found(),

@@ -4,10 +4,12 @@ One argument, given to both packages: what becomes of it in each, and the verdic
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.probe.notes import AS_HERE
 from tests.probe.snapshot import Snapshot, difference, moved_tasks, summary
 
 SAME = "same"
@@ -15,9 +17,10 @@ DIFFERS = "differs"
 CLEARLY = "refused clearly"
 BADLY = "refused badly"
 MISSING = "missing"
+TOLD = "said to have no effect"
 IGNORED = "silently ignored"
 #: What a reader wants to know of comes first.
-VERDICTS = (IGNORED, BADLY, MISSING, DIFFERS, CLEARLY, SAME)
+VERDICTS = (IGNORED, BADLY, MISSING, DIFFERS, TOLD, CLEARLY, SAME)
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,17 @@ class Seen:
         default_factory=dict
     )  #: against being without it
     error: Exception | None = None
+    heard: tuple[str, ...] = ()  #: our warnings
 
 
 def see(make: Callable[[], Snapshot], base: Snapshot) -> Seen:
     """Make something with an argument and return what differs from *base*."""
-    with _bases_of_cosmos():
+    with _bases_of_cosmos(), warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
         try:
-            return Seen(difference(base, make()))
+            change = difference(base, make())
+            told = tuple(str(one.message) for one in heard if one.category.__name__ == "ConfigWarning")
+            return Seen(change, heard=told)
         except Exception as error:  # whatever a package raises is what is to be judged
             return Seen(error=error)
 
@@ -78,6 +85,11 @@ def verdict(word: str, theirs: Seen, ours: Seen) -> tuple[str, str]:
         return _refusal(word, theirs, ours.error)
     if theirs.error is not None:
         return DIFFERS, f"Cosmos refuses it: {_line(theirs.error)}"
+    said = next((text for text in ours.heard if word in text), None)
+    if said is not None:
+        return (DIFFERS if ours.change else TOLD), said
+    if not ours.change and word in AS_HERE:
+        return SAME, AS_HERE[word]
     if not ours.change:
         return (
             (IGNORED, f"Cosmos changes {summary(theirs.change)}")

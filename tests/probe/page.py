@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.probe.judge import IGNORED, SAME, VERDICTS, Row
+from tests.probe.judge import IGNORED, SAME, TOLD, VERDICTS, Row
 from tests.probe.notes import NOTES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -23,8 +23,7 @@ Each name is imported from both packages, and each argument is given to both, fo
 told is what was seen of the tasks, their attributes and dbt's command line.
 
 Change `cosmos` to `cosmos_async` in the imports of a DAG file, and leave `cosmos` where something is refused here: both packages
-can be installed together. While Cosmos is installed, tasks need a worker for a moment at their start and end, as its plugin
-listens to task instances.
+can be installed together.
 
 | verdict | what it means | how many |
 |---|---|---|
@@ -36,6 +35,7 @@ _MEANING = {
     "refused clearly": "an error names it and the way out",
     "refused badly": "an error that does not help",
     "missing": "there is no such name",
+    TOLD: "accepted, with a warning that it has no effect",
     IGNORED: "accepted, and without the effect that it has in Cosmos",
 }
 
@@ -68,10 +68,16 @@ def _section(group: str, rows: list[Row]) -> str:
         lines += [f"Same: {', '.join(f'`{word}`' for word in same)}.", ""]
     if others:
         lines += ["| | value | verdict | |", "|---|---|---|---|"]
+        alike: dict[tuple[str, str, str], list[Row]] = {}
         for row in sorted(others, key=lambda row: VERDICTS.index(row.verdict)):
+            alike.setdefault((row.verdict, row.value, row.detail.replace(row.word, "\u2026")), []).append(row)
+        for (verdict, value, common), found in alike.items():
+            row = found[0]
             note = NOTES.get((group, row.word)) or NOTES.get(("", row.word), "")
-            detail = " ".join(filter(None, (_cell(row.detail), note)))
-            lines.append(f"| `{row.word}` | {_value(row.value)} | {row.verdict} | {detail} |")
+            detail = row.detail if len(found) == 1 else common
+            detail = " ".join(filter(None, (_cell(detail), note)))
+            words = ", ".join(f"`{row.word}`" for row in found)
+            lines.append(f"| {words} | {_value(value)} | {verdict} | {detail} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import PurePath
 from typing import Any
@@ -32,14 +32,23 @@ _NOISE = frozenset(
         "extra_context",
     )
 ) | frozenset(
-    ("async_context", "dbt_kwargs", "run_as_user", "start_date", "processes", "openlineage_events_completes")
+    (
+        "async_context",
+        "dbt_kwargs",
+        "start_date",
+        "processes",
+        "openlineage_events_completes",
+        "manifest_filepath",
+    )
 )
 _DEPTH = 4
 
 
 def told(value: Any, depth: int = 0) -> str:
     """Return a value without anything that another process would say otherwise."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
+        # Cosmos keeps facts for its telemetry among a DAG's params.
+        value = {key: each for key, each in value.items() if not str(key).startswith("__cosmos")}
         return (
             "{"
             + ", ".join(f"{key}: {told(each, depth + 1)}" for key, each in sorted(value.items(), key=str))
@@ -64,6 +73,8 @@ def told(value: Any, depth: int = 0) -> str:
 
 def of_task(task: Any) -> Snapshot:
     """Return what is seen of a task: its attributes, and how it would call dbt."""
+    from cosmos_async.dbt.invocation import DbtInvocation
+
     found = {
         name: told(value)
         for name, value in vars(task).items()
@@ -82,7 +93,7 @@ def of_task(task: Any) -> Snapshot:
         if hasattr(task, name):
             found[name] = told(getattr(task, name))
     found["class"] = type(task).__name__
-    if type(task).__name__ == "SetupAsyncOperator":  # where dbt lives is not on its command line
+    if isinstance(getattr(task, "dbt", None), DbtInvocation):  # where dbt lives is not on its command line
         found["execution"] = told(task.dbt.execution_config)
     command = command_of(task)
     if command is not None:

@@ -22,7 +22,7 @@ from cosmos_async.constants import (
     TestBehavior,
     TestIndirectSelection,
 )
-from cosmos_async.exceptions import ConfigError, ProfileError
+from cosmos_async.exceptions import ConfigError, ConfigWarning, ProfileError
 from cosmos_async.profiles import GoogleCloudOauthProfileMapping
 
 MakeDag = Callable[..., DAG]
@@ -91,6 +91,12 @@ def test_sources_are_not_rendered_where_none_is_said() -> None:
     config = RenderConfig(source_rendering_behavior=None)  # type: ignore[arg-type]
 
     assert config.source_rendering_behavior is SourceRenderingBehavior.NONE
+
+
+def test_an_ephemeral_models_task_is_empty_whatever_is_said() -> None:
+    """dbt has nothing to do for it; who wants it otherwise hears so."""
+    with pytest.warns(ConfigWarning, match="ephemeral_models_as_empty_operator=False has no effect"):
+        RenderConfig(ephemeral_models_as_empty_operator=False)
 
 
 def test_cosmos_render_config_counts_by_what_it_says() -> None:

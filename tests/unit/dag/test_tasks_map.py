@@ -98,7 +98,7 @@ def test_an_author_can_go_through_the_nodes(make_dag: MakeDag) -> None:
 
 def test_a_sensor_before_a_model_is_waited_for(make_dag: MakeDag, monkeypatch: pytest.MonkeyPatch) -> None:
     """By Airflow; and nobody in the triggerer begins the model, or what comes after it, ahead of the sensor."""
-    monkeypatch.setattr("cosmos_async.operators.deferred.has_listeners", lambda: False)
+    monkeypatch.setattr("cosmos_async.operators.deferred.task_listeners", list)
     dag = make_dag()
     before = task_graph(dag.get_task("dbt_setup_async")).tasks
     sensor = BaseOperator(task_id="sensor", dag=dag)

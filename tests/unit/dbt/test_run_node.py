@@ -64,7 +64,9 @@ def test_a_model_keeps_its_message_its_time_and_its_job():
     assert found.message == "CREATE TABLE (3.0 rows, 10.0 KiB processed)"
     assert found.level is Level.DBT
     assert found.seconds == 4.0
-    assert found.jobs == (JobRecord("main", "0a1b", "acme", "EU", None, 10240, 10485760, slot_ms=77, rows=3),)
+    assert found.jobs == (
+        JobRecord("main", "0a1b", "acme", "EU", None, 10240, 10485760, slot_ms=77, rows=3, main=True),
+    )
     assert (found.try_number, found.reason) == (2, "Python model")
     assert load_outcome(dump_outcome(found)) == found
 

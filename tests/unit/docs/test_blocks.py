@@ -185,7 +185,7 @@ def test_settings_that_are_named_are_there() -> None:
     named = {
         (page.name, name)
         for page in (ROOT / "README.md", *PAGES)
-        for name in re.findall(r"AIRFLOW__COSMOS_ASYNC__[A-Z_]+", page.read_text(encoding="utf-8"))
+        for name in re.findall(r"AIRFLOW__COSMOS_ASYNC__[A-Z0-9_]+", page.read_text(encoding="utf-8"))
     }
 
     assert len(named) > 10
