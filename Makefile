@@ -51,7 +51,8 @@ test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real 
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m airflow $(ARGS)
 
 probe: $(VENVS)/probe/.ready $(VENVS)/dbt-1.12/.ready  ## compare with Cosmos, name by name and argument by argument; ARGS=--write renews docs/cosmos.md
-	@$(CLEAN_ENV) PATH=$(CURDIR)/$(VENVS)/dbt-1.12/bin:$$PATH $(VENVS)/probe/bin/python -m tests.probe $(ARGS)
+	@$(CLEAN_ENV) AIRFLOW_HOME=$(CURDIR)/$(VENVS)/probe/home $(VENVS)/probe/bin/airflow db migrate >/dev/null 2>&1
+	@$(CLEAN_ENV) AIRFLOW_HOME=$(CURDIR)/$(VENVS)/probe/home PATH=$(CURDIR)/$(VENVS)/dbt-1.12/bin:$$PATH $(VENVS)/probe/bin/python -m tests.probe $(ARGS)
 
 PROCESSES ?= $(shell nproc 2>/dev/null || echo 2)
 fidelity: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE) $(VENVS)/fidelity/.ready  ## build every case by real dbt and by us and compare; ARGS='--only cases'

@@ -49,8 +49,9 @@ class DbtLocalBaseOperator(BaseOperator):
     Args:
         project_dir: The folder with ``dbt_project.yml``.
         profile_config: How dbt reaches BigQuery.
-        select, exclude, selector, vars, env, append_env, fail_fast, install_deps, location, threads, dbt_cmd_flags,
-            dbt_cmd_global_flags: See :class:`~cosmos_async.dbt.invocation.DbtInvocation`; templated.
+        select, exclude, selector, vars, env, append_env, fail_fast: See
+            :class:`~cosmos_async.dbt.invocation.DbtInvocation`; templated, as the next.
+        install_deps, location, threads, dbt_cmd_flags, dbt_cmd_global_flags: Likewise.
         models: Another word for *select*.
         indirect_selection: dbt's option of that name, as the following four.
         cache_selected_only, no_version_check, quiet, warn_error: Whether dbt is given them.

@@ -56,7 +56,7 @@ class BaseProfileMapping:
     required_fields: ClassVar[list[str]] = []
     #: Keys whose values are kept in environment variables.
     secret_fields: ClassVar[list[str]] = []
-    #: Keys of the profile, each with where it stands in the connection: ``host``, or ``extra.project``.
+    #: Keys of the profile, each with where it stands in the connection (``host``, or ``extra.project``).
     airflow_param_mapping: ClassVar[dict[str, Union[str, list[str]]]] = {}
 
     _conn: Any = None  # while a profile is made

@@ -4,6 +4,7 @@ One argument, given to both packages: what becomes of it in each, and the verdic
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ def verdict(word: str, theirs: Seen, ours: Seen) -> tuple[str, str]:
         return _refusal(word, theirs, ours.error)
     if theirs.error is not None:
         return DIFFERS, f"Cosmos refuses it: {_line(theirs.error)}"
-    said = next((text for text in ours.heard if word in text), None)
+    said = next((re.sub(r" at 0x\w+", "", text) for text in ours.heard if word in text), None)
     if said is not None:
         return (DIFFERS if ours.change else TOLD), said
     if not ours.change and word in AS_HERE:
@@ -135,5 +136,5 @@ def _refusal(word: str, theirs: Seen, error: Exception) -> tuple[str, str]:
 
 
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = re.sub(r" at 0x\w+", "", " ".join(str(error).split()))
     return f"{type(error).__name__}: {text[:300]}"

@@ -52,15 +52,15 @@ def page(document: dict[str, Any]) -> str:
     counted = Counter(row.verdict for row in rows)
     counts = "\n".join(f"| {verdict} | {_MEANING[verdict]} | {counted[verdict]} |" for verdict in VERDICTS)
     parts = [_HEAD.format(cosmos=document["cosmos"], airflow=document["airflow"], counts=counts)]
-    parts += [
-        _section(group, [row for row in rows if row.group == group])
-        for group in dict.fromkeys(row.group for row in rows)
-    ]
+    alike: dict[str, list[str]] = {}
+    for group in dict.fromkeys(row.group for row in rows):
+        alike.setdefault(_section(group, [row for row in rows if row.group == group]), []).append(group)
+    parts += [f"## {', '.join(groups)}\n\n{section}" for section, groups in alike.items()]
     return "\n".join(parts)
 
 
 def _section(group: str, rows: list[Row]) -> str:
-    lines = [f"## {group}", ""]
+    lines: list[str] = []
     others = [row for row in rows if row.verdict != SAME]
     different = {row.word for row in others}
     same = [word for word in dict.fromkeys(row.word for row in rows) if word not in different]
