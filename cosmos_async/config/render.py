@@ -58,7 +58,7 @@ class RenderConfig:
         seed_rendering_behavior: Whether seeds are loaded, shown only, or left out; ``WHEN_SEED_CHANGES`` is not available.
         airflow_vars_to_purge_dbt_ls_cache: Airflow variables; when one changes, ``dbt ls`` is asked again.
         airflow_vars_to_purge_dbt_yaml_selectors_cache: Without effect: dbt resolves YAML selectors.
-        normalize_task_id: A function from a node (:class:`~cosmos_async.graph.DbtNode`) to its task id, for nodes that
+        normalize_task_id: A function from a node (a ``cosmos_async.graph.DbtNode``) to its task id, for nodes that
             are not a group.
         normalize_task_display_name: A function from such a node to the name shown for its task.
         should_detach_multiple_parents_tests: Give every test with several parents a task of its own.
