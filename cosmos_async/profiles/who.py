@@ -86,6 +86,8 @@ def _key_of_profile(output: dict[str, Any]) -> str | None:
 
 
 def _key_of_connection(identity: dict[str, Any], extra: dict[str, Any]) -> str | None:
+    if identity.get("method") == "oauth":
+        return None
     if identity.get("key_path"):
         return f"of the key file {identity['key_path']}"
     if extra.get("keyfile_dict"):

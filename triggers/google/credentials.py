@@ -91,6 +91,10 @@ async def _from_connection(identity: Identity) -> Credentials:
         )
     # In a thread as well: Airflow 3.0 asks its supervisor, not from a running loop, to mask what is read here.
     extra = await in_thread(extra_of, connection)
+    if (
+        identity.get("method") == "oauth"
+    ):  # as dbt, which takes the machine's credentials whatever the connection has
+        extra = {name: value for name, value in extra.items() if name not in ("keyfile_dict", "key_path")}
     return connection_credentials(conn_id, extra, key_path=identity.get("key_path"))
 
 

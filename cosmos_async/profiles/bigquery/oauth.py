@@ -8,9 +8,12 @@ from cosmos_async.profiles.bigquery.google_cloud import GoogleCloudProfileMappin
 
 
 class GoogleCloudOauthProfileMapping(GoogleCloudProfileMapping):
-    """A connection without a key: dbt and the triggerer use the credentials of the machine they run on."""
+    """dbt and the triggerer use the credentials of the machine they run on; a key in the connection is not looked at."""
 
     dbt_profile_method = "oauth"
+
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), "method": self.dbt_profile_method}
 
     def _credentials(self, extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         return {}, {}

@@ -169,7 +169,7 @@ def test_cosmos_profile_config_counts_by_what_it_says() -> None:
     assert (ours.profile_name, ours.target_name) == ("shop", "prod")
     mapping = ours.profile_mapping
     assert isinstance(mapping, GoogleCloudOauthProfileMapping)
-    assert mapping.identity() == {"conn_id": "gcp"}
+    assert mapping.identity() == {"conn_id": "gcp", "method": "oauth"}
     assert mapping.mock_profile["dataset"] == "shop"
     assert mapping.tracking_env
 

@@ -265,6 +265,16 @@ def test_a_profile_of_another_account_than_the_triggerers_is_refused(
         render(mapping)
 
 
+def test_the_machines_credentials_are_said_to_the_triggerer_as_well(connect: Any) -> None:
+    """A connection with a key is no contradiction: neither of them looks at it."""
+    connect(extra={"project": "p", "keyfile_dict": KEY})
+    mapping = GoogleCloudOauthProfileMapping("gcp_conn", {"dataset": "d"})
+
+    assert mapping.identity() == {"conn_id": "gcp_conn", "method": "oauth"}
+    assert render(mapping).output["method"] == "oauth"
+    assert render(Acts("gcp_conn", {"dataset": "d"})).output["method"] == "oauth"
+
+
 def test_a_mapping_may_say_itself_who_acts_in_the_triggerer(connect: Any) -> None:
     """By its own identity, for what no connection of Google's says."""
 

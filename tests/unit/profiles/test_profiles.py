@@ -272,7 +272,12 @@ def test_the_triggerer_learns_whose_quota_and_which_scopes_the_profile_wants() -
         conn_id="gcp", profile_args={"dataset": "d", "quota_project": "payer", "scopes": ["s1", "s2"]}
     )
 
-    assert mapping.identity() == {"conn_id": "gcp", "quota_project": "payer", "scopes": ["s1", "s2"]}
+    assert mapping.identity() == {
+        "conn_id": "gcp",
+        "method": "oauth",
+        "quota_project": "payer",
+        "scopes": ["s1", "s2"],
+    }
 
 
 def test_flags_of_a_profiles_file_come_along(tmp_path: Path) -> None:

@@ -113,6 +113,19 @@ async def test_an_old_connections_fields_are_found(monkeypatch: pytest.MonkeyPat
 # -- profiles.yml -----------------------------------------------------------------------------------------------------
 
 
+async def test_where_dbt_goes_by_the_machine_the_triggerer_does_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """dbt's method ``oauth`` does not look at a key; jobs must not run as another account than they were planned for."""
+    keyed = Connection(
+        "google_cloud_platform", keyfile_dict=KEY, key_path="/k.json", project="acme", scope="a,b"
+    )
+    monkeypatch.setattr(credentials, "_get_connection", lambda conn_id: keyed)
+
+    found = await resolve({"conn_id": "gcp", "method": "oauth"})
+
+    assert (found.service_data, found.key_path) == (None, None)
+    assert (found.project, found.scopes) == ("acme", ("a", "b"))
+
+
 async def test_a_target_may_use_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``env_var()`` is rendered as dbt renders it, with its default."""
     monkeypatch.setenv("DBT_KEY", "/keys/dbt.json")
