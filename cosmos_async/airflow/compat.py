@@ -17,10 +17,12 @@ AIRFLOW_VERSION: tuple[int, int] = tuple(int(part) for part in _airflow_version.
 
 if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 0):
     from airflow.sdk import DAG, BaseOperator, BaseOperatorLink, TaskGroup
+    from airflow.sdk.definitions.xcom_arg import XComArg
 else:  # removable when Airflow 2.11 is dropped
     from airflow.models.baseoperator import BaseOperator
     from airflow.models.baseoperatorlink import BaseOperatorLink
     from airflow.models.dag import DAG
+    from airflow.models.xcom_arg import XComArg
     from airflow.utils.task_group import TaskGroup
 
 if TYPE_CHECKING or AIRFLOW_VERSION >= (3, 1):
@@ -49,6 +51,7 @@ __all__ = [
     "BaseOperator",
     "BaseOperatorLink",
     "TaskGroup",
+    "XComArg",
     "start_trigger_args",
 ]
 

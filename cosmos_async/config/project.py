@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ class ProjectConfig:
             and without a selection, no dbt runs at import.
         manifest_conn_id: The Airflow connection that reads it from Cloud Storage, instead of the profile's own.
         project_name: Names the ``<project>_test`` task where there is no ``dbt_project_path``.
-        env_vars: Environment variables for dbt, at import and at run time.
-        dbt_vars: dbt's ``--vars``, at import and at run time.
+        env_vars: Environment variables for dbt, at import and at run time. What another task returns (an ``XComArg``) is
+            known at run time alone.
+        dbt_vars: dbt's ``--vars``, likewise.
         partial_parse: Let dbt reuse what it parsed before.
         models_relative_paths: Without effect, as the following two.
         seeds_relative_paths: Without effect.
@@ -72,8 +74,8 @@ class ProjectConfig:
         self.project_name = project_name or (self.dbt_project_path.stem if self.dbt_project_path else "")
         self.install_dbt_deps = install_dbt_deps
         self.copy_dbt_packages = copy_dbt_packages
-        self.env_vars = dict(env_vars) if env_vars else None
-        self.dbt_vars = dict(dbt_vars) if dbt_vars else None
+        self.env_vars = _own(env_vars)
+        self.dbt_vars = _own(dbt_vars)
         self.partial_parse = partial_parse
 
     def at(self, dbt_project_path: Path) -> ProjectConfig:
@@ -108,6 +110,13 @@ class ProjectConfig:
 
     def __repr__(self) -> str:
         return f"ProjectConfig({str(self.dbt_project_path or self.manifest_path)!r})"
+
+
+def _own(mapping: Any) -> Any:
+    """Return a copy of a mapping; what a task will give (an ``XComArg``) stays as it is."""
+    if mapping is None:
+        return None
+    return dict(mapping) or None if isinstance(mapping, Mapping) else mapping
 
 
 def _check_manifest(path: str, conn_id: str | None) -> None:

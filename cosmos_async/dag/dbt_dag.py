@@ -86,6 +86,7 @@ class DbtProject:
             raise ConfigError(
                 "operator_args has env beside ProjectConfig.env_vars. Use ProjectConfig.env_vars alone."
             )
+        project = _at_import(project, operator)
         project.validate()
         profile_config.validate()
         by_kind(render.node_converters)  # a mistake there is told before anybody waits for dbt
@@ -158,6 +159,22 @@ def _placed(project: ProjectConfig, execution: ExecutionConfig, render: RenderCo
             "There is no dbt_project_path: setup cannot run dbt without the project. Set it in ProjectConfig."
         )
     return project.at(execution.project_path)
+
+
+def _at_import(project: ProjectConfig, args: OperatorArgs) -> ProjectConfig:
+    """Return what of *project* is known now, and tell the run's dbt what another task will return."""
+    known = copy.copy(project)
+    for name, option in (("env_vars", "env"), ("dbt_vars", "vars")):
+        value = getattr(project, name)
+        if value is None or isinstance(value, dict):
+            continue
+        if args.dbt.get(option):
+            raise ConfigError(
+                f"operator_args has {option} beside ProjectConfig.{name}, which another task returns. Use one of them."
+            )
+        args.dbt[option] = value
+        setattr(known, name, None)
+    return known
 
 
 def _override(execution: ExecutionConfig, args: OperatorArgs) -> None:

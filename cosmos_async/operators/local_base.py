@@ -65,6 +65,7 @@ class DbtLocalBaseOperator(BaseOperator):
         callback_args: Further arguments for them.
         interceptors: Functions of the context and the task that may change ``vars`` and ``env`` first.
         should_upload_compiled_sql: Keep ``target/compiled``, too.
+        emit_datasets: Without effect, with a warning where it is True; named here for mapped tasks (``partial``).
         kwargs: Airflow's own arguments of a task.
 
     Raises:
@@ -111,8 +112,10 @@ class DbtLocalBaseOperator(BaseOperator):
         callback_args: dict[str, Any] | None = None,
         interceptors: list[Callable[..., None]] | None = None,
         should_upload_compiled_sql: bool = False,
+        emit_datasets: bool | None = None,
         **kwargs: Any,
     ) -> None:
+        kwargs["emit_datasets"] = emit_datasets
         super().__init__(**without_words_of_cosmos(kwargs, kwargs.get("task_id")))
         if models and select:
             raise ConfigError(

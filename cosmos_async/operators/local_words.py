@@ -4,9 +4,10 @@ Arguments of Cosmos' local operators that have no meaning for ours: which are ha
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from cosmos_async.exceptions import ConfigError
+from cosmos_async.exceptions import ConfigError, ConfigWarning
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {}, ())  # what Cosmos takes for "not set"
 _PROFILE = "profile_config says it"
@@ -19,7 +20,6 @@ _WORDS: dict[str, tuple[tuple[Any, ...], str]] = {
     "conn_id": (_NOTHING, _PROFILE),
     "db_name": (_NOTHING, _PROFILE),
     "dbt_runner_callbacks": (_NOTHING, "Leave it out: dbt is a process of its own"),
-    "emit_datasets": ((False,), "Name them in outlets, Airflow's own argument"),
     "extra_context": (_NOTHING, "Give the callback what it needs in callback_args"),
     "is_virtualenv_dir_temporary": (_NOTHING, _ENVIRONMENT),
     "log_format": (_NOTHING, 'Use dbt_cmd_flags=["--log-format", ...]'),
@@ -29,8 +29,13 @@ _WORDS: dict[str, tuple[tuple[Any, ...], str]] = {
     "profile_args": (_NOTHING, _PROFILE),
     "py_system_site_packages": (_NOTHING, _ENVIRONMENT),
     "schema": (_NOTHING, _PROFILE),
-    "should_store_compiled_sql": ((False,), "Leave it out: compiled SQL is not shown as a rendered template"),
     "target_name": (_NOTHING, _PROFILE),
+}
+
+#: What a task does less than it would in Cosmos, where the author asks for it.
+_LESS = {
+    "emit_datasets": "name what the command builds in outlets, Airflow's own argument",
+    "should_store_compiled_sql": "should_upload_compiled_sql keeps it beside the task's artifacts",
 }
 
 #: About how Cosmos does what is always done here, or needs not be done.
@@ -53,6 +58,12 @@ def without_words_of_cosmos(kwargs: dict[str, Any], task_id: object) -> dict[str
             raise ConfigError(
                 f"task {task_id} has {name}={kwargs[name]!r}, which is not supported: {way_out}."
             )
-    return {
-        name: value for name, value in kwargs.items() if name not in _WORDS and name not in _WITHOUT_EFFECT
-    }
+    for name, instead in _LESS.items():
+        if kwargs.get(name):
+            warnings.warn(
+                f"task {task_id}: {name}={kwargs[name]!r} has no effect; {instead}.",
+                ConfigWarning,
+                stacklevel=4,
+            )
+    ignored = {*_WORDS, *_LESS, *_WITHOUT_EFFECT}
+    return {name: value for name, value in kwargs.items() if name not in ignored}

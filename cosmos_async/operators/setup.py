@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Union
 
 from cosmos_async import settings
-from cosmos_async.airflow.compat import BaseOperator
+from cosmos_async.airflow.compat import BaseOperator, XComArg
 from cosmos_async.airflow.health import executor_of_many_machines, require_triggerer
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
@@ -142,6 +142,8 @@ class SetupAsyncOperator(BaseOperator):
             dbt_cmd_global_flags=dbt_cmd_global_flags,
             exclude_resource_types=("test", "unit_test") if test_behavior is TestBehavior.NONE else (),
         )
+        # As for a template field, which `env` is not.
+        XComArg.apply_upstream_relationship(self, env)
         self.processes: Any = None
 
     def execute(self, context: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from cosmos_async.config import ProfileConfig
 from cosmos_async.dbt.command import dbt_arguments
-from cosmos_async.exceptions import ConfigError
+from cosmos_async.exceptions import ConfigError, ConfigWarning
 from cosmos_async.operators import local
 from cosmos_async.operators.virtualenv import DbtSeedVirtualenvOperator
 
@@ -62,17 +62,24 @@ def test_words_of_cosmos_reach_dbt(make: Any, command: str, words: dict[str, Any
     [
         ("schema", "another", "profile_config"),
         ("cancel_query_on_kill", False, "always cancels"),
-        ("emit_datasets", True, "outlets"),
         ("manifest_filepath", "/tmp/manifest.json", "reads the project itself"),
         ("pip_install_options", ["--pre"], "PIP_INDEX_URL"),
         ("dbt_runner_callbacks", [print], "process of its own"),
-        ("should_store_compiled_sql", True, "rendered template"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(make: Any, word: str, value: Any, way_out: str) -> None:
     """With the way out."""
     with pytest.raises(ConfigError, match=rf"task t has {word}=.*{way_out}"):
         make(**{word: value})
+
+
+@pytest.mark.parametrize(
+    ("word", "way_out"), [("emit_datasets", "outlets"), ("should_store_compiled_sql", "artifacts")]
+)
+def test_what_a_task_does_less_than_in_cosmos_is_said(make: Any, word: str, way_out: str) -> None:
+    """The command runs all the same."""
+    with pytest.warns(ConfigWarning, match=f"task t: {word}=True has no effect; .*{way_out}"):
+        make(**{word: True})
 
 
 def test_what_says_what_is_so_anyway_is_harmless(make: Any) -> None:
