@@ -25,6 +25,7 @@ from cosmos_async.testing import FakeGoogle
 from tests.dbt_versions import NEWEST
 from tests.forked_dbt import real_dbt
 from tests.served import served_google
+from tests.unit.airflow.outlets import outlet_events, sent
 from tests.unit.triggers.bench import FakeAirflow, Log
 from tests.unit.triggers.test_secrets import CLIENT_SECRET, REFRESH_TOKEN, seen_in
 
@@ -259,7 +260,10 @@ def test_a_whole_run_writes_no_secret(
         run_trigger(tasks[name], everything)
     results = Instance(everything.xcoms)
     results.task_id = "dbt_results_async"
-    tasks["dbt_results_async"].execute({"ti": results})
+    events = outlet_events()
+    tasks["dbt_results_async"].execute({"ti": results, "outlet_events": events})
+    assert sent(events)
+    everything.told.append(str(sent(events)))
 
     assert any(name.endswith("run_results.json") for name in google.stored("runs"))
     assert any("/~plans/" in name for name in google.stored("runs"))
