@@ -119,6 +119,9 @@ def start_stage(
             "AIRFLOW__COSMOS_ASYNC__BIGQUERY_ENDPOINT": warehouse.endpoint,
             "AIRFLOW__COSMOS_ASYNC__STORAGE_ENDPOINT": warehouse.endpoint,
             "AIRFLOW__COSMOS_ASYNC__CACHE_DIR": str(folder / "cache"),
+            # In Airflow 2 a worker that has ended a task schedules what comes next as well. Where that is a mapped task, both
+            # expand it at times, and the scheduler ends with sqlalchemy's StaleDataError (seen with 2.11.2).
+            "AIRFLOW__SCHEDULER__SCHEDULE_AFTER_TASK_EXECUTION": "False",
         }
         extra = {"project": warehouse.project, "keyfile_dict": json.dumps(warehouse.key)}
         connections = {CONNECTION: {"conn_type": "google_cloud_platform", "extra": extra}}
