@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: The types of connections that hold credentials of Google's.
+CONNECTION_TYPES = ("google_cloud_platform", "gcpbigquery")
+
 # Airflow before 2.3 wrote the provider's own fields with this prefix, and its connections live on.
 _OLD_PREFIX = "extra__google_cloud_platform__"
 

@@ -14,11 +14,6 @@ from cosmos_async.exceptions import ProfileError
 if TYPE_CHECKING:
     from cosmos_async.profiles import BaseProfileMapping, RenderedProfile
 
-# What dbt-bigquery needs to reach the warehouse, and nothing else does.
-_CREDENTIALS = frozenset(
-    {"keyfile", "keyfile_json", "token", "refresh_token", "client_id", "client_secret", "token_uri"}
-)
-
 
 @dataclass
 class ProfileConfig:
@@ -78,6 +73,7 @@ class ProfileConfig:
             ProfileError: The file or the connection does not make a profile.
         """
         from cosmos_async.profiles import RenderedProfile
+        from cosmos_async.profiles.rendered import CREDENTIAL_KEYS
 
         env: dict[str, str] = {}
         others: dict[str, Any] = {}
@@ -85,7 +81,7 @@ class ProfileConfig:
         if self.profile_mapping is None:
             output, others, flags = self._from_file()
             if mock:  # the variables with its secrets need not be there while a DAG file is imported
-                output = {name: value for name, value in output.items() if name not in _CREDENTIALS}
+                output = {name: value for name, value in output.items() if name not in CREDENTIAL_KEYS}
         elif mock:
             output = self.profile_mapping.mock_profile
         else:

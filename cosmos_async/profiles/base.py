@@ -11,23 +11,19 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar, Union
 
-from cosmos_async.airflow.google_connection import extra_of
+from cosmos_async.airflow.google_connection import CONNECTION_TYPES, extra_of
 from cosmos_async.exceptions import ProfileError
 from cosmos_async.profiles.rendered import (
+    CREDENTIAL_KEYS,
     DEFAULT_THREADS,
     SECRET_PREFIX,
     RenderedProfile,
     variable,
     without_secrets,
 )
-from cosmos_async.profiles.who import CONNECTION_TYPES, check_who
+from cosmos_async.profiles.who import check_who
 
 __path__: list[str] = []  # see cosmos_names
-
-# A mock of these would be no credential, and dbt looks at what they are made of.
-_CREDENTIALS = frozenset(
-    {"keyfile", "keyfile_json", "token", "refresh_token", "client_id", "client_secret", "token_uri"}
-)
 
 
 class BaseProfileMapping:
@@ -119,8 +115,10 @@ class BaseProfileMapping:
     def mock_profile(self) -> dict[str, Any]:
         """What is known of the profile without the connection; enough for dbt to parse and list a project."""
         method = {"method": self.dbt_profile_method} if self.dbt_profile_method else {}
-        needed = [name for name in self.required_fields if name not in _CREDENTIALS | {*self.secret_fields}]
-        known = {name: value for name, value in self.profile_args.items() if name not in _CREDENTIALS}
+        needed = [
+            name for name in self.required_fields if name not in CREDENTIAL_KEYS | {*self.secret_fields}
+        ]
+        known = {name: value for name, value in self.profile_args.items() if name not in CREDENTIAL_KEYS}
         return {
             "type": self.dbt_profile_type,
             **method,

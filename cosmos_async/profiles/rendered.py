@@ -14,6 +14,11 @@ SECRET_PREFIX = "DBT_ENV_SECRET_COSMOS_"
 #: What a profile has for credentials.
 SECRET_KEYS = ("private_key", "private_key_id", "token", "refresh_token", "client_secret")
 
+#: What dbt-bigquery needs to reach the warehouse, and nothing else does; a mock of these would be no credential.
+CREDENTIAL_KEYS = frozenset(
+    {"keyfile", "keyfile_json", "token", "refresh_token", "client_id", "client_secret", "token_uri"}
+)
+
 #: dbt waits for BigQuery's metadata while it plans, so a few threads pay; a profile's own number wins.
 DEFAULT_THREADS = 8
 

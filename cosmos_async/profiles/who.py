@@ -10,14 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cosmos_async.airflow.google_connection import as_list, extra_of
+from cosmos_async.airflow.google_connection import CONNECTION_TYPES, as_list, extra_of
 from cosmos_async.exceptions import ProfileError
 
 if TYPE_CHECKING:
     from cosmos_async.profiles.base import BaseProfileMapping
-
-#: The connections that the triggerer can use.
-CONNECTION_TYPES = ("google_cloud_platform", "gcpbigquery")
 
 _PACKAGE = __name__.rpartition(".")[0]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from weakref import WeakValueDictionary
 
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.store import PlanAddress, failure_object, failure_objects
@@ -48,12 +47,7 @@ class FailFast:
     @classmethod
     def shared(cls, address: PlanAddress, folder: Folder, session: Session, airflow: Airflow) -> FailFast:
         """Return the one that all tasks of the run share in this process."""
-        runs: WeakValueDictionary[PlanAddress, FailFast]
-        runs = session.shared.setdefault("fail_fast", WeakValueDictionary())
-        found = runs.get(address)
-        if found is None:
-            found = runs[address] = cls(address, folder, session, airflow)
-        return found
+        return session.while_used(("fail_fast", address), lambda: cls(address, folder, session, airflow))
 
     async def failed_task(self, key: TaskKey, log: Log) -> str | None:
         """

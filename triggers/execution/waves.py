@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from weakref import WeakValueDictionary
 
 from cosmos_async.exceptions import CosmosAsyncError
 from cosmos_async.plan.ids import TaskKey
@@ -72,12 +71,7 @@ class Waves:
     @classmethod
     def shared(cls, address: PlanAddress, folder: Folder, session: Session, airflow: Airflow) -> Waves:
         """Return the one that all tasks of the run share in this process."""
-        runs: WeakValueDictionary[PlanAddress, Waves]
-        runs = session.shared.setdefault("waves", WeakValueDictionary())
-        found = runs.get(address)
-        if found is None:
-            found = runs[address] = cls(address, folder, session, airflow)
-        return found
+        return session.while_used(("waves", address), lambda: cls(address, folder, session, airflow))
 
     async def turn(self, request: Request, key: TaskKey, log: Log) -> Turn:
         """

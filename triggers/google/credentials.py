@@ -15,13 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cosmos_async.airflow.google_connection import as_list, extra_of
+from cosmos_async.airflow.google_connection import CONNECTION_TYPES, as_list, extra_of
 from cosmos_async.exceptions import ProfileError
 from cosmos_async.triggers.event_loop.threads import in_thread
 
 Identity = Mapping[str, Any]
 
-CONNECTION_TYPES = ("google_cloud_platform", "gcpbigquery")
 _QUOTA_VARIABLE = "GOOGLE_CLOUD_QUOTA_PROJECT"
 _GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"
 

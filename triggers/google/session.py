@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import aiohttp
 
@@ -46,6 +46,7 @@ class Session:
         self.credentials = credentials
         self.clock = clock
         self.shared: dict[Any, Any] = {}  #: what users of this session keep for one another; dies with it
+        self._used: WeakValueDictionary[Any, Any] = WeakValueDictionary()  # of while_used()
         self._results: OrderedDict[Any, Any] = OrderedDict()  # of once(), the last used at the end
         self._http: aiohttp.ClientSession | None = None
         self._token: SharedToken | GivenToken | None = None
@@ -166,6 +167,13 @@ class Session:
             if on_retry is not None:
                 on_retry(error)
             await self.clock.sleep(decision.wait)
+
+    def while_used(self, key: Any, make: Callable[[], T]) -> T:
+        """Return the object of *key* that somebody still holds, else what ``make()`` gives."""
+        found: T | None = self._used.get(key)
+        if found is None:
+            found = self._used[key] = make()
+        return found
 
     async def once(self, key: Any, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return the result of ``make()``, made once for all who ask for *key*; of old ones only a few are kept."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmos_async.airflow.google_connection import as_list, extra_of
+from cosmos_async.airflow.google_connection import CONNECTION_TYPES, as_list, extra_of
 from cosmos_async.exceptions import ProfileError
 from cosmos_async.profiles.base import BaseProfileMapping
 from cosmos_async.profiles.rendered import DEFAULT_THREADS
-from cosmos_async.profiles.who import CONNECTION_TYPES
 
 
 class GoogleCloudProfileMapping(BaseProfileMapping):

@@ -20,6 +20,8 @@ from cosmos_async.plan.outcome import Status
 from cosmos_async.plan.store import node_object
 from cosmos_async.plan.waves import Claim, Owner, Pin, Request, pin_object, request_objects, wave_objects
 from cosmos_async.triggers.execution import fail_fast, waves
+from cosmos_async.triggers.google.credentials import Credentials
+from cosmos_async.triggers.google.session import Session
 from cosmos_async.triggers.storage.documents import folder_at
 from tests.unit.triggers.bench import (
     NONCE,
@@ -394,7 +396,7 @@ async def test_many_that_wait_look_as_seldom_as_one(bench: Bench) -> None:
 
     clock = FakeClock()
     await plan(bench)
-    session: Any = SimpleNamespace(clock=clock, shared={})
+    session = Session(Credentials(who="nobody"), clock=clock)
     shared = waves.Waves.shared(bench.address, Counted(), session, bench.airflow)  # type: ignore[arg-type]
 
     async def look(*, after: float) -> int:
