@@ -25,13 +25,14 @@ import subprocess
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.dbt_versions import NEWEST
+from tests.fidelity.clock import shifted
 from tests.fidelity.comparison import Build, Comparison, compare
 from tests.fidelity.normal import Names, Span
 from tests.fidelity.state import state_of
@@ -75,6 +76,15 @@ class Options:
     env: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1  #: one node after the other, so that hooks of two nodes never meet
     again: bool = False  #: we have to go by the plan of the step before
+    files: Mapping[str, str] = field(default_factory=dict)  #: what is written into the project before
+    profile: Mapping[str, Any] = field(
+        default_factory=dict
+    )  #: keys of the profile's target that change before
+    later: timedelta = timedelta()  #: what dbt's clock is ahead of the machine's, see `tests.fidelity.clock`
+
+    def environment(self) -> dict[str, str]:
+        """Return what both sides' dbt finds in its environment."""
+        return {**self.env, **(shifted(self.later) if self.later else {})}
 
 
 @dataclass
@@ -102,6 +112,13 @@ class Side:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(_STEERING)}
         return {**kept, **_QUIET, "FIDELITY_DATASET": self.dataset}
 
+    def change_profile(self, keys: Mapping[str, Any]) -> None:
+        """Give the profile's target other values."""
+        file = self.profiles / "profiles.yml"
+        document = yaml.safe_load(file.read_text())
+        document[self.profile_name]["outputs"]["dev"].update(keys)
+        file.write_text(yaml.safe_dump(document))
+
 
 @dataclass
 class Pair:
@@ -123,12 +140,14 @@ class Bench:
         folder: For copies of projects, plans and caches.
         version: Of dbt, one of `tests.dbt_versions.KNOWN`.
         fork: Import dbt once, see `tests.forked_dbt`.
+        key: Sign in by a key; without one it is a token, which no clock makes invalid.
     """
 
     warehouse: Warehouse
     folder: Path
     version: str = NEWEST
     fork: bool = True
+    key: bool = True
 
     @property
     def dbt(self) -> Path:
@@ -165,8 +184,11 @@ class Bench:
             )
             target = {
                 "type": "bigquery",
-                "method": "service-account",
-                "keyfile": str(self.warehouse.key_file),
+                **(
+                    {"method": "service-account", "keyfile": str(self.warehouse.key_file)}
+                    if self.key
+                    else {"method": "oauth-secrets", "token": self.warehouse.token()}
+                ),
                 "project": self.warehouse.project,
                 "dataset": datasets[0],
                 "location": "US",
@@ -199,6 +221,10 @@ class Bench:
             errors: Names of nodes that are meant to fail. Another node that fails in real dbt is one that the stand-in
                 cannot run: its writes are compared, and no more. A function finds them in dbt's build.
         """
+        for name, text in options.files.items():
+            (pair.project / name).write_text(text)
+        for side in (pair.theirs, pair.ours):
+            side.change_profile(options.profile)
         theirs = build_by_dbt(pair.theirs, options)
         try:
             ours = build_by_us(pair.ours, options)
@@ -224,7 +250,7 @@ def build_by_dbt(side: Side, options: Options) -> Build:
     words += ["--vars", json.dumps(dict(options.vars))] if options.vars else []
     words += ["--full-refresh"] if options.full_refresh else []
     words += ["--profiles-dir", str(side.profiles), "--profile", side.profile_name, "--target", "dev"]
-    environment = {**side.environment, **options.env, "BIGQUERY_EMULATOR_HOST": warehouse.endpoint}
+    environment = {**side.environment, **options.environment(), "BIGQUERY_EMULATOR_HOST": warehouse.endpoint}
     since, _ = warehouse.asked(since=1 << 60)
     begun = datetime.now(timezone.utc)
     done = subprocess.run(
@@ -273,7 +299,7 @@ def finished_build(
     """Look at the warehouse and return all there is to compare."""
     side.runs += 1
     invocation_id = document["metadata"]["invocation_id"] if document else ""
-    side.names.spans.append(Span(begun, datetime.now(timezone.utc), invocation_id))
+    side.names.spans.append(Span(begun, datetime.now(timezone.utc), invocation_id, options.later))
     writes: dict[str, list[Any]] = {}
     seen: set[str] = set()
     for node, asked in requests.items():

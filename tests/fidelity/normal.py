@@ -34,10 +34,14 @@ class Span:
     begun: datetime  #: UTC
     ended: datetime
     invocation_id: str
+    later: timedelta = timedelta()  #: what dbt's clock was ahead
 
     def has(self, at: datetime) -> bool:
-        """Whether *at* lies within the run."""
-        return self.begun - _MARGIN <= at <= self.ended + _MARGIN
+        """Whether *at* lies within the run, by the machine's clock or by dbt's."""
+        return any(
+            self.begun + ahead - _MARGIN <= at <= self.ended + ahead + _MARGIN
+            for ahead in (timedelta(), self.later)
+        )
 
 
 @dataclass

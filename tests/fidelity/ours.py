@@ -205,7 +205,7 @@ class Run:
             "AIRFLOW__COSMOS_ASYNC__CACHE_DIR": str(folder / "cache"),
             "AIRFLOW__COSMOS_ASYNC__REUSE_PLANS": "True",
         }
-        there = {**self.side.environment, **self.options.env}
+        there = {**self.side.environment, **self.options.environment()}
         home = {key: value for key, value in os.environ.items() if key.startswith("AIRFLOW_")}
         triggerer = mock.patch("cosmos_async.operators.setup.require_triggerer")
         # One node per trigger, its unit tests by triggers of their own: so each write is known to be a node's.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,40 @@ AGAIN = (
     Options("again", again=True),
     Options("once more", again=True),
 )
+#: By the plan of the second step, on days of which it knew nothing; a microbatch model begins two days ago.
+_BEGIN = {"REPLANNED_BEGIN": (date.today() - timedelta(days=2)).isoformat()}
+OTHER_DAYS = (
+    Options("empty", env=_BEGIN),
+    Options("existing", env=_BEGIN),
+    Options("the next day", env=_BEGIN, again=True, later=timedelta(days=1)),
+    Options("a week later", env=_BEGIN, again=True, later=timedelta(days=8)),
+)
 ONCE = (Options("refused"),)
+
+
+def changes() -> Iterator[Options]:
+    """Yield steps that change what a plan is made of, each followed by one that goes by the plan it left."""
+    state: dict[str, Any] = {"env": _BEGIN}
+    yield Options("empty", **state)
+    yield Options("existing", **state)
+    yield Options("again", **state, again=True)
+    plain = (PROJECTS / "replanned/models/plain.sql").read_text(encoding="utf-8")
+    for name, change in {
+        "another variable": {"vars": {"day": 2}},
+        "another environment": {"env": {**_BEGIN, "REPLANNED_NAME": "somebody"}},
+        "another model": {"files": {"models/plain.sql": f"{plain.strip()}, 'more' as added\n"}},
+        "another package": {
+            "files": {"installed/helper/macros/number.sql": "{% macro number() %}2{% endmacro %}"}
+        },
+        "another seed": {"files": {"seeds/codes.csv": "code,name\nde,Germany\nit,Italy\n"}},
+        "another text": {"files": {"descriptions/codes.md": "{% docs codes %}Their codes.{% enddocs %}"}},
+        "another profile": {"profile": {"priority": "batch", "maximum_bytes_billed": 1_000_000_000}},
+        "one model more": {"files": {"models/more.sql": "select 1 as id"}},
+    }.items():
+        lasting = {key: value for key, value in change.items() if key in ("vars", "env")}
+        state = {**state, **lasting}
+        yield Options(name, **{**state, **change})
+        yield Options(f"{name}, again", **state, again=True)
 
 
 @dataclass(frozen=True)
@@ -55,6 +89,7 @@ class Case:
     files: tuple[tuple[str, str], ...] = ()  #: what is put into the copy first
     profile: Mapping[str, Any] = field(default_factory=dict)  #: further keys of the profile's target
     version: str = NEWEST  #: of dbt
+    fork: bool = True  #: dbt is imported once; else each run has a process with a clock of its own
 
 
 WRONG = (
@@ -82,6 +117,8 @@ CASES = (
     Case("shapes, one plan", "shapes", AGAIN, errors=("retyped", "untyped")),
     Case("kitchen, one plan", "kitchen", AGAIN),
     Case("kitchen, one plan, dbt 1.9", "kitchen", AGAIN, version="1.9"),
+    Case("other days, one plan", "replanned", OTHER_DAYS, fork=False),
+    Case("changes, one plan", "replanned", tuple(changes())),
     Case("wrong", "wrong", TWO_DAYS, errors=WRONG),
     Case(
         "job options",
@@ -196,7 +233,7 @@ def compare_own(bench: Bench, folder: Path, choice: Choice = ALL) -> Iterator[Ro
     for case in CASES:
         if not choice.takes(case.name):
             continue
-        own = replace(bench, version=case.version)
+        own = replace(bench, version=case.version, fork=bench.fork and case.fork, key=case.fork)
         pair = own.pair(case.name, PROJECTS / case.project, profile=case.profile)
         for name, text in case.files:
             (pair.project / name).write_text(text)

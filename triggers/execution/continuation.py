@@ -85,6 +85,23 @@ def go_on(begun: Begun, plan: NodePlan) -> Continued | None:
         return None
 
 
+def is_same_work(one: NodePlan, other: NodePlan, *, invocation_ids: tuple[str, str]) -> bool:
+    """
+    Return whether two plans of a node do the same for the same reasons.
+
+    Args:
+        one: A plan.
+        other: Another one.
+        invocation_ids: Those of the invocations in which they were made, which label jobs.
+    """
+    told = (
+        [_STAMP.sub("", _told(step)).replace(invocation_id, "") for step in plan.steps]
+        for plan, invocation_id in zip((one, other), invocation_ids)
+    )
+    first, second = told
+    return one.level is other.level and first == second
+
+
 class _Otherwise(Exception):
     """The new plan does not begin with what is done; the message is a clause for a person."""
 

@@ -5,18 +5,16 @@ Airflow needs seconds from the end of one task to the start of the next. Here th
 when Airflow starts it, its trigger finds the work under way, or done. Nothing depends on that: where nobody has begun the
 task, its trigger executes it as ever.
 
-One process executes a task at a time: who begins it leaves an object (``begun``), and renews it while it is alive. What is
-executed ahead counts if everything is as it was: whoever clears a task makes it begin once more, and what comes below
-it; so its jobs have ids of their own, which the task's own try goes on with or leaves.
+One process executes a task at a time, which has its lease. What is executed ahead counts if everything is as it was:
+whoever clears a task makes it begin once more, and what comes below it; so its jobs have ids of their own, which the
+task's own try goes on with or leaves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 import logging
-import uuid
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -24,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from cosmos_async.exceptions import CosmosAsyncError, PlanGone
+from cosmos_async.exceptions import CosmosAsyncError, PlanDamaged, PlanGone
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Index, Level
 from cosmos_async.plan.outcome import Outcome, load_outcome
@@ -32,7 +30,6 @@ from cosmos_async.plan.store import (
     AHEAD,
     PlanAddress,
     again_object,
-    begun_object,
     graph_object,
     outcome_object,
     succeeded_object,
@@ -41,8 +38,10 @@ from cosmos_async.plan.task_graph import TaskGraph
 from cosmos_async.triggers.event_loop.clock import Clock
 from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.execution.buffered_log import BufferedLog
+from cosmos_async.triggers.execution.continuation import is_same_work
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume
+from cosmos_async.triggers.execution.lease import PROCESS, RENEWED, STALE, Lease, read_lease, write_lease
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
 from cosmos_async.triggers.execution.xcoms import TaskXComs
 from cosmos_async.triggers.google.bigquery import JobRef
@@ -51,16 +50,18 @@ from cosmos_async.triggers.google.session import Session, shared_session
 from cosmos_async.triggers.jobs.cancel import cancel_jobs
 from cosmos_async.triggers.jobs.context import Log, Run
 from cosmos_async.triggers.jobs.warehouse import warehouse_of
-from cosmos_async.triggers.storage.documents import folder_at, newest_index, read_checked
+from cosmos_async.triggers.storage.documents import (
+    folder_at,
+    newest_index,
+    read_checked,
+    read_index,
+    read_node,
+)
 from cosmos_async.triggers.storage.folders import Folder, ObjectMissing, ObjectThere
 from cosmos_async.triggers.task import Airflow
 
-Json = dict[str, Any]
-
 #: Tasks along one path that are executed while Airflow has not started them: what a person who pauses the DAG must expect.
 MOST_AHEAD = 3
-#: Seconds after which who executes a task says so again, and after which nobody believes it any more.
-RENEWED, STALE = 5.0, 20.0
 #: Seconds between two looks at what Airflow has to say of a task that it has not started.
 LOOK = 10.0
 PATIENCE = 10.0  # seconds for one look
@@ -248,8 +249,8 @@ class RunAhead:
 
     async def began_ahead(self, key: TaskKey, folder: Folder) -> bool:
         """Return whether the first try of a task, which a worker has planned anew since, was begun ahead."""
-        begun = await _begun_by(folder, key)
-        return key.try_number == 1 and begun is not None and bool(begun["ahead"])
+        lease = await read_lease(folder, key)
+        return key.try_number == 1 and lease is not None and lease.ahead
 
     def forget(self, key: TaskKey) -> None:
         """Keep no more what came of a task, whose own trigger has told it."""
@@ -258,14 +259,14 @@ class RunAhead:
     async def _is_ahead(self, key: TaskKey, folder: Folder) -> bool:
         """Return whether another process has begun a task ahead; if nobody has, the task's own trigger does now."""
         while not await self._begins(key, folder):
-            begun = await _begun_by(folder, key)
-            if begun is not None:
-                return bool(begun["ahead"])
+            lease = await read_lease(folder, key)
+            if lease is not None:
+                return lease.ahead
         return False
 
     async def _begins(self, key: TaskKey, folder: Folder) -> bool:
         try:
-            await folder.write(begun_object(key.task_id, key.map_index), _begun(key), only_new=True)
+            await write_lease(folder, key, Lease(key.task_id), only_new=True)
         except ObjectThere:
             return False
         return True
@@ -275,25 +276,61 @@ class RunAhead:
         execution = self.under_way(key.task_id)
         if not self._graph.tasks or (execution is not None and execution.stopped):
             return True
-        begun = await _begun_by(folder, key)
-        if begun is None or begun["index"] != self._address.index or begun["stopped"]:
+        lease = await read_lease(folder, key)
+        if lease is None or lease.index is None or lease.stopped:
+            return True
+        if lease.index != self._address.index and not (
+            lease.ended and await self._has_done_the_same(key, folder, lease.index)
+        ):
             return True
         names = set(await folder.names(f"{AHEAD}again/"))
         return bool(names) and any(
             again_object(one, key.map_index) in names for one in self._graph.all_above(key.task_id)
         )
 
+    async def _has_done_the_same(self, key: TaskKey, folder: Folder, index: str) -> bool:
+        """
+        Return whether a task has succeeded ahead by an outdated plan that is what the run's plan says now.
+
+        Whoever clears a task may have setup plan the run anew. Had Airflow been as fast, this task would have succeeded
+        before, and would not be cleared.
+        """
+        outcomes = await self._outcomes(key, folder)
+        if outcomes is None or any(outcome.status.failed for outcome in outcomes):
+            return False
+        try:
+            before = await read_index(folder, replace(self._address, index=index))
+            return all(
+                [
+                    await self._is_same_work(folder, before, unique_id)
+                    for group in self._groups(key.task_id)
+                    for unique_id in group
+                ]
+            )
+        except (PlanGone, PlanDamaged):
+            return False
+
+    async def _is_same_work(self, folder: Folder, before: Index, unique_id: str) -> bool:
+        if unique_id not in before.nodes:
+            return False
+        one, other = [
+            await read_node(folder, unique_id, index.nodes[unique_id].digest)
+            for index in (before, self._index)
+        ]
+        ids = (before.run.invocation_id, self._index.run.invocation_id)
+        return is_same_work(one, other, invocation_ids=ids)
+
     async def _voided(self, key: TaskKey, folder: Folder) -> Taken:
         """Make sure that nobody goes on with what was begun ahead of a task."""
-        begun = await _begun_by(folder, key)
-        if begun is None or not begun["ahead"]:
+        lease = await read_lease(folder, key)
+        if lease is None or not lease.ahead:
             return Taken()
         execution = self.under_way(key.task_id)
-        await folder.write(begun_object(key.task_id, key.map_index), _begun(key))
+        await write_lease(folder, key, Lease(key.task_id))
         if execution is not None:
             await execution.stop()
             self.forget(key)
-        elif not begun["ended"]:
+        elif not lease.ended:
             # It looks who executes the task before it says again that it does.
             await self._clock.sleep(2 * RENEWED)
         return Taken(void=True)
@@ -301,23 +338,21 @@ class RunAhead:
     async def _wait(self, key: TaskKey, folder: Folder, log: Log) -> Taken:
         """Wait for the end of what another process has begun ahead."""
         log.info("Another triggerer has begun this task ahead of Airflow; waiting for its end.")
-        seen: Json | None = None
+        seen: Lease | None = None
         since = self._clock.now()
         while True:
-            begun = await _begun_by(folder, key)
-            if begun is None or not begun["ahead"] or begun["stopped"]:
+            lease = await read_lease(folder, key)
+            if lease is None or not lease.ahead or lease.stopped:
                 return await self._voided(key, folder)
-            if begun["ended"]:
+            if lease.ended:
                 outcomes = await self._outcomes(key, folder)
                 return Taken(ahead=True) if outcomes is None else Taken(outcomes=outcomes)
-            if begun != seen:
-                seen, since = begun, self._clock.now()
+            if lease != seen:
+                seen, since = lease, self._clock.now()
             elif self._clock.now() - since > STALE:
                 log.warning("The triggerer that had begun this task ahead of Airflow is gone; going on here.")
                 # Still one that was begun ahead, for whoever takes over from this one.
-                await folder.write(
-                    begun_object(key.task_id, key.map_index), _begun(key, index=self._address.index)
-                )
+                await write_lease(folder, key, Lease(key.task_id, self._address.index))
                 return Taken(ahead=True)
             await self._clock.sleep(1.0)
 
@@ -442,11 +477,10 @@ class RunAhead:
     # -- one of them --------------------------------------------------------------------------------------------------
 
     async def _execute(self, execution: Execution) -> None:
-        key, index = execution.key, self._address.index
-        name = begun_object(key.task_id, key.map_index)
+        key, lease = execution.key, Lease(execution.key.task_id, self._address.index)
         try:
             async with self._folder() as folder:
-                await folder.write(name, _begun(key, index=index), only_new=True)
+                await write_lease(folder, key, lease, only_new=True)
         except ObjectThere:  # Airflow was faster, or another triggerer
             execution.failed = "it was begun elsewhere"
         except CosmosAsyncError as error:
@@ -455,7 +489,7 @@ class RunAhead:
             execution.over = True
             self.forget(key)
             return
-        renewing = self._spawn(self._renew(execution, name))
+        renewing = self._spawn(self._renew(execution, lease))
         try:
             await self._carry_out(execution)
         except CosmosAsyncError as error:
@@ -471,7 +505,7 @@ class RunAhead:
             self.begin_below(key, depth=execution.depth)
         with suppress(CosmosAsyncError):  # else who waits for it takes it for gone, and meets its jobs
             async with self._folder() as folder:
-                await folder.write(name, _begun(key, index=index, ended=True))
+                await write_lease(folder, key, replace(lease, ended=True))
 
     async def _carry_out(self, execution: Execution) -> None:
         async with shared_session(self._identity, clock=self._clock) as session, self._folder() as folder:
@@ -495,23 +529,22 @@ class RunAhead:
             execution.log.info("Begun as soon as the tasks above it had succeeded, ahead of Airflow.")
             await Groups(execution.run, self._index, groups, Resume(-1), execution.result).carry_out()
 
-    async def _renew(self, execution: Execution, name: str) -> None:
+    async def _renew(self, execution: Execution, lease: Lease) -> None:
         """Say that the execution goes on, and stop it where nobody wants it any more."""
-        beat, looked = 0, self._clock.now()
+        looked = self._clock.now()
         async with self._folder() as folder:
             while True:
                 await self._clock.sleep(RENEWED)
-                beat += 1
+                lease = replace(lease, beat=lease.beat + 1)
                 try:
-                    begun = await _begun_by(folder, execution.key)
-                    if begun is None or begun["by"] != _PROCESS:
+                    found = await read_lease(folder, execution.key)
+                    if found is None or found.by != PROCESS:
                         execution.failed = "another triggerer has gone on with it, or it counts no more"
                         self._spawn(self._cancel(execution, None))
                         return
                     if execution.over:
                         return
-                    data = _begun(execution.key, index=self._address.index, beat=beat)
-                    await folder.write(name, data)
+                    await write_lease(folder, execution.key, lease)
                     if execution.started or self._clock.now() - looked < LOOK:
                         continue
                     looked = self._clock.now()
@@ -520,24 +553,22 @@ class RunAhead:
                     continue
                 if wanted is False and not execution.started:
                     execution.failed = "Airflow does not start it any more"
-                    self._spawn(self._cancel(execution, name))
+                    self._spawn(self._cancel(execution, lease))
                     return
 
-    async def _cancel(self, execution: Execution, name: str | None) -> None:
-        """Stop an execution and cancel its jobs; under *name* is said that it was."""
+    async def _cancel(self, execution: Execution, lease: Lease | None) -> None:
+        """Stop an execution and cancel its jobs; its lease, if it has it still, says so."""
         refs = execution.jobs
         await execution.stop()
         refs += [ref for ref in execution.jobs if ref not in refs]
         async with shared_session(self._identity, clock=self._clock) as session:
             await cancel_jobs(refs, warehouse_of(session, self._index.run.endpoint), execution.log)
-        if name is not None:
+        if lease is not None:
             with suppress(CosmosAsyncError):
                 async with self._folder() as folder:
-                    data = _begun(execution.key, index=self._address.index, ended=True, stopped=True)
-                    await folder.write(name, data)
+                    await write_lease(folder, execution.key, replace(lease, ended=True, stopped=True))
 
 
-_PROCESS = uuid.uuid4().hex  #: this process, among all that execute tasks of a run
 _runs: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[tuple[PlanAddress, int], RunAhead]]
 _runs = WeakKeyDictionary()
 
@@ -548,28 +579,3 @@ async def _read_graph(folder: Folder, digest: str) -> TaskGraph:
         return TaskGraph.load(await read_checked(folder, name, digest, f"the graph {folder.path}/{name}"))
     except PlanGone:  # Airflow begins all tasks then
         return TaskGraph({})
-
-
-async def _begun_by(folder: Folder, key: TaskKey) -> Json | None:
-    """Return who executes a task's first try, None where nobody has said so."""
-    try:
-        document: Json = json.loads(await folder.read(begun_object(key.task_id, key.map_index)))
-    except (ObjectMissing, ValueError):
-        return None
-    return document
-
-
-def _begun(
-    key: TaskKey, *, index: str | None = None, beat: int = 0, ended: bool = False, stopped: bool = False
-) -> bytes:
-    """Return what says that this process executes a task: ahead of Airflow by the plan *index*, or as its own trigger."""
-    document = {
-        "task_id": key.task_id,
-        "by": _PROCESS,
-        "ahead": index is not None,
-        "index": index,
-        "beat": beat,
-        "ended": ended,
-        "stopped": stopped,
-    }
-    return json.dumps(document).encode()

@@ -15,7 +15,7 @@ from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Status
 from cosmos_async.plan.store import succeeded_object
 from cosmos_async.plan.task_graph import GraphTask, TaskGraph
-from cosmos_async.triggers.execution import run_ahead
+from cosmos_async.triggers.execution import lease, run_ahead
 from tests.unit.triggers.bench import (
     PLACE,
     SOON,
@@ -56,7 +56,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what this process knows, as another one would not know it."""
     run_ahead._runs.clear()
-    monkeypatch.setattr(run_ahead, "_PROCESS", "another")
+    monkeypatch.setattr(run_ahead, "PROCESS", "another")
+    monkeypatch.setattr(lease, "PROCESS", "another")
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -88,8 +89,8 @@ def replaced(name: str) -> Any:
     return model(name, job(f"create or replace table `p`.`shop`.`{name}` as select 1 as id"))
 
 
-async def planned(bench: Bench, graph: TaskGraph = CHAIN) -> None:
-    await bench.plan(*map(replaced, ("first", "second", "third")), tasks=graph)
+async def planned(bench: Bench, graph: TaskGraph = CHAIN, **run: Any) -> None:
+    await bench.plan(*map(replaced, ("first", "second", "third")), tasks=graph, **run)
 
 
 async def second_begun(bench: Bench, **held: Any) -> Any:
@@ -268,6 +269,28 @@ async def test_what_was_begun_by_an_outdated_plan_counts_no_more(bench: Bench) -
     old, new = (made for made in bench.google.inserted_jobs if "`second`" in str(made.spec.configuration))
     assert old.error.reason == "stopped"
     assert new.error is None
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("changed", [False, True])
+async def test_what_has_succeeded_by_an_outdated_plan_counts_if_the_plan_says_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, changed: bool, elsewhere: bool
+) -> None:
+    """A task beside was cleared, and setup along with it: had Airflow been as fast, this one would have succeeded before."""
+    await planned(bench, invocation_id="before")
+    await run(bench, "first")
+    await until(lambda: done(bench, "second"))
+    await asyncio.sleep(0.1)
+    if elsewhere:
+        another_process(monkeypatch)
+    other = model("second", job("select 2")) if changed else replaced("second")
+    await bench.plan(replaced("first"), other, replaced("third"), tasks=CHAIN, invocation_id="another")
+
+    assert is_success(await run(bench, "second")), bench.log.text
+
+    sent = [str(made.spec.configuration) for made in bench.google.inserted_jobs]
+    assert len([sql for sql in sent if "`second`" in sql]) == 1
+    assert any("select 2" in sql for sql in sent) is changed
 
 
 @pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "up_for_retry"])

@@ -1,0 +1,1 @@
+{% macro number() %}1{% endmacro %}

@@ -1,0 +1,1 @@
+{{ config(materialized="view", persist_docs={"relation": true}) }} select * from {{ ref("codes") }}

@@ -1,0 +1,1 @@
+select '{{ modules.datetime.date.today() }}' as day
