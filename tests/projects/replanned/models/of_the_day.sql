@@ -1,1 +1,1 @@
-select '{{ modules.datetime.date.today() }}' as day
+select '{% if execute %}{{ modules.datetime.date.today() }}{% endif %}' as day
