@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ import pytest
 
 from cosmos_async.dbt.planner.keep import each_run, why_not_kept
 from cosmos_async.testing import FakeGoogle
-from tests.dbt.recording import Recorded, profile_of, record
+from tests.dbt.recording import RECORDER, Recorded, dbt_python, profile_of, record
 from tests.dbt_versions import NEWEST
 
 pytestmark = pytest.mark.dbt
 
+NEWER = Path(__file__).with_name("newer.py")
 PROFILE = profile_of("moments", "moments-project", threads=4)
 #: Models that use what another run has differently, and the word by which a person is told.
 USING = {
@@ -86,7 +89,12 @@ ID = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
 
 
 async def recorded_in(
-    folder: Path, version: str, *more: str, files: dict[str, str] | None = None, **env: str
+    folder: Path,
+    version: str,
+    *more: str,
+    files: dict[str, str] | None = None,
+    recorder: Sequence[Any] = RECORDER,
+    **env: str,
 ) -> Recorded:
     """Record the project on what an earlier run has left."""
     project = folder / "project"
@@ -107,7 +115,7 @@ async def recorded_in(
             "moments-project", "shop", "kept", schema=[*snapshot, {"name": "dbt_scd_id", "type": "STRING"}]
         )
         google.on_query("", schema=ID)
-        return await record(google, version, folder, *more, project=project, **env)
+        return await record(google, version, folder, *more, project=project, recorder=recorder, **env)
 
 
 @pytest.fixture(scope="module", params=[NEWEST, pytest.param("1.9", marks=pytest.mark.slow)])
@@ -178,6 +186,25 @@ def plain_plans(recorded: Recorded) -> dict[str, str]:
         assert not re.search(r"__dbt_tmp\d{12}", text)
         found[plan.name] = text
     return found
+
+
+def test_what_a_new_dbt_brings_is_planned_each_time(tmp_path: Path) -> None:
+    """A name in its contexts of which nobody knows yet whether it is the same each time."""
+    files = {"models/hashed.sql": "select '{{ local_md5('a') }}' as id"}
+    recorded = asyncio.run(
+        recorded_in(tmp_path, NEWEST, "--select", "hashed", "plain", files=files, recorder=(NEWER,))
+    )
+
+    assert used(recorded) == {"hashed": "local_md5, which is new in dbt and may be another in each run"}
+
+
+def test_every_name_of_this_dbt_is_known(version: str) -> None:
+    """Whoever tests a newer one looks what its new names are, and adds them to one of the two lists."""
+    found = subprocess.run(
+        [dbt_python(version), NEWER, "unknown"], stdout=subprocess.PIPE, text=True, check=True
+    )
+
+    assert found.stdout.split() == []
 
 
 ALONE: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {

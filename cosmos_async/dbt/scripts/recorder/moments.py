@@ -17,7 +17,7 @@ from .journal import RUN
 from .session import Recording
 
 #: Names in dbt's contexts, and how a person is told of them.
-_NAMES = {
+NAMES = {
     "run_started_at": "run_started_at",
     "invocation_id": "invocation_id",
     "invocation_args_dict": "invocation_args_dict",
@@ -27,11 +27,21 @@ _NAMES = {
     "otel_trace_id": "otel_trace_id",
     "otel_span_id": "otel_span_id",
 }
+#: Names in dbt's contexts (1.9 to 1.12) that are the same in each run, or whose answers guards repeat.
+SAME = frozenset(
+    """
+    _sql_results adapter adapter_macro api column compiled_code config context_macro_stack database dbt_metadata_envs
+    dbt_version defer_relation diff_of_two_dicts doc env env_var exceptions execute flags fromjson fromyaml function
+    load_agate_table load_result local_md5 log metric model modules post_hooks pre_hooks print project_name ref render
+    return schema selected_resources set set_strict source source_node sql sql_now store_raw_result store_result
+    submit_python_job target this tojson toyaml try_or_compiler_error validation var write zip zip_strict
+    """.split()  # noqa: SIM905
+)
 #: Of the classes of ``modules.datetime``.
 _CLOCK = frozenset(("now", "utcnow", "today"))
 #: Of a mapping: what gives all of its values without naming them.
 _WHOLE = frozenset(("get", "items", "values", "copy", "pop"))
-_WATCHED = frozenset((*_NAMES, *_CLOCK, *_WHOLE))
+_WATCHED = frozenset((*NAMES, *_CLOCK, *_WHOLE))
 _ALL = "all of dbt's context"
 #: Filters that show a mapping as a whole.
 _OF_WHOLE = ("items", "dictsort", "xmlattr", "string", "list", "pprint", "tojson", "urlencode")
@@ -48,10 +58,16 @@ class Moments:
     def __init__(self, recording: Recording) -> None:
         self._journal = recording.journal
         self._node = recording.context.node
+        new = names_of_dbt() - SAME - NAMES.keys()
+        self._names = {
+            **NAMES,
+            **{name: f"{name}, which is new in dbt and may be another in each run" for name in new},
+        }
+        self._watched = _WATCHED | new
 
     def install(self) -> None:
         """Put everything in place."""
-        self._names()
+        self._resolved()
         self._attributes()
         self._filters()
         self._environment()
@@ -95,18 +111,18 @@ class Moments:
         Compiler._compile_code = compiling
         ManifestLoader.get_full_manifest = classmethod(loading)
 
-    def _names(self) -> None:
+    def _resolved(self) -> None:
         from jinja2.environment import Environment
         from jinja2.runtime import Context
 
         need(Context, "resolve_or_missing")
         need(Environment, "context_class")
-        used = self._used
+        used, names = self._used, self._names
 
         class Noticing(Context):
             def resolve_or_missing(self, key: str) -> Any:
-                if key in _NAMES:
-                    used(_NAMES[key])
+                if key in names:
+                    used(names[key])
                 return super().resolve_or_missing(key)
 
         Environment.context_class = Noticing
@@ -119,7 +135,7 @@ class Moments:
         def noticing(original: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(original)
             def looking(environment: Any, owner: Any, name: Any) -> Any:
-                if isinstance(name, str) and name in _WATCHED:
+                if isinstance(name, str) and name in self._watched:
                     self._looks(owner, name)
                 return original(environment, owner, name)
 
@@ -134,7 +150,7 @@ class Moments:
             if issubclass(kind, datetime.date) and not self._journal.doing("naming"):
                 self._used(f"the clock ({kind.__name__}.{name})")
         elif _is_context(owner):
-            self._used(_ALL if name in _WHOLE else _NAMES[name])
+            self._used(_ALL if name in _WHOLE else self._names[name])
 
     def _filters(self) -> None:
         from jinja2.filters import FILTERS
@@ -186,6 +202,22 @@ class Moments:
 
         # dbt makes a context of its own without variables, and then gives it them.
         InvocationContext._env = property(lambda context: vars(context)["_env"], keep)
+
+
+def names_of_dbt() -> set[str]:
+    """Return the names that this dbt puts into its contexts, besides macros and packages."""
+    import dbt.context.docs
+    import dbt.context.providers  # noqa: F401
+    from dbt.context.base import BaseContext
+
+    found: set[str] = set()
+    kinds: list[type] = [BaseContext]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        need(kind, "_context_members_", "_context_attrs_")
+        found |= {*kind._context_members_, *kind._context_attrs_}  # type: ignore[attr-defined]
+    return found
 
 
 def _is_context(value: Any) -> bool:
