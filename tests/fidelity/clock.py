@@ -5,7 +5,7 @@ Another day for dbt: its process gets libfaketime, from the environment that `ma
 from __future__ import annotations
 
 import functools
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venvs" / "fidelity"
@@ -36,3 +36,14 @@ def shifted(later: timedelta) -> dict[str, str]:
         # Waiting and time limits go on as they are.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
+
+
+def shifted_datetime(later: timedelta) -> type[datetime]:
+    """Return `datetime` of a clock that is ahead, for what this process itself takes for the beginning of a run."""
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + later
+
+    return Shifted

@@ -31,6 +31,7 @@ from cosmos_async.operators.setup import SetupAsyncOperator
 from cosmos_async.plan.model import Index
 from cosmos_async.plan.outcome import Outcome
 from cosmos_async.plan.store import PlanAddress
+from tests.fidelity.clock import shifted_datetime
 
 if TYPE_CHECKING:
     from tests.fidelity.comparison import Build
@@ -214,8 +215,9 @@ class Run:
         most = mock.patch("cosmos_async.dbt.planner.keep.MOST_EACH_RUN", 1.0)
         memory = Memory(self.xcoms, self.failed)
         airflow = mock.patch("cosmos_async.triggers.task.Airflow", return_value=memory)
+        clock = mock.patch("cosmos_async.operators.plan_reuse.datetime", shifted_datetime(self.options.later))
         environment = mock.patch.dict(os.environ, {**there, **home, **settings}, clear=True)
-        with environment, triggerer, alone, airflow, most:
+        with environment, triggerer, alone, airflow, most, clock:
             yield
 
     def build(self) -> Json:
