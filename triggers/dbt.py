@@ -59,8 +59,8 @@ class BigQueryDbtTrigger(EndingTrigger):
 
     def __init__(
         self,
-        work: str,
-        unique_id: str | None,
+        work: str = "node",
+        unique_id: str | None = None,
         *args: Any,
         skips_in_triggerer: bool = True,
         warns_on_worker: bool = False,

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from cosmos_async.operators.setup import SetupAsyncOperator
 
 COMPLETIONS = ("auto", "triggerer", "worker")
+#: What triggers take for said where it is not: Airflow sends the whole serialized DAG for each trigger it starts itself.
+TRIGGER_DEFAULTS = {
+    "work": "node",
+    "succeeds_in_triggerer": True,
+    "fails_in_triggerer": True,
+    "skips_in_triggerer": True,
+    "mapped_with_setup": False,
+}
 
 
 class TriggererOperator(BaseOperator):
@@ -82,9 +90,12 @@ class TriggererOperator(BaseOperator):
         """Let Airflow start the trigger without a worker, where it can; for the end of a subclass' ``__init__``."""
         if STARTS_IN_TRIGGERER and not self._own_entry():
             # Per instance: a mapped operator looks at the class, sees nothing and goes through execute().
-            self.start_trigger_args = start_trigger_args(
-                self.trigger_classpath, self.trigger_kwargs(), "execute_complete"
-            )
+            kwargs = {
+                name: value
+                for name, value in self.trigger_kwargs().items()
+                if name not in TRIGGER_DEFAULTS or TRIGGER_DEFAULTS[name] != value
+            }
+            self.start_trigger_args = start_trigger_args(self.trigger_classpath, kwargs, "execute_complete")
             self.start_from_trigger = True
 
     def _own_entry(self) -> list[str]:

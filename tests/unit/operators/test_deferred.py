@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +52,27 @@ def test_a_plain_node_begins_and_ends_in_the_triggerer() -> None:
         "skips_in_triggerer": compat.ENDS_IN_TRIGGERER,
         "mapped_with_setup": False,
     }
+
+
+@pytest.mark.skipif(not compat.STARTS_IN_TRIGGERER, reason="this Airflow starts no trigger itself")
+@pytest.mark.parametrize(
+    "task",
+    [
+        {},
+        {"completion": "worker"},
+        {"cls": DbtTestAsyncOperator, "unique_id": "model.shop.orders"},
+        {"cls": TeardownAsyncOperator},
+    ],
+)
+def test_a_trigger_that_airflow_starts_is_the_one_that_the_task_would_defer_to(task: dict[str, Any]) -> None:
+    """Though less is said: what it takes for said anyway is not serialized with each task."""
+    made = make(**task)
+    module, _, name = made.trigger_classpath.rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    said = made.start_trigger_args.trigger_kwargs
+
+    assert kind(**said).serialize() == kind(**made.trigger_kwargs()).serialize()
+    assert "mapped_with_setup" not in said
 
 
 class WithOwnExecute(DbtRunAsyncOperator):
