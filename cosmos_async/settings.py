@@ -121,12 +121,12 @@ def enable_teardown_async_task() -> bool:
 
 def reuse_plans() -> bool:
     """Return whether a run may be carried out by the plan of an earlier one, where nothing has changed since."""
-    return _get_bool("reuse_plans", default=False)
+    return _get_bool("reuse_plans", default=True)
 
 
 def run_ahead() -> bool:
     """Return whether a task that has succeeded begins the tasks below it in the triggerer, before Airflow does."""
-    return _get_bool("run_ahead", default=False)
+    return _get_bool("run_ahead", default=True)
 
 
 def enable_dataset_alias() -> bool:

@@ -46,8 +46,6 @@ def stage_33(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         "PATH": os.pathsep.join([str(TESTS.parent / ".venvs/tools/bin"), os.environ["PATH"]]),
         "PIP_CONSTRAINT": constraints,
         "UV_CONSTRAINT": constraints,
-        "AIRFLOW__COSMOS_ASYNC__REUSE_PLANS": "True",
-        "AIRFLOW__COSMOS_ASYNC__RUN_AHEAD": "True",
     }
     with start_stage("3.3", folder, _dags(folder / "dags"), env=env) as stage:
         begin_corners(stage)

@@ -60,11 +60,11 @@ _OPTIONS = {
     ),
     "reuse_plans": _option(
         "Whether a run in which nothing has changed goes by the plan of an earlier one, so that setup runs no dbt.",
-        default="False",
+        default="True",
     ),
     "run_ahead": _option(
         "Whether a task's jobs are submitted as soon as the tasks above it have succeeded, before Airflow starts it.",
-        default="False",
+        default="True",
     ),
     "cache_dir": _option(
         "Local folder for graphs, dbt's partial parse and virtual environments; by default one of this user's below the "
