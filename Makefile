@@ -26,7 +26,7 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-unit test-dbt test-acceptance probe fidelity bench chaos matrix bench-chain bench-late bench-results docs check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-acceptance probe fidelity bench chaos matrix bench-chain bench-run bench-late bench-results docs check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready  ## how long plannin
 
 bench-chain: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## how far a run is from its critical path, on a real Airflow; ARGS="--models 10"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.chain $(ARGS)
+
+bench-run: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## a whole run on a real Airflow beside `dbt build`; ARGS="--layers 6 --width 16 --tests 0"
+	@$(CLEAN_ENV) $(RUN) -m tests.bench.whole $(ARGS)
 
 bench-late: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready  ## what late nodes cost that are planned together, beside one by one; ARGS="--nodes 50"
 	@AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(CLEAN_ENV) $(RUN) -m tests.bench.late $(ARGS)
