@@ -68,6 +68,10 @@ PATIENCE = 10.0  # seconds for one look
 KEPT = 64  # runs
 #: States of a task that Airflow is going to start, or has started.
 WANTED = frozenset({None, "scheduled", "queued", "deferred", "running"})
+#: States of a setup task that plans the run anew, or is going to.
+PLANNING = frozenset({"scheduled", "queued", "running", "restarting", "up_for_retry"})
+#: Looks at a setup task without a state: just cleared, or deleted with its run.
+MOST_UNKNOWN = 3
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +89,7 @@ class Execution:
     started: bool = False  #: Airflow has started the task
     stopped: bool = False  #: nobody wants it any more
     over: bool = False  #: it has come to its end, whichever
+    unknown: int = 0  #: looks in a row at which the setup task had no state
     failed: str | None = None  #: why its own trigger has to go on with it
     task: asyncio.Task[None] | None = None
 
@@ -139,6 +144,7 @@ class RunAhead:
         address: Of the run's plan.
         index: Its index.
         graph: Which task follows which; an empty one begins nothing.
+        map_index: Of the run's tasks, -1 where they are not mapped.
         setup_task_id: The setup task's.
         identity: Who submits the jobs.
         airflow: Who knows whether a task is still to begin.
@@ -151,12 +157,14 @@ class RunAhead:
         index: Index,
         graph: TaskGraph,
         *,
+        map_index: int,
         setup_task_id: str,
         identity: Identity,
         airflow: Airflow,
         clock: Clock,
     ) -> None:
         self._address, self._index, self._graph = address, index, graph
+        self._map_index = map_index
         self._setup = setup_task_id
         self._identity, self._airflow, self._clock = identity, airflow, clock
         self._succeeded: dict[str, int] = {}  # tasks, and how many on the way to them Airflow has not started
@@ -204,6 +212,7 @@ class RunAhead:
                     address,
                     index,
                     graph,
+                    map_index=key.map_index,
                     setup_task_id=setup_task_id,
                     identity=identity,
                     airflow=airflow,
@@ -217,8 +226,19 @@ class RunAhead:
     # -- a task that Airflow has started ------------------------------------------------------------------------------
 
     def under_way(self, task_id: str) -> Execution | None:
-        """Return what this process executes of a task ahead, None where it does not."""
-        return self._executions.get(task_id)
+        """Return what this process executes of a task ahead, by whichever plan of the run; None where it does not."""
+        for run in (self, *self._outdated()):
+            if task_id in run._executions:
+                return run._executions[task_id]
+        return None
+
+    def _outdated(self) -> list[RunAhead]:
+        """Return those of the run's plans before and after this one."""
+        return [
+            run
+            for (address, map_index), run in _runs.get(asyncio.get_running_loop(), {}).items()
+            if run is not self and address.folder == self._address.folder and map_index == self._map_index
+        ]
 
     async def take(self, key: TaskKey, folder: Folder, log: Log) -> Taken:
         """
@@ -254,7 +274,8 @@ class RunAhead:
 
     def forget(self, key: TaskKey) -> None:
         """Keep no more what came of a task, whose own trigger has told it."""
-        self._executions.pop(key.task_id, None)
+        for run in (self, *self._outdated()):
+            run._executions.pop(key.task_id, None)
 
     async def _is_ahead(self, key: TaskKey, folder: Folder) -> bool:
         """Return whether another process has begun a task ahead; if nobody has, the task's own trigger does now."""
@@ -279,46 +300,40 @@ class RunAhead:
         lease = await read_lease(folder, key)
         if lease is None or lease.index is None or lease.stopped:
             return True
-        if lease.index != self._address.index and not (
-            lease.ended and await self._has_done_the_same(key, folder, lease.index)
-        ):
-            return True
+        if lease.index != self._address.index:
+            # Whoever clears a task may have setup plan the run anew. Had Airflow been as fast, it had started this task before.
+            if not await self._is_same(key, folder, lease.index):
+                return True
+            if lease.ended and not await self._has_succeeded(key, folder):
+                return True
         names = set(await folder.names(f"{AHEAD}again/"))
         return bool(names) and any(
             again_object(one, key.map_index) in names for one in self._graph.all_above(key.task_id)
         )
 
-    async def _has_done_the_same(self, key: TaskKey, folder: Folder, index: str) -> bool:
-        """
-        Return whether a task has succeeded ahead by an outdated plan that is what the run's plan says now.
-
-        Whoever clears a task may have setup plan the run anew. Had Airflow been as fast, this task would have succeeded
-        before, and would not be cleared.
-        """
+    async def _has_succeeded(self, key: TaskKey, folder: Folder) -> bool:
         outcomes = await self._outcomes(key, folder)
-        if outcomes is None or any(outcome.status.failed for outcome in outcomes):
-            return False
+        return outcomes is not None and not any(outcome.status.failed for outcome in outcomes)
+
+    async def _is_same(self, key: TaskKey, folder: Folder, index: str) -> bool:
+        """Return whether another plan of the run says the same of a task."""
         try:
-            before = await read_index(folder, replace(self._address, index=index))
-            return all(
-                [
-                    await self._is_same_work(folder, before, unique_id)
-                    for group in self._groups(key.task_id)
-                    for unique_id in group
+            other = await read_index(folder, replace(self._address, index=index))
+            task = self._graph.tasks[key.task_id]
+            groups = self._groups(key.task_id)
+            if nodes_of(other, task.work, task.unique_id) != groups:
+                return False
+            for unique_id in (unique_id for group in groups for unique_id in group):
+                plans = [
+                    await read_node(folder, unique_id, each.nodes[unique_id].digest)
+                    for each in (self._index, other)
                 ]
-            )
+                ids = (self._index.run.invocation_id, other.run.invocation_id)
+                if not is_same_work(*plans, invocation_ids=ids):
+                    return False
         except (PlanGone, PlanDamaged):
             return False
-
-    async def _is_same_work(self, folder: Folder, before: Index, unique_id: str) -> bool:
-        if unique_id not in before.nodes:
-            return False
-        one, other = [
-            await read_node(folder, unique_id, index.nodes[unique_id].digest)
-            for index in (before, self._index)
-        ]
-        ids = (before.run.invocation_id, self._index.run.invocation_id)
-        return is_same_work(one, other, invocation_ids=ids)
+        return True
 
     async def _voided(self, key: TaskKey, folder: Folder) -> Taken:
         """Make sure that nobody goes on with what was begun ahead of a task."""
@@ -414,7 +429,7 @@ class RunAhead:
                 if not self._graph.missing(one, self._succeeded)
                 and not again.intersection(self._graph.all_above(one))
             ]
-            if ready and not await self._are_wanted(key, ready):
+            if ready and not await self._may_begin_now(key, ready):
                 return
         except (CosmosAsyncError, ObjectMissing):
             return  # the run's folder is gone, or Google does not answer: Airflow starts them all the same
@@ -458,21 +473,50 @@ class RunAhead:
             self._succeeded.pop(one, None)
         return again
 
-    async def _are_wanted(self, key: TaskKey, task_ids: Sequence[str]) -> bool | None:
+    async def _may_begin_now(self, key: TaskKey, task_ids: Sequence[str]) -> bool:
         """
-        Return whether the plan is the run's newest, and Airflow is still going to start all these tasks.
+        Return whether tasks may begin: the plan is the run's newest, and Airflow is still going to start them all.
 
-        None where Airflow does not answer: then nothing is begun, and nothing is stopped.
+        Where Airflow does not answer, they may not.
         """
         if await newest_index(self._address, identity=self._identity) != self._address.index:
             return False
+        states = await self._states(key, task_ids)
+        # A run that was deleted has no setup task any more, and one that is planned anew none that has succeeded.
+        return (
+            states is not None
+            and states[self._setup] == "success"
+            and all(states[one] in WANTED for one in task_ids)
+        )
+
+    async def _is_still_wanted(self, execution: Execution, folder: Folder) -> bool | None:
+        """
+        Return whether Airflow is still going to start what has begun ahead of it.
+
+        None where nobody knows now: Airflow does not answer, or setup is planning the run anew.
+        """
+        key = execution.key
+        states = await self._states(key, [key.task_id])
+        if states is None:
+            return None
+        setup = states[self._setup]
+        execution.unknown = execution.unknown + 1 if setup is None else 0
+        if states[key.task_id] not in WANTED:
+            return False
+        if setup in PLANNING or 0 < execution.unknown <= MOST_UNKNOWN:
+            return None
+        if setup != "success":
+            return False
+        newest = await newest_index(self._address, identity=self._identity)
+        return newest == self._address.index or await self._is_same(key, folder, newest)
+
+    async def _states(self, key: TaskKey, task_ids: Sequence[str]) -> dict[str, str | None] | None:
+        """Return the states of the setup task and of others, None where Airflow does not answer."""
         try:
             asked = self._airflow.task_states(key, [self._setup, *task_ids])
-            states = await asyncio.wait_for(asked, PATIENCE)
+            return await asyncio.wait_for(asked, PATIENCE)
         except Exception:  # whatever Airflow raises while its API is away
             return None
-        # A run that was deleted has no setup task any more, and one that is planned anew none that has succeeded.
-        return states[self._setup] == "success" and all(states[one] in WANTED for one in task_ids)
 
     # -- one of them --------------------------------------------------------------------------------------------------
 
@@ -548,7 +592,7 @@ class RunAhead:
                     if execution.started or self._clock.now() - looked < LOOK:
                         continue
                     looked = self._clock.now()
-                    wanted = await self._are_wanted(execution.key, [execution.key.task_id])
+                    wanted = await self._is_still_wanted(execution, folder)
                 except (CosmosAsyncError, ObjectMissing):
                     continue
                 if wanted is False and not execution.started:

@@ -293,6 +293,50 @@ async def test_what_has_succeeded_by_an_outdated_plan_counts_if_the_plan_says_th
     assert any("select 2" in sql for sql in sent) is changed
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_what_goes_on_while_setup_plans_the_same_once_more_counts(
+    bench: Bench, elsewhere: bool
+) -> None:
+    """Neither the setup task's absence nor its second try stops it."""
+    answer = bench.google.on_query("`second`", held=True)
+    await planned(bench, invocation_id="before")
+    await run(bench, "first")
+    await answer.started()
+    bench.airflow.setup_states = ["running"]
+    await asyncio.sleep(0.2)
+    await planned(bench, invocation_id="another")
+    bench.airflow.setup_states = []
+    if elsewhere:
+        run_ahead._runs.clear()  # what it executes goes on all the same
+    second = asyncio.create_task(run(bench, "second"))
+    await asyncio.sleep(0.2)
+
+    answer.release()
+
+    assert is_success(await second), bench.log.text
+    sent = [str(made.spec.configuration) for made in bench.google.inserted_jobs]
+    assert len([sql for sql in sent if "`second`" in sql]) == 1
+
+
+@pytest.mark.parametrize("state", [None, "success", "failed"], ids=["deleted", "changed", "given up"])
+async def test_what_goes_on_is_stopped_where_its_plan_is_outdated(bench: Bench, state: str | None) -> None:
+    """Setup says something else of it now, or will say nothing more."""
+    answer = bench.google.on_query("`second`", held=True)
+    await planned(bench, invocation_id="before")
+    await run(bench, "first")
+    await answer.started()
+
+    if state == "success":
+        await bench.plan(
+            replaced("first"), model("second", job("select 2")), tasks=CHAIN, invocation_id="another"
+        )
+    else:
+        bench.airflow.setup_states = [state]
+
+    await until(lambda: bench.google.inserted_jobs[-1].error is not None)
+    assert bench.google.inserted_jobs[-1].error.reason == "stopped"
+
+
 @pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "up_for_retry"])
 async def test_airflow_is_asked_before_a_task_begins(bench: Bench, state: str) -> None:
     """Somebody has marked it."""
