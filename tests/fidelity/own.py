@@ -118,7 +118,13 @@ CASES = (
     Case("kitchen, one plan", "kitchen", AGAIN),
     Case("kitchen, one plan, dbt 1.9", "kitchen", AGAIN, version="1.9"),
     Case("other days, one plan", "replanned", OTHER_DAYS, fork=False),
-    Case("changes, one plan", "replanned", tuple(changes())),
+    Case(
+        "changes, one plan",
+        "replanned",
+        tuple(changes()),
+        # What is used while a project is parsed has a run that parses it serve itself alone.
+        files=(("models/stamped.sql", "select 'a day' as started_on"),),
+    ),
     Case("wrong", "wrong", TWO_DAYS, errors=WRONG),
     Case(
         "job options",
