@@ -26,7 +26,7 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-unit test-dbt test-acceptance probe fidelity bench chaos matrix bench-chain bench-run bench-late bench-results docs check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-acceptance probe fidelity bench chaos matrix bench-chain bench-run bench-late bench-waiting bench-results docs check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,9 @@ bench-run: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ##
 
 bench-late: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready  ## what late nodes cost that are planned together, beside one by one; ARGS="--nodes 50"
 	@AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(CLEAN_ENV) $(RUN) -m tests.bench.late $(ARGS)
+
+bench-waiting: $(VENVS)/airflow-3.3/.ready  ## what it costs to wait for thousands of jobs, beside a long poll for each
+	@$(CLEAN_ENV) $(RUN) -m tests.bench.waiting $(ARGS)
 
 bench-results: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE)  ## how long the results task takes with and without dbt; ARGS="--rounds 9"
 	@AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(CLEAN_ENV) $(RUN) -m tests.bench.results $(ARGS)

@@ -375,8 +375,11 @@ async def test_an_airflow_that_does_not_answer_stops_nothing(bench: Bench) -> No
     assert bench.outcome("model.shop.second").status is Status.SUCCESS
 
 
-async def test_a_task_between_two_jobs_is_stopped_by_a_kill(bench: Bench) -> None:
+async def test_a_task_between_two_jobs_is_stopped_by_a_kill(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever it submits while Airflow is asked about the kill is found."""
+    monkeypatch.setattr(run_ahead, "LOOK", 60.0)  # the kill is first
     one, two = (job(f"select {number} /* `second` step {number} */", main=number == 2) for number in (1, 2))
     held = bench.google.on_query("step 1", held=True)
     bench.google.on_query("step 2", held=True)
