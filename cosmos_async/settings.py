@@ -129,6 +129,17 @@ def run_ahead() -> bool:
     return _get_bool("run_ahead", default=False)
 
 
+def enable_dag_versioning() -> bool:
+    """Return whether a new version of the dbt project is a new version of its DAG, which Airflow 3 has."""
+    return _get_bool("enable_dag_versioning", default=True)
+
+
+def project_hash_excluded_dirs() -> frozenset[str]:
+    """Return names of folders in which a change makes no new version of the DAG."""
+    names = (_get("project_hash_excluded_dirs") or "").split(",")
+    return frozenset(name.strip() for name in names if name.strip())
+
+
 def enable_dataset_alias() -> bool:
     """Return whether asset events are sent through aliases, where Airflow has them (2.10)."""
     return _get_bool("enable_dataset_alias", default=True)

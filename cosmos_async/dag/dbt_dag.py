@@ -8,12 +8,13 @@ own.
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cosmos_async import settings
-from cosmos_async.airflow.compat import DAG, TaskGroup
+from cosmos_async.airflow.compat import AIRFLOW_VERSION, DAG, TaskGroup
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig, own_config
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dag.converters import by_kind
@@ -22,6 +23,7 @@ from cosmos_async.dag.renderer import Renderer
 from cosmos_async.dag.tasks import TaskMaker
 from cosmos_async.exceptions import ConfigError, ProfileError
 from cosmos_async.graph import DbtGraph, load_graph
+from cosmos_async.graph.version import project_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +110,7 @@ class DbtProject:
             render=render,
             args=replace(operator, dbt=_invocation(operator, project, execution, render)),
             graph=self.dbt_graph,
+            version=_version(project, render),
         )
         #: The tasks and groups of nodes by their unique ids, as in Cosmos.
         self.tasks_map = Renderer(graph, tasks).render()
@@ -175,6 +178,15 @@ def _at_import(project: ProjectConfig, args: OperatorArgs) -> ProjectConfig:
         args.dbt[option] = value
         setattr(known, name, None)
     return known
+
+
+def _version(project: ProjectConfig, render: RenderConfig) -> str | None:
+    """Return the version of the dbt project, None where Airflow has no versions of DAGs or nobody wants them."""
+    folder = render.project_path or project.dbt_project_path
+    if folder is None or AIRFLOW_VERSION < (3, 0) or not settings.enable_dag_versioning():
+        return None
+    environ = {**os.environ, **(render.env_vars or project.env_vars or {})}
+    return project_version(folder.absolute(), environ, without=settings.project_hash_excluded_dirs())
 
 
 def _override(execution: ExecutionConfig, args: OperatorArgs) -> None:

@@ -22,11 +22,13 @@ OPTIONS = get_provider_info()["config"]["cosmos_async"]["options"]
 COSMOS = {
     "cache_dir",
     "enable_cache",
+    "enable_dag_versioning",
     "enable_dataset_alias",
     "use_dataset_airflow3_uri_standard",
     "enable_hierarchical_naming_for_group_nodes_by_folder",
     "enable_setup_async_task",
     "enable_teardown_async_task",
+    "project_hash_excluded_dirs",
     "remote_target_path",
     "remote_target_path_conn_id",
 }
