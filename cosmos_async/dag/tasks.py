@@ -303,6 +303,7 @@ class TaskMaker:
             execution_config=self.execution,
             test_behavior=self.config.test_behavior,
             detach_tests=self.config.should_detach_multiple_parents_tests,
+            seeds_when_changed=self.config.seed_rendering_behavior is SeedRenderingBehavior.WHEN_SEED_CHANGES,
             **kwargs,
         )
         self.setup = setup.as_setup()

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 #: The two kinds of nodes that dbt only passes by.
 PASSED_BY = ("exposure", "saved_query")
-_WELL = frozenset((Status.SUCCESS, Status.PASS, Status.WARN))
+_WELL = frozenset((Status.SUCCESS, Status.PASS, Status.WARN, Status.NO_OP))
 _COMPILED = ("compiled", "compiled_code", "extra_ctes", "extra_ctes_injected")
 
 
@@ -83,7 +83,10 @@ def finished_results(
         outcome = outcomes[unique_id]
         code = outcome.compiled_code or compiled_code.get(unique_id)
         thread = "main" if kind == "operation" else outcome.level.value
-        (hooks if kind == "operation" else nodes).append(_result(result, outcome, code, thread=thread))
+        told = _result(result, outcome, code, thread=thread)
+        if outcome.status is Status.NO_OP and not _has_no_op(run.dbt_version):
+            told["status"] = Status.SUCCESS.value
+        (hooks if kind == "operation" else nodes).append(told)
     nodes.sort(key=_ended)
     begun = datetime.fromisoformat(run.created_at)
     return {
@@ -153,6 +156,12 @@ def _result(recorded: Json, outcome: Outcome, code: str | None, *, thread: str) 
     elif recorded["compiled"] is not None:  # of a seed dbt says nothing
         result.update(compiled=False, compiled_code=None)
     return result
+
+
+def _has_no_op(dbt_version: str) -> bool:
+    """Return whether dbt knows this status of a node (since 1.10)."""
+    major, minor = (int(part) for part in dbt_version.split(".")[:2])
+    return (major, minor) >= (1, 10)
 
 
 def _ended(result: Json) -> datetime:

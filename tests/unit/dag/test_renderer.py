@@ -387,6 +387,19 @@ def test_seeds_may_be_shown_without_being_loaded_or_not_at_all(make_dag: MakeDag
     assert hidden.get_task("stg_customers.run").upstream_task_ids == {"dbt_setup_async"}
 
 
+@pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
+def test_whether_a_seed_has_changed_is_asked_at_its_turn(make_dag: MakeDag, behavior: TestBehavior) -> None:
+    """Its tasks are those of a seed that is loaded; setup writes into the plan what is wanted."""
+    usual = make_dag(RenderConfig(test_behavior=behavior))
+    dag = make_dag(
+        RenderConfig(test_behavior=behavior, seed_rendering_behavior=SeedRenderingBehavior.WHEN_SEED_CHANGES)
+    )
+
+    assert dag.task_ids == usual.task_ids
+    assert dag.get_task("dbt_setup_async").seeds_when_changed
+    assert not usual.get_task("dbt_setup_async").seeds_when_changed
+
+
 def test_a_nodes_meta_sets_its_tasks_arguments(make_dag: MakeDag) -> None:
     """``meta.cosmos.operator_kwargs`` and ``meta.owner``, as in Cosmos."""
     dag = make_dag(operator_args={"retries": 1})

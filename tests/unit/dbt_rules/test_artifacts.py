@@ -157,6 +157,22 @@ def test_what_the_run_has_found_out_takes_the_place_of_what_was_made_up() -> Non
     }
 
 
+@pytest.mark.parametrize(
+    ("version", "status"), [("1.9.4", "success"), ("1.10.0", "no-op"), ("1.12.6", "no-op")]
+)
+def test_a_seed_that_was_not_loaded_needs_no_dbt(version: str, status: str) -> None:
+    """dbt 1.9 has no such status of a node."""
+    outcomes = {
+        one: outcome(one, 1, Status.NO_OP if one == SEED else Status.SUCCESS)
+        for one in (SEED, ORDERS, LINES, HOOK)
+    }
+    run = replace(RUN, dbt_version=version)
+
+    assert why_dbt_writes(manifest(), RECORDED, (SEED, ORDERS, LINES), outcomes) is None
+    results = finished_results(RECORDED, outcomes, {}, run, now=NOW)["results"]
+    assert {each["unique_id"]: each["status"] for each in results}[SEED] == status
+
+
 def test_a_second_comes_before_its_fractions() -> None:
     """Nodes stand in the order of their ends."""
     later = replace(WELL[SEED], completed_at="2026-01-01T05:00:12.500000+00:00")  # ORDERS ends at :12
