@@ -105,8 +105,14 @@ def default_cache_dir() -> Path:
 
 
 def enable_cache() -> bool:
-    """Return whether graphs are kept between imports of a DAG file. Without it every import runs dbt."""
-    return _get_bool("enable_cache", default=True)
+    """
+    Return whether graphs are kept between imports of a DAG file. Without it every import runs dbt.
+
+    Cosmos has ``enable_cache_dbt_ls`` for these alone.
+    """
+    if _get("enable_cache", sections=SECTIONS[:1]) is not None:
+        return _get_bool("enable_cache", default=True)
+    return _get_bool("enable_cache", default=True) and _get_bool("enable_cache_dbt_ls", default=True)
 
 
 def enable_setup_async_task() -> bool:
@@ -146,8 +152,15 @@ def enable_dataset_alias() -> bool:
 
 
 def use_dataset_airflow3_uri_standard() -> bool:
-    """Return whether URIs of datasets have slashes on Airflow 2, as those of assets have on Airflow 3."""
-    return _get_bool("use_dataset_airflow3_uri_standard", default=False)
+    """
+    Return whether URIs of datasets have slashes on Airflow 2, as those of assets have on Airflow 3.
+
+    Cosmos looks for ``enable_dataset_airflow3_uri`` first.
+    """
+    name = "use_dataset_airflow3_uri_standard"
+    if _get(name, sections=SECTIONS[:1]) is None and _get("enable_dataset_airflow3_uri") is not None:
+        name = "enable_dataset_airflow3_uri"
+    return _get_bool(name, default=False)
 
 
 def enable_hierarchical_naming_for_group_nodes_by_folder() -> bool:

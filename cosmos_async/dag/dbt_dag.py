@@ -18,6 +18,7 @@ from cosmos_async.airflow.compat import AIRFLOW_VERSION, DAG, TaskGroup
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig, own_config
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dag.converters import by_kind
+from cosmos_async.dag.cosmos_settings import warn_of_settings
 from cosmos_async.dag.operator_args import OperatorArgs
 from cosmos_async.dag.renderer import Renderer
 from cosmos_async.dag.tasks import TaskMaker
@@ -75,6 +76,7 @@ class DbtProject:
                 "Setting enable_setup_async_task is False, but every run plans itself here. Remove the setting, or set "
                 "AIRFLOW__COSMOS_ASYNC__ENABLE_SETUP_ASYNC_TASK=True if Cosmos needs it."
             )
+        warn_of_settings()
         project_config = own_config(ProjectConfig, project_config, "project_config")
         profile_config = own_config(ProfileConfig, profile_config, "profile_config")
         render = _copied(RenderConfig, render_config, "render_config")

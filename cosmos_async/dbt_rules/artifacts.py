@@ -133,6 +133,30 @@ def finished_manifest(manifest: Json, run_results: Json, run: RunInfo, *, now: d
     return manifest
 
 
+def target_files(manifest: Json, written: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the files that the manifest names in dbt's target folder, by their names there.
+
+    Args:
+        manifest: dbt's, of the finished run.
+        written: What setup's dbt has written below ``run``, by name.
+    """
+    nodes = {**manifest.get("nodes", {}), **manifest.get("functions", {})}
+    start = f"{_target_path(nodes.values())}/"
+    found: dict[str, str] = {}
+    for node in nodes.values():
+        # dbt writes that of a file above the project outside of its target folder.
+        compiled, built = (
+            os.path.normpath((node.get(key) or "").removeprefix(start))
+            for key in ("compiled_path", "build_path")
+        )
+        if compiled.startswith("compiled/") and node.get("compiled_code") is not None:
+            found[compiled] = node["compiled_code"]
+        if built in written:
+            found[built] = written[built]
+    return dict(sorted(found.items()))
+
+
 def _result(recorded: Json, outcome: Outcome, code: str | None, *, thread: str) -> Json:
     result = {
         **recorded,

@@ -5,13 +5,21 @@ dbt's artifacts of a run that went well, made of those of the recording.
 from __future__ import annotations
 
 import copy
+import io
+import zipfile
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from cosmos_async.dbt_rules.artifacts import finished_manifest, finished_results, why_dbt_writes
+from cosmos_async.dbt.artifacts import zipped
+from cosmos_async.dbt_rules.artifacts import (
+    finished_manifest,
+    finished_results,
+    target_files,
+    why_dbt_writes,
+)
 from cosmos_async.plan.model import Level, RunInfo
 from cosmos_async.plan.outcome import Outcome, Status
 
@@ -285,3 +293,23 @@ def test_a_test_of_a_yaml_file_has_that_file_for_a_folder() -> None:
     assert found["nodes"][unique_id]["compiled_path"] == (
         "target/compiled/shop/models/schema.yml/not_null_orders_id.sql"
     )
+
+
+def test_the_files_that_the_manifest_names_are_kept() -> None:
+    """A node that dbt has not come to has none; that of a file above the project dbt writes somewhere else."""
+    facts = {"compiled": True, "compiled_code": "select 1"}
+    document = manifest(
+        orders=node(
+            ORDERS, compiled_path="out/compiled/shop/a.sql", build_path="out/run/shop/a.sql", **facts
+        ),
+        codes=node(SEED, build_path="out/run/shop/codes.csv"),
+        skipped=node(LINES),
+        above=node("model.shop.above", compiled_path="out/compiled/shop/../../../x/b.sql", **facts),
+    )
+
+    written = {"run/shop/a.sql": "create", "run/shop/other.sql": "create other"}
+    found = target_files(document, written)
+
+    assert found == {"compiled/shop/a.sql": "select 1", "run/shop/a.sql": "create"}
+    assert list(zipfile.ZipFile(io.BytesIO(zipped(found))).namelist()) == list(found)
+    assert zipped(found) == zipped(target_files(document, written))
