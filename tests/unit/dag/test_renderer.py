@@ -836,3 +836,21 @@ def test_the_authors_configuration_is_not_changed(make_dag: MakeDag, shop: Path,
     )
 
     assert [vars(item) for item in (render, execution, project)] == before
+
+
+def test_two_dags_of_one_project_have_settings_of_their_own(
+    make_dag: MakeDag, shop: Path, manifest_path: Path
+) -> None:
+    """Whichever is imported first: neither graphs that are kept nor shared objects carry anything over."""
+    project = ProjectConfig(shop, manifest_path=manifest_path, dbt_vars={"day": 1})
+
+    def tasks(behavior: TestBehavior, **args: Any) -> tuple[set[str], Any]:
+        dag = make_dag(RenderConfig(test_behavior=behavior), project_config=project, operator_args=args)
+        return set(dag.task_ids), dag.get_task("dbt_setup_async").full_refresh
+
+    first = tasks(TestBehavior.NONE, full_refresh=True)
+    second = tasks(TestBehavior.AFTER_EACH)
+
+    assert [any("test" in task_id for task_id in each[0]) for each in (first, second)] == [False, True]
+    assert (first[1], second[1]) == (True, False)
+    assert tasks(TestBehavior.NONE, full_refresh=True) == first
