@@ -94,7 +94,7 @@ class SourceRenderingBehavior(Enum):
 
 
 class SeedRenderingBehavior(Enum):
-    """Whether and how seeds become tasks. ``WHEN_SEED_CHANGES`` is Cosmos' own and refused here."""
+    """Whether and how seeds become tasks, and whether these load them in each run."""
 
     ALWAYS = "always"
     WHEN_SEED_CHANGES = "when_seed_changes"

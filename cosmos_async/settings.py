@@ -105,8 +105,14 @@ def default_cache_dir() -> Path:
 
 
 def enable_cache() -> bool:
-    """Return whether graphs are kept between imports of a DAG file. Without it every import runs dbt."""
-    return _get_bool("enable_cache", default=True)
+    """
+    Return whether graphs are kept between imports of a DAG file. Without it every import runs dbt.
+
+    Cosmos has ``enable_cache_dbt_ls`` for these alone.
+    """
+    if _get("enable_cache", sections=SECTIONS[:1]) is not None:
+        return _get_bool("enable_cache", default=True)
+    return _get_bool("enable_cache", default=True) and _get_bool("enable_cache_dbt_ls", default=True)
 
 
 def enable_setup_async_task() -> bool:
@@ -129,14 +135,32 @@ def run_ahead() -> bool:
     return _get_bool("run_ahead", default=True)
 
 
+def enable_dag_versioning() -> bool:
+    """Return whether a new version of the dbt project is a new version of its DAG, which Airflow 3 has."""
+    return _get_bool("enable_dag_versioning", default=True)
+
+
+def project_hash_excluded_dirs() -> frozenset[str]:
+    """Return names of folders in which a change makes no new version of the DAG."""
+    names = (_get("project_hash_excluded_dirs") or "").split(",")
+    return frozenset(name.strip() for name in names if name.strip())
+
+
 def enable_dataset_alias() -> bool:
     """Return whether asset events are sent through aliases, where Airflow has them (2.10)."""
     return _get_bool("enable_dataset_alias", default=True)
 
 
 def use_dataset_airflow3_uri_standard() -> bool:
-    """Return whether URIs of datasets have slashes on Airflow 2, as those of assets have on Airflow 3."""
-    return _get_bool("use_dataset_airflow3_uri_standard", default=False)
+    """
+    Return whether URIs of datasets have slashes on Airflow 2, as those of assets have on Airflow 3.
+
+    Cosmos looks for ``enable_dataset_airflow3_uri`` first.
+    """
+    name = "use_dataset_airflow3_uri_standard"
+    if _get(name, sections=SECTIONS[:1]) is None and _get("enable_dataset_airflow3_uri") is not None:
+        name = "enable_dataset_airflow3_uri"
+    return _get_bool(name, default=False)
 
 
 def enable_hierarchical_naming_for_group_nodes_by_folder() -> bool:

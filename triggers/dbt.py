@@ -22,6 +22,7 @@ from cosmos_async.triggers.execution.fail_fast import FailFast, leave_failure
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume, cancel_late_jobs
 from cosmos_async.triggers.execution.run_ahead import Execution, RunAhead
+from cosmos_async.triggers.execution.seeds import Seeds
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
 from cosmos_async.triggers.execution.waves import Waves
 from cosmos_async.triggers.execution.xcoms import TaskXComs
@@ -182,6 +183,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                 deadline=deadline,
                 threads=index.run.threads,
                 max_jobs=index.run.max_jobs,
+                seeds=Seeds.of(index.run, address, self.identity),
             )
             run.page = self._xcoms = TaskXComs(self.airflow, facts.key, alone=total == 1)
             self._runs.append(run)

@@ -83,6 +83,13 @@ _OPTIONS = {
     "enable_hierarchical_naming_for_group_nodes_by_folder": _option(
         "Whether folders of the same name under different parents are different task groups. False by default."
     ),
+    "enable_dag_versioning": _option(
+        "Whether a new version of the dbt project is a new version of its DAG, which Airflow 3 has. True by default."
+    ),
+    "project_hash_excluded_dirs": _option(
+        "Names of folders, with commas between them, in which a change makes no new version of the DAG.",
+        example="notebooks,media",
+    ),
     "enable_dataset_alias": _option(
         "Whether asset events are sent through aliases (True by default); Airflow 2.8 and 2.9 have none, and Airflow 3 has no "
         "other way.",

@@ -18,6 +18,17 @@ from cosmos_async.config.project import ProjectConfig
 from cosmos_async.config.render import RenderConfig
 from cosmos_async.exceptions import ConfigError
 
+_OF_PROJECT = {
+    "dbt_project_path",
+    "project_name",
+    "env_vars",
+    "dbt_vars",
+    "partial_parse",
+    "install_dbt_deps",
+}
+#: Of Cosmos' ProjectConfig: what is told otherwise, or has no effect in our class either.
+_NOT_ASKED = {"manifest_path", "models_path", "seeds_path", "snapshots_path", "copy_dbt_packages"}
+
 Config = TypeVar("Config", ProjectConfig, ProfileConfig, ExecutionConfig, RenderConfig)
 
 
@@ -80,13 +91,16 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 def _said_by_project(config: Any) -> dict[str, Any]:
     """Return our arguments for a ProjectConfig of Cosmos, which keeps its arguments under other names."""
-    said = {
-        name: getattr(config, name)
-        for name in ("dbt_project_path", "project_name", "env_vars", "dbt_vars", "partial_parse")
-        if getattr(config, name, None) is not None
-    }
-    said["install_dbt_deps"] = config.install_dbt_deps
-    manifest = config.manifest_path  # an ObjectStoragePath, whose text has the connection in its address
+    said = {name: value for name in _OF_PROJECT if (value := getattr(config, name, None)) is not None}
+    unknown = [name for name, value in vars(config).items() if value and name not in _OF_PROJECT | _NOT_ASKED]
+    if unknown:
+        raise ConfigError(
+            f"Cosmos' ProjectConfig has {unknown[0]} set to {getattr(config, unknown[0])!r}, which means nothing here. Make "
+            "this object with cosmos_async.ProjectConfig."
+        )
+    manifest = getattr(
+        config, "manifest_path", None
+    )  # an ObjectStoragePath, whose text has the connection in its address
     if manifest is not None:
         conn_id = getattr(manifest, "conn_id", None)
         said["manifest_path"] = str(manifest).replace(f"://{conn_id}@", "://", 1)

@@ -55,7 +55,7 @@ class RenderConfig:
         source_rendering_behavior: Which sources get a task that measures their freshness: none, all, or those that have
             freshness or tests.
         source_pruning: Of these, leave out the sources that no selected node reads.
-        seed_rendering_behavior: Whether seeds are loaded, shown only, or left out; ``WHEN_SEED_CHANGES`` is not available.
+        seed_rendering_behavior: Whether seeds are loaded, loaded only where that changes something, shown only, or left out.
         airflow_vars_to_purge_dbt_ls_cache: Airflow variables; when one changes, ``dbt ls`` is asked again.
         airflow_vars_to_purge_dbt_yaml_selectors_cache: Without effect: dbt resolves YAML selectors.
         normalize_task_id: A function from a node (a ``cosmos_async.graph.DbtNode``) to its task id, for nodes that
@@ -122,11 +122,6 @@ class RenderConfig:
             and not self.dbt_ls_path,
             f"load_method {self.load_method.name}" if not self.dbt_ls_path else "dbt_ls_path",
             "Use LoadMode.DBT_LS, whose answers are cached, or LoadMode.DBT_MANIFEST.",
-        )
-        _refuse_unless(
-            self.seed_rendering_behavior is not SeedRenderingBehavior.WHEN_SEED_CHANGES,
-            "seed_rendering_behavior WHEN_SEED_CHANGES",
-            "Use SeedRenderingBehavior.ALWAYS; loading a seed takes no worker here.",
         )
 
 

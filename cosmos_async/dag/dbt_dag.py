@@ -8,20 +8,23 @@ own.
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cosmos_async import settings
-from cosmos_async.airflow.compat import DAG, TaskGroup
+from cosmos_async.airflow.compat import AIRFLOW_VERSION, DAG, TaskGroup
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig, own_config
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dag.converters import by_kind
+from cosmos_async.dag.cosmos_settings import warn_of_settings
 from cosmos_async.dag.operator_args import OperatorArgs
 from cosmos_async.dag.renderer import Renderer
 from cosmos_async.dag.tasks import TaskMaker
 from cosmos_async.exceptions import ConfigError, ProfileError
 from cosmos_async.graph import DbtGraph, load_graph
+from cosmos_async.graph.version import project_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +76,7 @@ class DbtProject:
                 "Setting enable_setup_async_task is False, but every run plans itself here. Remove the setting, or set "
                 "AIRFLOW__COSMOS_ASYNC__ENABLE_SETUP_ASYNC_TASK=True if Cosmos needs it."
             )
+        warn_of_settings()
         project_config = own_config(ProjectConfig, project_config, "project_config")
         profile_config = own_config(ProfileConfig, profile_config, "profile_config")
         render = _copied(RenderConfig, render_config, "render_config")
@@ -108,6 +112,7 @@ class DbtProject:
             render=render,
             args=replace(operator, dbt=_invocation(operator, project, execution, render)),
             graph=self.dbt_graph,
+            version=_version(project, render),
         )
         #: The tasks and groups of nodes by their unique ids, as in Cosmos.
         self.tasks_map = Renderer(graph, tasks).render()
@@ -175,6 +180,15 @@ def _at_import(project: ProjectConfig, args: OperatorArgs) -> ProjectConfig:
         args.dbt[option] = value
         setattr(known, name, None)
     return known
+
+
+def _version(project: ProjectConfig, render: RenderConfig) -> str | None:
+    """Return the version of the dbt project, None where Airflow has no versions of DAGs or nobody wants them."""
+    folder = render.project_path or project.dbt_project_path
+    if folder is None or AIRFLOW_VERSION < (3, 0) or not settings.enable_dag_versioning():
+        return None
+    environ = {**os.environ, **(render.env_vars or project.env_vars or {})}
+    return project_version(folder.absolute(), environ, without=settings.project_hash_excluded_dirs())
 
 
 def _override(execution: ExecutionConfig, args: OperatorArgs) -> None:

@@ -57,6 +57,7 @@ class TaskMaker:
         render: RenderConfig,
         args: OperatorArgs,
         graph: DbtGraph,
+        version: str | None = None,
     ) -> None:
         self.dag = dag
         self.task_group = task_group  #: None for the whole DAG
@@ -65,6 +66,7 @@ class TaskMaker:
         self.execution = execution
         self.config = render
         self.args = args
+        self.version = version  #: of the dbt project
         self.graph = graph  #: what an author's functions see of the nodes
         self.folders: dict[str, TaskGroup] = {}
         self.said_by_nodes: dict[
@@ -287,6 +289,11 @@ class TaskMaker:
         own = check_setup_args(self.execution.setup_operator_args or {})
         args = self.args
         kwargs = {**NEUTRAL, **args.around, **args.setup, **args.dbt, **args.identity, **own}
+        if self.version is not None:
+            # Airflow 3 makes a new version of a DAG where what it serializes has changed, and this is a part of it.
+            kwargs["doc_md"] = "\n\n".join(
+                filter(None, (kwargs.get("doc_md"), f"**dbt project hash:** `{self.version}`"))
+            )
         setup: Any = SetupAsyncOperator(
             task_id=SETUP_TASK_ID,
             dag=self.dag,
@@ -296,6 +303,7 @@ class TaskMaker:
             execution_config=self.execution,
             test_behavior=self.config.test_behavior,
             detach_tests=self.config.should_detach_multiple_parents_tests,
+            seeds_when_changed=self.config.seed_rendering_behavior is SeedRenderingBehavior.WHEN_SEED_CHANGES,
             **kwargs,
         )
         self.setup = setup.as_setup()

@@ -6,8 +6,11 @@ Tools that read them (catalogs, lineage, ``dbt retry``, state selectors) look fo
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,9 @@ RESULTS_FILE = "run_results.json"
 MANIFEST_FILE = "manifest.json"
 #: Beside a plan: ``run_results.json`` as dbt wrote it while it was recorded.
 RECORDED_FILE = "recorded_results.json"
+#: Beside a plan: the statements that dbt wrote below ``run`` in its target folder, by name.
+RUN_FILES = "run_files.json"
+TARGET_FILE = "target.zip"  #: what dbt writes into its target folder beside the artifacts
 
 
 def recorded_artifacts(dbt: Dbt) -> dict[str, bytes]:
@@ -29,7 +35,22 @@ def recorded_artifacts(dbt: Dbt) -> dict[str, bytes]:
         found[MANIFEST_FILE] = dbt.workspace.own_artifact((target / MANIFEST_FILE).read_bytes())
     if (target / RESULTS_FILE).is_file():
         found[RECORDED_FILE] = json.dumps(own_results(dbt, target / RESULTS_FILE)).encode()
+    written = {
+        path.relative_to(target).as_posix(): path.read_text(encoding="utf-8", errors="replace")
+        for path in sorted((target / "run").rglob("*"))
+        if path.is_file()
+    }
+    found[RUN_FILES] = json.dumps(written).encode()
     return found
+
+
+def zipped(files: Mapping[str, str]) -> bytes:
+    """Return an archive of files by their names; equal files make equal bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
 
 
 def own_target(dbt: Dbt) -> Path:

@@ -15,10 +15,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE, RESULTS_FILE, own_results
+from cosmos_async.dbt.artifacts import (
+    MANIFEST_FILE,
+    RECORDED_FILE,
+    RESULTS_FILE,
+    RUN_FILES,
+    TARGET_FILE,
+    own_results,
+    zipped,
+)
 from cosmos_async.dbt.process import Finished
 from cosmos_async.dbt.session import Dbt
-from cosmos_async.dbt_rules.artifacts import finished_manifest, finished_results, why_dbt_writes
+from cosmos_async.dbt_rules.artifacts import (
+    finished_manifest,
+    finished_results,
+    target_files,
+    why_dbt_writes,
+)
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import Index, RunInfo
 from cosmos_async.plan.outcome import Outcome
@@ -84,12 +97,14 @@ def tell_results(
             results = own_results(dbt, artifacts.run_results)
             if manifest is None:
                 manifest = json.loads(dbt.workspace.own_artifact(artifacts.manifest.read_bytes()))
+    manifest = finished_manifest(manifest or {}, results, run, now=datetime.now(timezone.utc))
     documents = {
         RESULTS_FILE: results,
-        MANIFEST_FILE: finished_manifest(manifest or {}, results, run, now=datetime.now(timezone.utc)),
+        MANIFEST_FILE: manifest,
         "sources.json": sources_json(outcomes.values(), results),
     }
     files = {name: json.dumps(each).encode() for name, each in documents.items() if each is not None}
+    files[TARGET_FILE] = zipped(target_files(manifest, _loaded(recorded.get(RUN_FILES)) or {}))
     return Told(files, failure)
 
 

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 #: The two kinds of nodes that dbt only passes by.
 PASSED_BY = ("exposure", "saved_query")
-_WELL = frozenset((Status.SUCCESS, Status.PASS, Status.WARN))
+_WELL = frozenset((Status.SUCCESS, Status.PASS, Status.WARN, Status.NO_OP))
 _COMPILED = ("compiled", "compiled_code", "extra_ctes", "extra_ctes_injected")
 
 
@@ -83,7 +83,10 @@ def finished_results(
         outcome = outcomes[unique_id]
         code = outcome.compiled_code or compiled_code.get(unique_id)
         thread = "main" if kind == "operation" else outcome.level.value
-        (hooks if kind == "operation" else nodes).append(_result(result, outcome, code, thread=thread))
+        told = _result(result, outcome, code, thread=thread)
+        if outcome.status is Status.NO_OP and not _has_no_op(run.dbt_version):
+            told["status"] = Status.SUCCESS.value
+        (hooks if kind == "operation" else nodes).append(told)
     nodes.sort(key=_ended)
     begun = datetime.fromisoformat(run.created_at)
     return {
@@ -130,6 +133,30 @@ def finished_manifest(manifest: Json, run_results: Json, run: RunInfo, *, now: d
     return manifest
 
 
+def target_files(manifest: Json, written: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the files that the manifest names in dbt's target folder, by their names there.
+
+    Args:
+        manifest: dbt's, of the finished run.
+        written: What setup's dbt has written below ``run``, by name.
+    """
+    nodes = {**manifest.get("nodes", {}), **manifest.get("functions", {})}
+    start = f"{_target_path(nodes.values())}/"
+    found: dict[str, str] = {}
+    for node in nodes.values():
+        # dbt writes that of a file above the project outside of its target folder.
+        compiled, built = (
+            os.path.normpath((node.get(key) or "").removeprefix(start))
+            for key in ("compiled_path", "build_path")
+        )
+        if compiled.startswith("compiled/") and node.get("compiled_code") is not None:
+            found[compiled] = node["compiled_code"]
+        if built in written:
+            found[built] = written[built]
+    return dict(sorted(found.items()))
+
+
 def _result(recorded: Json, outcome: Outcome, code: str | None, *, thread: str) -> Json:
     result = {
         **recorded,
@@ -153,6 +180,12 @@ def _result(recorded: Json, outcome: Outcome, code: str | None, *, thread: str) 
     elif recorded["compiled"] is not None:  # of a seed dbt says nothing
         result.update(compiled=False, compiled_code=None)
     return result
+
+
+def _has_no_op(dbt_version: str) -> bool:
+    """Return whether dbt knows this status of a node (since 1.10)."""
+    major, minor = (int(part) for part in dbt_version.split(".")[:2])
+    return (major, minor) >= (1, 10)
 
 
 def _ended(result: Json) -> datetime:

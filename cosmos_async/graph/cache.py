@@ -18,10 +18,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cosmos_async import settings
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.plan.ids import digest
 
@@ -44,6 +45,23 @@ class FileStat:
     name: str  #: as it goes into a key: relative, so that a project may move
     size: int
     mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """What was read in the files of a project."""
+
+    graph: str  #: digest of what its graph depends on
+    whole: str  #: digest of all contents
+    env: list[str]  #: the environment variables that the files read, sorted
+
+    @classmethod
+    def load(cls, document: dict[str, Any] | None) -> Content | None:
+        """Return what is kept in *document*, None where that is something else or of another release."""
+        try:
+            return cls(**document) if document is not None else None
+        except TypeError:
+            return None
 
 
 def scan(project_dir: Path) -> list[FileStat]:
@@ -100,11 +118,15 @@ class GraphCache:
             files: The files it depends on.
             environ: The environment that dbt will see.
         """
-        content, names = self._content(files)
+        known = self._content(files)
         asked = json.dumps(question, sort_keys=True, default=str)
-        names |= {name for name in environ if name.startswith("DBT_")} | env_names(asked.encode())
-        seen = json.dumps({name: environ.get(name) for name in sorted(names)})
-        return digest(asked, content, seen)
+        names = {name for name in environ if name.startswith("DBT_")} | env_names(asked.encode())
+        seen = json.dumps({name: environ.get(name) for name in sorted(names.union(known.env))})
+        return digest(asked, known.graph, seen)
+
+    def version(self, files: list[FileStat]) -> str:
+        """Return a digest of the names and contents of *files*: the same on every machine, wherever and since when they lie."""
+        return self._content(files).whole
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return what is kept under *key*, or None."""
@@ -119,23 +141,28 @@ class GraphCache:
                 if entry.is_file() and entry.stat().st_mtime < oldest:
                     Path(entry.path).unlink(missing_ok=True)  # another process may be faster
 
-    def _content(self, files: list[FileStat]) -> tuple[str, set[str]]:
+    def _content(self, files: list[FileStat]) -> Content:
         look = digest(*(part for file in files for part in (file.path, file.size, file.mtime_ns)))
         reference = self.directory / f"{look}.ref"
-        known = self._read(reference)
-        if known is not None and {"content", "env"} <= set(known):
-            return known["content"], set(known["env"])
-        hashed = hashlib.sha256()
+        known = Content.load(self._read(reference))
+        if known is not None:
+            return known
+        graph = hashlib.sha256()
+        lines: list[str] = []
         names: set[str] = set()
         for file in files:
-            hashed.update(f"{len(file.name)}:{file.name}".encode())
+            content = Path(file.path).read_bytes()
+            of_file = hashlib.sha256(content)
+            # The order of folders beside the project depends on where they lie; that of the lines does not.
+            lines.append(f"{file.name}:{of_file.hexdigest()}")
+            graph.update(f"{len(file.name)}:{file.name}".encode())
             if file.name.endswith(_CONTENT_IGNORED):
                 continue
-            content = Path(file.path).read_bytes()
-            hashed.update(hashlib.sha256(content).digest())
+            graph.update(of_file.digest())
             names |= env_names(content)
-        self._write(reference, {"content": hashed.hexdigest(), "env": sorted(names)})
-        return hashed.hexdigest(), names
+        found = Content(graph.hexdigest(), digest(*sorted(lines)), sorted(names))
+        self._write(reference, asdict(found))
+        return found
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         try:
@@ -156,6 +183,23 @@ class GraphCache:
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+@contextmanager
+def open_cache() -> Iterator[GraphCache]:
+    """
+    Open the graphs of this machine that are kept, or where nothing is to be kept, a place for them that is deleted.
+
+    Raises:
+        ConfigError: The folder for them cannot be used.
+    """
+    if settings.enable_cache():
+        root = settings.cache_dir()
+        make_folder(root, private=root.parent == Path(tempfile.gettempdir()))
+        yield GraphCache(root / "graphs")
+        return
+    with tempfile.TemporaryDirectory(prefix="cosmos_async-") as root_name:
+        yield GraphCache(Path(root_name) / "graphs")
 
 
 def make_folder(path: Path, *, private: bool = False) -> None:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,12 +23,13 @@ from cosmos_async.dbt.options import state_manifests
 from cosmos_async.dbt.project.project_file import Project
 from cosmos_async.exceptions import ConfigError, ProfileError
 from cosmos_async.graph.background import Question, answer_beside, time_left
-from cosmos_async.graph.cache import GraphCache, make_folder, scan, stat_of
+from cosmos_async.graph.cache import GraphCache, make_folder, open_cache, stat_of
 from cosmos_async.graph.dbt_ls import arguments, ask
 from cosmos_async.graph.document import FORMAT, graph_from_json, graph_to_json
 from cosmos_async.graph.manifest import graph_of, has_default_selector, read_manifest
 from cosmos_async.graph.model import Graph
 from cosmos_async.graph.remote_manifest import LONGEST, local_copy
+from cosmos_async.graph.version import project_files
 
 
 def load_graph(
@@ -67,7 +65,7 @@ class _Loader:
                 "RenderConfig.load_method is DBT_MANIFEST, but ProjectConfig has no manifest_path. Set it to the "
                 "project's manifest.json, or use LoadMode.DBT_LS."
             )
-        with self._cache() as cache:
+        with open_cache() as cache:
             if method is LoadMode.DBT_LS or self.project.manifest_path is None:
                 return self._listed(cache, None)
             manifest = self._manifest(cache, self.project.manifest_path)
@@ -117,9 +115,7 @@ class _Loader:
         executable, requirements = self._dbt()
         invocation = self._invocation(self.profile, executable)
         environ = dbt_environment(invocation, os.environ)
-        files = scan(project_dir)
-        for folder in Project.read(project_dir, environ).outside():
-            files += scan(folder) if folder.is_dir() else [stat_of(folder)]
+        files = project_files(Project.read(project_dir, environ))
         files += [stat_of(path) for path in state_manifests(environ, project_dir) if path.is_file()]
         key = cache.key(
             [
@@ -194,16 +190,6 @@ class _Loader:
         if not self.render.airflow_vars_to_purge_dbt_ls_cache:
             return {}
         return {name: _airflow_variable(name) for name in self.render.airflow_vars_to_purge_dbt_ls_cache}
-
-    @contextmanager
-    def _cache(self) -> Iterator[GraphCache]:
-        if settings.enable_cache():
-            root = settings.cache_dir()
-            make_folder(root, private=root.parent == Path(tempfile.gettempdir()))
-            yield GraphCache(root / "graphs")
-        else:
-            with tempfile.TemporaryDirectory(prefix="cosmos_async-") as root_name:
-                yield GraphCache(Path(root_name) / "graphs")
 
 
 def _look(executable: str | None) -> list[Any]:

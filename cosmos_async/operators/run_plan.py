@@ -193,9 +193,9 @@ class RunPlan:
 
     def recorded(self) -> dict[str, bytes]:
         """Return what setup's dbt wrote of the run, as far as it is kept, by the names of the files."""
-        from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE
+        from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE, RUN_FILES
 
-        found = {name: self._artifact_or_none(name) for name in (MANIFEST_FILE, RECORDED_FILE)}
+        found = {name: self._artifact_or_none(name) for name in (MANIFEST_FILE, RECORDED_FILE, RUN_FILES)}
         return {name: data for name, data in found.items() if data is not None}
 
     def _artifact_or_none(self, name: str) -> bytes | None:

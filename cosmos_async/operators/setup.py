@@ -60,6 +60,7 @@ class SetupAsyncOperator(BaseOperator):
         execution_config: Where dbt lives.
         test_behavior: ``NONE`` leaves tests out of the plan; with ``AFTER_ALL`` none belongs to a node, unit tests included.
         detach_tests: Tests with several parents are tasks of their own.
+        seeds_when_changed: Load a seed only where that changes something: its file or configuration, or its table, is another.
         sources: Unique ids of the sources whose freshness is measured.
         max_concurrent_jobs: How many of a run's BigQuery jobs one triggerer runs at once; 0 sets no limit.
         gcp_conn_id: The connection that submits the jobs, if it is not the profile's.
@@ -82,6 +83,7 @@ class SetupAsyncOperator(BaseOperator):
         execution_config: ExecutionConfig | None = None,
         test_behavior: TestBehavior = TestBehavior.AFTER_EACH,
         detach_tests: bool = False,
+        seeds_when_changed: bool = False,
         sources: Sequence[str] = (),
         max_concurrent_jobs: int = 0,
         gcp_conn_id: str | None = None,
@@ -116,6 +118,7 @@ class SetupAsyncOperator(BaseOperator):
         self.dbt_cmd_flags, self.dbt_cmd_global_flags = dbt_cmd_flags, dbt_cmd_global_flags
         self.test_behavior = test_behavior
         self.detach_tests = detach_tests
+        self.seeds_when_changed = seeds_when_changed
         self.sources = tuple(sources)
         self.max_concurrent_jobs = max_concurrent_jobs
         self.identity = profile_config.identity(
@@ -171,6 +174,7 @@ class SetupAsyncOperator(BaseOperator):
             "tasks": digest or None,
             "ahead": settings.run_ahead(),
             "max_jobs": self.max_concurrent_jobs,
+            "seeds_when_changed": self.seeds_when_changed,
         }
         self.processes = Processes(to_log(self.log))
         with open_dbt(

@@ -228,6 +228,8 @@ class RunInfo:
     ahead: bool = False  #: tasks may have begun ahead of Airflow, by this plan or by one before it
     threads: int = 0  #: dbt's: how many batches of its microbatch models run at once; 0 means no bound
     max_jobs: int = 0  #: how many of its jobs a triggerer runs at once; 0 means no bound
+    full_refresh: bool = False  #: ``--full-refresh``, or what stands for it
+    seeds_when_changed: bool = False  #: a seed is loaded only where that changes something
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,22 @@ def kept_plan_object(digest: str) -> str:
     return f"{digest[:32]}.zip"
 
 
+def kept_seeds(folder: str) -> str:
+    """
+    Return where it is kept what the seeds of a DAG or task group were loaded from, see :mod:`cosmos_async.plan.seeds`.
+
+    Args:
+        folder: The folder of one of its runs, see :func:`run_folder`.
+    """
+    project, _, _ = folder.rsplit("/", 2)
+    return f"{project}/~seeds"
+
+
+def seed_object(unique_id: str, relation: str) -> str:
+    """Return a seed's name there; it may have several tables, as of several targets."""
+    return f"{object_name(unique_id)}-{digest(relation)[:16]}.json"
+
+
 def check_base(base: str) -> None:
     """
     Refuse a place that cannot hold plans.

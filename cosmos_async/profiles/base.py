@@ -201,8 +201,7 @@ class BaseProfileMapping:
         """
         self._conn = None
         try:
-            output = self.filter_null(dict(self.profile))
-            env = dict(self.env_vars)
+            output, env = self.filter_null(self._defined("profile")), self._defined("env_vars")
             for name in self.required_fields:
                 if not output.get(name) and name not in self.secret_fields:
                     raise self._lacks_field(name)
@@ -212,6 +211,26 @@ class BaseProfileMapping:
             self._conn = None  # it holds secrets, and may be another one in the next run
         visible, hidden = without_secrets(output, self.secret_fields)
         return visible, {**hidden, **env}
+
+    def _defined(self, name: str) -> dict[str, Any]:
+        """Return what a property says that a subclass may define; a mistake there is named."""
+        try:
+            return dict(getattr(self, name))
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            NotImplementedError,
+            TypeError,
+            ValueError,
+        ) as error:
+            if isinstance(error, ProfileError):
+                raise
+            # Not with its text, which may hold a value of the connection.
+            raise ProfileError(
+                f"{type(self).__name__}.{name} failed for connection {self.conn_id!r} ({type(error).__name__}; the traceback "
+                f"shows where). {name} has to return a dict, see docs/profiles.md."
+            ) from error
 
     def _check(self, output: dict[str, Any]) -> None:
         if not (output.get("project") or output.get("database")):

@@ -41,6 +41,6 @@ def own_mapping(mapping: Any) -> BaseProfileMapping:
     return known(
         mapping.conn_id,
         profile_args=mapping.profile_args,
-        disable_event_tracking=mapping.disable_event_tracking,
-        dbt_config_vars=mapping.dbt_config_vars,
+        disable_event_tracking=getattr(mapping, "disable_event_tracking", None),
+        dbt_config_vars=getattr(mapping, "dbt_config_vars", None),
     )

@@ -94,7 +94,9 @@ def test_the_run_leaves_dbt_s_artifacts_and_nothing_else(shop_33: ShopRuns) -> N
         "index.json",
         "manifest.json",
         "outcomes.json",
+        "run_files.json",
         "run_results.json",
+        "target.zip",
     }
 
 

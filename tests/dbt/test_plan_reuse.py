@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import textwrap
 from collections.abc import Callable, Iterator
@@ -18,13 +19,15 @@ from cosmos_async.operators import ResultsAsyncOperator, SetupAsyncOperator
 from cosmos_async.operators.plan_reuse import KEPT_PLAN_KEY
 from cosmos_async.plan.kept import KeptPlan
 from cosmos_async.plan.model import Index, Level, load_index, load_node
-from cosmos_async.plan.outcome import Outcome, Status
-from cosmos_async.plan.store import ADDRESS_KEY, PlanAddress, node_object
+from cosmos_async.plan.outcome import Outcome, Status, load_outcome
+from cosmos_async.plan.store import ADDRESS_KEY, PlanAddress, node_object, outcome_object
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 from cosmos_async.testing import FakeGoogle
+from cosmos_async.triggers.dbt import BigQueryDbtTrigger
 from tests.dbt_versions import NEWEST
 from tests.forked_dbt import forked_dbt
 from tests.served import served_google
+from tests.unit.triggers.bench import FakeAirflow, Log, event_of
 
 pytestmark = pytest.mark.dbt
 
@@ -57,6 +60,18 @@ class Runs:
         address = PlanAddress.from_json(self.xcoms[self._run_id, "setup", ADDRESS_KEY])
         (index,) = (data for name, data in self.stored(address.folder) if "/index-" in name)
         return load_index(index)
+
+    def carry_out(self, unique_id: str) -> Outcome:
+        """Let the trigger carry a node's plan out, and return the outcome."""
+        airflow = FakeAirflow()
+        airflow.xcoms["setup", ADDRESS_KEY] = self.xcoms[self._run_id, "setup", ADDRESS_KEY]
+        trigger = BigQueryDbtTrigger("node", unique_id, "setup", self._setup().identity)
+        trigger.task_instance = self._instance("node", 1)
+        trigger.airflow, trigger._log = airflow, Log()  # type: ignore[assignment]
+        asyncio.run(event_of(trigger))
+        address = PlanAddress.from_json(airflow.xcoms["setup", ADDRESS_KEY])
+        found = dict(self.stored(address.folder))
+        return load_outcome(found[f"{address.folder.removeprefix('gs://runs/')}/{outcome_object(unique_id)}"])
 
     def results(self, outcomes: list[Outcome]) -> None:
         """End the run."""
@@ -292,3 +307,24 @@ def test_a_plan_that_did_not_fit_is_not_used_again(
     assert runs.xcoms["run 2", "setup", KEPT_PLAN_KEY]["run_id"] == (
         "run 1" if level is Level.STATIC else "run 2"
     )
+
+
+def test_a_seed_that_has_not_changed_is_passed_by(runs: Runs, google: FakeGoogle) -> None:
+    """Whether its plan is recorded or used again; dbt's statements for a described seed are what was done before."""
+    runs.options = {"seeds_when_changed": True}
+    file = runs.project / "seeds" / "codes.csv"
+    (runs.project / "seeds" / "codes.yml").write_text(
+        "seeds: [{name: codes, description: of countries, columns: [{name: code, description: two letters}],"
+        " config: {persist_docs: {relation: true, columns: true}}}]\n"
+    )
+
+    told = []
+    for content in (file.read_text(), file.read_text(), file.read_text(), "code,name\nfr,France\n"):
+        file.write_text(content)
+        runs.setup()
+        outcome = runs.carry_out("seed.shop.codes")
+        told.append((outcome.status.value, outcome.message, len(outcome.jobs) > 0))
+    passed_by = ("no-op", "unchanged since it was loaded", False)
+
+    assert told == [("success", "INSERT 1", True), passed_by, passed_by, ("success", "INSERT 1", True)]
+    assert google.catalog.stored_rows("acme", "shop", "codes") == [{"f": [{"v": "fr"}, {"v": "France"}]}]

@@ -22,7 +22,7 @@ import cosmos
 
 import cosmos_async
 from tests.probe import samples
-from tests.probe.judge import BADLY, CLEARLY, IGNORED, MISSING, SAME, Row, Seen, see, verdict
+from tests.probe.judge import BADLY, CLEARLY, IGNORED, MISSING, SAME, TOLD, Row, Seen, see, verdict
 from tests.probe.samples import ENUMS, LEFT_OUT, SHOP
 from tests.probe.snapshot import Snapshot, of_tasks, told
 
@@ -290,7 +290,7 @@ def of_operators() -> Iterator[Row]:
 
 
 def of_settings(bases: dict[ModuleType, Snapshot]) -> Iterator[Row]:
-    """Yield a row for each setting of section ``[cosmos]``: does anything here ask for it?"""
+    """Yield a row for each setting of section ``[cosmos]``: is it understood here, or said to have no effect?"""
     from cosmos_async import settings
     from cosmos_async.exceptions import ConfigError
 
@@ -300,10 +300,10 @@ def of_settings(bases: dict[ModuleType, Snapshot]) -> Iterator[Row]:
         for value in ("True", "False", "gs://bucket/own"):
             if value[0] in "TF" and name.endswith(("path", "dir", "conn_id")):
                 continue
-            before = _told_setting(settings, name)
+            before = _told_settings(settings)
             os.environ[variable] = value
             try:
-                changed = _told_setting(settings, name) != before
+                changed = _told_settings(settings) != before
                 seen = see(partial(_dag, cosmos_async), bases[cosmos_async])
             finally:
                 del os.environ[variable]
@@ -312,6 +312,8 @@ def of_settings(bases: dict[ModuleType, Snapshot]) -> Iterator[Row]:
                 row = (CLEARLY if clear else BADLY, f"{type(seen.error).__name__}: {seen.error}")
             elif changed or seen.change:
                 row = (SAME, "")
+            elif said := next((text for text in seen.heard if name in text), None):
+                row = (TOLD, said)
             else:
                 continue
             yield Row("Settings", name, value, *row)
@@ -320,12 +322,16 @@ def of_settings(bases: dict[ModuleType, Snapshot]) -> Iterator[Row]:
             yield Row("Settings", name, "", IGNORED, "nothing here reads it")
 
 
-def _told_setting(settings: ModuleType, name: str) -> str:
-    function = getattr(settings, name, None)
-    try:
-        return str(function()) if callable(function) else ""
-    except Exception as error:
-        return str(error)
+def _told_settings(settings: ModuleType) -> dict[str, str]:
+    """Return what the code finds for each of its settings; some have another name in Cosmos as well."""
+    told = {}
+    for name, function in inspect.getmembers(settings, inspect.isfunction):
+        if function.__module__ == settings.__name__ and not name.startswith("_"):
+            try:
+                told[name] = str(function())
+            except Exception as error:
+                told[name] = str(error)
+    return told
 
 
 def _arguments(made: Any) -> list[str]:

@@ -20,6 +20,7 @@ from cosmos_async.triggers.execution.batches import Batches
 from cosmos_async.triggers.execution.continuation import Begun, go_on, lasting
 from cosmos_async.triggers.execution.node import Node
 from cosmos_async.triggers.execution.prelude import Prelude
+from cosmos_async.triggers.execution.seeds import UNCHANGED
 from cosmos_async.triggers.jobs import steps
 from cosmos_async.triggers.jobs.cancel import cancel_earlier_tries, cancel_jobs_of_earlier_plans
 from cosmos_async.triggers.jobs.context import End, Finished, NeedsDbt, Run
@@ -57,8 +58,13 @@ async def execute(
             node = _going_on(begun, plan, run)
         await cancel_earlier_tries(plan, run)
         await cancel_jobs_of_earlier_plans(plan, run)
-        await node.carry_out()
-        verdict, error = await node.judge(), node.error
+        if begun is None and run.seeds is not None and await run.seeds.is_unchanged(plan, run):
+            verdict = Verdict(Status.NO_OP, UNCHANGED)
+        else:
+            await node.carry_out()
+            verdict, error = await node.judge(), node.error
+            if run.seeds is not None and verdict.status is Status.SUCCESS:
+                await run.seeds.keep(plan, run)
     except GuardDiffered as differed:
         again = bool(run.key.late)
         if not (again and node.written):

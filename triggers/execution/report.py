@@ -70,6 +70,8 @@ def _words(plan: NodePlan, outcome: Outcome) -> tuple[str, str]:
         stale = outcome.status is Status.ERROR and outcome.freshness is not None
         word = "ERROR STALE" if stale else outcome.status.value.upper()
         return f"{word} {what}", word
+    if outcome.status is Status.NO_OP:
+        return f"NO-OP {what}", outcome.message or "NO-OP"
     verbs = {"seed": ("loaded", "loading"), "snapshot": ("snapshotted", "snapshotting")}
     done, doing = verbs.get(plan.resource_type, ("created", "creating"))
     if outcome.status is Status.PARTIAL_SUCCESS:

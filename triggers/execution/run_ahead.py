@@ -42,6 +42,7 @@ from cosmos_async.triggers.execution.continuation import is_same_work
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume
 from cosmos_async.triggers.execution.lease import PROCESS, RENEWED, STALE, Lease, read_lease, write_lease
+from cosmos_async.triggers.execution.seeds import Seeds
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
 from cosmos_async.triggers.execution.xcoms import TaskXComs
 from cosmos_async.triggers.google.bigquery import JobRef
@@ -569,6 +570,7 @@ class RunAhead:
                 page=execution.xcoms,
                 threads=self._index.run.threads,
                 max_jobs=self._index.run.max_jobs,
+                seeds=Seeds.of(self._index.run, self._address, self._identity),
             )
             execution.log.info("Begun as soon as the tasks above it had succeeded, ahead of Airflow.")
             await Groups(execution.run, self._index, groups, Resume(-1), execution.result).carry_out()

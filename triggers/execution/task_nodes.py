@@ -225,7 +225,9 @@ class Result:
         failed = counts[Status.FAIL] + counts[Status.ERROR]
         return (
             f"Done. PASS={passed} WARN={counts[Status.WARN]} ERROR={failed} SKIP={len(self.skipped)} "
-            f"DBT={len(self.dbt)} TOTAL={len(self.outcomes) + len(self.skipped) + len(self.dbt)}"
+            f"NO-OP={counts[Status.NO_OP]} "
+            * bool(counts[Status.NO_OP])
+            + f"DBT={len(self.dbt)} TOTAL={len(self.outcomes) + len(self.skipped) + len(self.dbt)}"
         )
 
     @property

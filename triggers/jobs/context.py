@@ -30,6 +30,13 @@ class Page(Protocol):
     def submitted(self, plan: NodePlan, operation: JobOperation, ref: JobRef, /) -> None: ...
 
 
+class LoadedSeeds(Protocol):
+    """What is known of seeds that were loaded by earlier runs."""
+
+    async def is_unchanged(self, plan: NodePlan, run: Run, /) -> bool: ...
+    async def keep(self, plan: NodePlan, run: Run, /) -> None: ...
+
+
 @dataclass
 class Run:
     """What all nodes have in common that are executed for one task."""
@@ -45,6 +52,7 @@ class Run:
     quiet: bool = False  #: the node is one of several tests: its log is one line if it passes
     threads: int = 0  #: how many batches of the run's models may be under way here at once; 0 means no bound
     max_jobs: int = 0  #: how many of the run's jobs may be under way here at once; 0 means no bound
+    seeds: LoadedSeeds | None = None  #: which seeds need not be loaded; None means that all are
     void: tuple[TaskKey, ...] = ()  #: executions of this task that count no more, and may have left jobs
     began_ahead: bool = (
         False  #: what was done before a worker has planned nodes anew was done ahead of Airflow

@@ -128,6 +128,7 @@ def make_plan(
         endpoint=recording.get("endpoint"),
         fail_fast=recording["fail_fast"],
         threads=recording.get("threads", 0),
+        full_refresh=bool(recording.get("full_refresh")),
     )
     schemas = _schemas(recording)
     prelude, hooks = _prelude(recording, schemas)

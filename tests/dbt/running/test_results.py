@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from cosmos_async.dbt.artifacts import recorded_artifacts
 from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.results import write_results
 from cosmos_async.dbt.run_node import outcome_of
 from cosmos_async.dbt.session import Dbt
+from cosmos_async.dbt_rules.artifacts import target_files
 from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.testing import FakeGoogle
@@ -85,6 +87,15 @@ def test_the_artifacts_are_those_of_a_native_run(
         compiled = {
             each["unique_id"]: each["compiled_code"] for each in native["results"] if each["compiled_code"]
         }
+        files = {
+            path.relative_to(target).as_posix(): path.read_text()
+            for folder in ("compiled", "run")
+            for path in (target / folder).rglob("*")
+            if path.is_file()
+        }
+        ours = {name: json.loads(data) for name, data in recorded_artifacts(dbt).items()}
+        assert target_files(ours["manifest.json"], ours["run_files.json"]) == files
+        assert {name.split("/")[0] for name in files} == {"compiled", "run"}
         google.requests.clear()
 
         artifacts = write_results(dbt, outcomes_of(native), compiled_code=compiled)

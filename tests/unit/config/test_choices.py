@@ -153,6 +153,18 @@ def test_cosmos_project_config_counts_by_what_it_says() -> None:
     assert (remote.manifest_path, remote.manifest_conn_id) == ("gs://bucket/manifest.json", "gcs")
 
 
+def test_a_project_config_of_another_cosmos_is_taken_as_far_as_it_goes() -> None:
+    """An earlier one has less; what a later one has beside is refused by name, if it is set."""
+    theirs = of_cosmos("ProjectConfig")()
+    theirs.dbt_project_path = Path("/dbt/shop")
+    theirs.warp_drive = None
+
+    assert own_config(ProjectConfig, theirs, "project_config").install_dbt_deps
+    theirs.warp_drive = "on"
+    with pytest.raises(ConfigError, match=r"warp_drive set to 'on'.*cosmos_async.ProjectConfig"):
+        own_config(ProjectConfig, theirs, "project_config")
+
+
 def test_cosmos_profile_config_counts_by_what_it_says() -> None:
     """With the mapping in it."""
     theirs = of_cosmos(

@@ -13,7 +13,6 @@ from cosmos_async.constants import (
     ExecutionMode,
     InvocationMode,
     LoadMode,
-    SeedRenderingBehavior,
 )
 from cosmos_async.exceptions import ConfigError, ProfileError, ProjectError
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
@@ -247,7 +246,6 @@ def test_an_invocation_mode_is_refused_as_in_cosmos() -> None:
         ({"load_method": LoadMode.CUSTOM}, "load_method CUSTOM is not supported"),
         ({"load_method": LoadMode.DBT_LS_FILE}, "load_method DBT_LS_FILE is not supported"),
         ({"dbt_ls_path": "x"}, "dbt_ls_path is not supported"),
-        ({"seed_rendering_behavior": SeedRenderingBehavior.WHEN_SEED_CHANGES}, "WHEN_SEED_CHANGES"),
         ({"selector": "daily", "select": ["x"]}, "selector 'daily' beside select"),
     ],
 )

@@ -387,6 +387,19 @@ def test_seeds_may_be_shown_without_being_loaded_or_not_at_all(make_dag: MakeDag
     assert hidden.get_task("stg_customers.run").upstream_task_ids == {"dbt_setup_async"}
 
 
+@pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
+def test_whether_a_seed_has_changed_is_asked_at_its_turn(make_dag: MakeDag, behavior: TestBehavior) -> None:
+    """Its tasks are those of a seed that is loaded; setup writes into the plan what is wanted."""
+    usual = make_dag(RenderConfig(test_behavior=behavior))
+    dag = make_dag(
+        RenderConfig(test_behavior=behavior, seed_rendering_behavior=SeedRenderingBehavior.WHEN_SEED_CHANGES)
+    )
+
+    assert dag.task_ids == usual.task_ids
+    assert dag.get_task("dbt_setup_async").seeds_when_changed
+    assert not usual.get_task("dbt_setup_async").seeds_when_changed
+
+
 def test_a_nodes_meta_sets_its_tasks_arguments(make_dag: MakeDag) -> None:
     """``meta.cosmos.operator_kwargs`` and ``meta.owner``, as in Cosmos."""
     dag = make_dag(operator_args={"retries": 1})
@@ -823,3 +836,21 @@ def test_the_authors_configuration_is_not_changed(make_dag: MakeDag, shop: Path,
     )
 
     assert [vars(item) for item in (render, execution, project)] == before
+
+
+def test_two_dags_of_one_project_have_settings_of_their_own(
+    make_dag: MakeDag, shop: Path, manifest_path: Path
+) -> None:
+    """Whichever is imported first: neither graphs that are kept nor shared objects carry anything over."""
+    project = ProjectConfig(shop, manifest_path=manifest_path, dbt_vars={"day": 1})
+
+    def tasks(behavior: TestBehavior, **args: Any) -> tuple[set[str], Any]:
+        dag = make_dag(RenderConfig(test_behavior=behavior), project_config=project, operator_args=args)
+        return set(dag.task_ids), dag.get_task("dbt_setup_async").full_refresh
+
+    first = tasks(TestBehavior.NONE, full_refresh=True)
+    second = tasks(TestBehavior.AFTER_EACH)
+
+    assert [any("test" in task_id for task_id in each[0]) for each in (first, second)] == [False, True]
+    assert (first[1], second[1]) == (True, False)
+    assert tasks(TestBehavior.NONE, full_refresh=True) == first

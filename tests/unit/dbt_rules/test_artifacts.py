@@ -5,13 +5,21 @@ dbt's artifacts of a run that went well, made of those of the recording.
 from __future__ import annotations
 
 import copy
+import io
+import zipfile
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from cosmos_async.dbt_rules.artifacts import finished_manifest, finished_results, why_dbt_writes
+from cosmos_async.dbt.artifacts import zipped
+from cosmos_async.dbt_rules.artifacts import (
+    finished_manifest,
+    finished_results,
+    target_files,
+    why_dbt_writes,
+)
 from cosmos_async.plan.model import Level, RunInfo
 from cosmos_async.plan.outcome import Outcome, Status
 
@@ -157,6 +165,22 @@ def test_what_the_run_has_found_out_takes_the_place_of_what_was_made_up() -> Non
     }
 
 
+@pytest.mark.parametrize(
+    ("version", "status"), [("1.9.4", "success"), ("1.10.0", "no-op"), ("1.12.6", "no-op")]
+)
+def test_a_seed_that_was_not_loaded_needs_no_dbt(version: str, status: str) -> None:
+    """dbt 1.9 has no such status of a node."""
+    outcomes = {
+        one: outcome(one, 1, Status.NO_OP if one == SEED else Status.SUCCESS)
+        for one in (SEED, ORDERS, LINES, HOOK)
+    }
+    run = replace(RUN, dbt_version=version)
+
+    assert why_dbt_writes(manifest(), RECORDED, (SEED, ORDERS, LINES), outcomes) is None
+    results = finished_results(RECORDED, outcomes, {}, run, now=NOW)["results"]
+    assert {each["unique_id"]: each["status"] for each in results}[SEED] == status
+
+
 def test_a_second_comes_before_its_fractions() -> None:
     """Nodes stand in the order of their ends."""
     later = replace(WELL[SEED], completed_at="2026-01-01T05:00:12.500000+00:00")  # ORDERS ends at :12
@@ -269,3 +293,23 @@ def test_a_test_of_a_yaml_file_has_that_file_for_a_folder() -> None:
     assert found["nodes"][unique_id]["compiled_path"] == (
         "target/compiled/shop/models/schema.yml/not_null_orders_id.sql"
     )
+
+
+def test_the_files_that_the_manifest_names_are_kept() -> None:
+    """A node that dbt has not come to has none; that of a file above the project dbt writes somewhere else."""
+    facts = {"compiled": True, "compiled_code": "select 1"}
+    document = manifest(
+        orders=node(
+            ORDERS, compiled_path="out/compiled/shop/a.sql", build_path="out/run/shop/a.sql", **facts
+        ),
+        codes=node(SEED, build_path="out/run/shop/codes.csv"),
+        skipped=node(LINES),
+        above=node("model.shop.above", compiled_path="out/compiled/shop/../../../x/b.sql", **facts),
+    )
+
+    written = {"run/shop/a.sql": "create", "run/shop/other.sql": "create other"}
+    found = target_files(document, written)
+
+    assert found == {"compiled/shop/a.sql": "select 1", "run/shop/a.sql": "create"}
+    assert list(zipfile.ZipFile(io.BytesIO(zipped(found))).namelist()) == list(found)
+    assert zipped(found) == zipped(target_files(document, written))

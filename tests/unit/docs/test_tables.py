@@ -12,6 +12,7 @@ from cosmos_async import settings
 from cosmos_async.airflow.provider import get_provider_info
 from cosmos_async.dag import operator_args
 from cosmos_async.dag.cosmos_arguments import HARMLESS, REFUSED
+from cosmos_async.dag.cosmos_settings import WITHOUT_EFFECT
 from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
 from cosmos_async.triggers.google.bigquery import BigQuery
 from cosmos_async.triggers.storage.folders import Folder
@@ -22,11 +23,13 @@ OPTIONS = get_provider_info()["config"]["cosmos_async"]["options"]
 COSMOS = {
     "cache_dir",
     "enable_cache",
+    "enable_dag_versioning",
     "enable_dataset_alias",
     "use_dataset_airflow3_uri_standard",
     "enable_hierarchical_naming_for_group_nodes_by_folder",
     "enable_setup_async_task",
     "enable_teardown_async_task",
+    "project_hash_excluded_dirs",
     "remote_target_path",
     "remote_target_path_conn_id",
 }
@@ -45,6 +48,12 @@ def named(cell: str) -> list[str]:
 # -- settings
 
 
+def own_settings() -> list[list[str]]:
+    """Return the rows of our own settings."""
+    own, _, _ = text("settings.md").partition("## Of Cosmos")
+    return [row for row in rows(own) if named(row[0])]
+
+
 def read_settings() -> set[str]:
     """Return the settings that the code can ask for."""
     functions = inspect.getmembers(settings, inspect.isfunction)
@@ -59,14 +68,12 @@ def read_settings() -> set[str]:
 
 def test_provider_page_and_code_have_the_same_settings() -> None:
     """What is missing in one of them nobody finds, or nobody reads."""
-    table = [row for row in rows(text("settings.md")) if named(row[0]) and "[" not in row[0]]
-
-    assert {named(row[0])[0] for row in table} == read_settings() == set(OPTIONS)
+    assert {named(row[0])[0] for row in own_settings()} == read_settings() == set(OPTIONS)
 
 
 def test_defaults_on_the_page_are_those_of_the_code() -> None:
     """As far as they are values."""
-    told = {named(row[0])[0]: named(row[1]) for row in rows(text("settings.md")) if "[" not in row[0]}
+    told = {named(row[0])[0]: named(row[1]) for row in own_settings()}
     values = {name: getattr(settings, name)() for name in read_settings()}
 
     shown = {name: default[0] for name, default in told.items() if default and default[0] != "cache_dir"}
@@ -79,6 +86,15 @@ def test_a_setting_of_cosmos_has_no_default_in_the_provider() -> None:
     assert {name for name in COSMOS if OPTIONS[name]["default"] is not None} == set()
     assert {name: each["default"] for name, each in OPTIONS.items() if each["default"] is not None} == {
         name: str(getattr(settings, name)()) for name in ("max_concurrent_jobs", "reuse_plans", "run_ahead")
+    }
+
+
+def test_the_page_says_what_of_cosmos_settings_has_no_effect() -> None:
+    """In the words of the warning."""
+    table = rows(section("settings.md", "## Of Cosmos"))
+
+    assert {name: row[1] for row in table for name in named(row[0])} == {
+        name: harmless.instead for name, harmless in WITHOUT_EFFECT.items()
     }
 
 

@@ -105,6 +105,28 @@ def test_a_profile_without_a_property_is_made_of_the_mapping(connect: Any) -> No
     }
 
 
+@pytest.mark.parametrize(("name", "error"), [("profile", "KeyError"), ("env_vars", "TypeError")])
+def test_a_mistake_in_an_own_mapping_names_it_and_its_connection(connect: Any, name: str, error: str) -> None:
+    """Without the error's own text, which may quote the connection."""
+
+    class Wrong(Own):
+        @property
+        def profile(self) -> dict[str, Any]:
+            return super().profile if name != "profile" else {"token": {}["s3cret"]}
+
+        @property
+        def env_vars(self) -> Any:
+            return None if name == "env_vars" else {}
+
+    connect(host="payer", extra={"project": "p", "dataset": "d"})
+
+    with pytest.raises(
+        ProfileError, match=rf"Wrong.{name} failed for connection 'gcp_conn' \({error}.*a dict"
+    ) as raised:
+        render(Wrong("gcp_conn"))
+    assert "s3cret" not in str(raised.value)
+
+
 class WithSecret(Own):
     """A key of its own that is secret."""
 
