@@ -170,9 +170,23 @@ class TriggererOperator(BaseOperator):
         module, _, name = self.trigger_classpath.rpartition(".")
         return getattr(import_module(module), name)(**self.trigger_kwargs(), **more)
 
-    def hand_over(self, **more: Any) -> None:
-        """Hand the task to its trigger, with *more* arguments; the worker is free again at once."""
-        trigger = self._trigger(deferred_by_worker=True, **more)
+    def hand_over(self, context: Any, **more: Any) -> None:
+        """
+        Hand the task to its trigger; the worker is free again at once.
+
+        Args:
+            context: Of the task instance.
+            more: Arguments of the trigger.
+        """
+        ti = context["ti"]
+        started = getattr(ti, "start_date", None)
+        # What Airflow 3 tells no trigger that a worker has started.
+        instance = {
+            "operator": self.task_type,
+            "started": None if started is None else started.isoformat(),
+            "max_tries": getattr(ti, "max_tries", None),
+        }
+        trigger = self._trigger(deferred_by_worker=True, instance=instance, **more)
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def execute(self, context: Any) -> Any:
@@ -180,7 +194,7 @@ class TriggererOperator(BaseOperator):
         if STARTS_IN_TRIGGERER:
             for reason in self._own_entry():
                 self.log.info("This task begins on a worker for the sake of: %s", reason)
-        self.hand_over()
+        self.hand_over(context)
 
 
 def warn_of_listeners(setup: Any) -> None:

@@ -125,7 +125,7 @@ class DbtNodeAsyncOperator(TriggererOperator):
             # An event of an earlier release knows of no plan that is gone.
             resume = (plan_anew if event.get("gone") else work)(self, context, event)
             if resume is not None:
-                self.hand_over(resume=resume)
+                self.hand_over(context, resume=resume)
         if self.on_warning_callback is not None:
             tell_warnings(self.on_warning_callback, context, event["results"], self.log)
 

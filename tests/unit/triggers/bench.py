@@ -44,6 +44,7 @@ from cosmos_async.triggers.jobs.context import End, Run
 from cosmos_async.triggers.jobs.warehouse import warehouse_of
 from cosmos_async.triggers.storage.documents import upload_plan
 from cosmos_async.triggers.storage.folders import folder_of
+from cosmos_async.triggers.task import TaskFacts
 
 RUN = "shop/dag/run1"  #: all lives of the run
 PLACE = f"{RUN}/life"  #: the run's folder within the bucket
@@ -86,6 +87,13 @@ class FakeAirflow:
         default_factory=list
     )  #: the setup task's, one after the other; then success
     silent: bool = False  #: as while a triggerer shuts down
+    counted: list[Any] = field(default_factory=list)  #: what was counted in Airflow's metrics
+
+    async def count_start(self, facts: TaskFacts) -> None:
+        self.counted.append(("start", facts.key.task_id))
+
+    async def count_end(self, facts: TaskFacts, state: str, seconds: float) -> None:
+        self.counted.append(("end", facts.key.task_id, state))
 
     async def xcom(self, key: TaskKey, name: str) -> Any:
         return self.xcoms.get((key.task_id, name))
