@@ -146,7 +146,10 @@ def _airflow_facet(dag_run: Any, dag: Any, instance: Any, task: Any) -> Any:
 
     try:
         facet = get_airflow_run_facet(dag_run, dag, instance, task, "")["airflow"]
-        return _json(_adapter()._redacter.redact(facet, max_depth=20))
+        found = _json(_adapter()._redacter.redact(facet, max_depth=20))
+        # It is kept in a bucket, and what a person gives a run may be secret under any name.
+        found["dagRun"].pop("conf", None)
+        return found
     except Exception as error:
         log.warning("OpenLineage's facet `airflow` of %s is left out: %s", task.task_id, error)
         return {}

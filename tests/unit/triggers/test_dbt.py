@@ -146,7 +146,7 @@ async def test_a_failure_is_counted_as_what_airflow_makes_of_it(
 ) -> None:
     """A task with tries left is up for a retry, as a worker counts it."""
     await bench.plan(model("orders"))
-    bench.google.on_query("create or replace table", error="invalidQuery")
+    bench.google.on_query("create", error=("invalidQuery", "Syntax error"))
     told = {"operator": "DbtRunAsyncOperator", "started": None, "max_tries": tries}
 
     await bench.run(instance=told, deferred_by_worker=True)
