@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cosmos_async.airflow.compat import AIRFLOW_VERSION
 
 if TYPE_CHECKING:
-    from cosmos_async.plan.lineage import Column, Dataset, TaskEvent
+    from cosmos_async.plan.lineage import Column, Dataset, Tables, TaskEvent
 
 log = logging.getLogger(__name__)
 
@@ -193,6 +193,18 @@ def send(event: TaskEvent) -> None:
     _adapter().emit(_run_event(event))
 
 
+def operator_lineage(tables: Tables) -> Any:
+    """Return what an operator tells the provider's listener on a worker, which makes an event of it."""
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    return OperatorLineage(
+        inputs=_inputs(tables),
+        outputs=_outputs(tables),
+        run_facets=_facets_of_job(tables),
+        job_facets=_facet_of_sql(tables),
+    )
+
+
 def column_sources(sql: str) -> dict[str, list[tuple[str, str]]]:
     """
     Return where the columns of a query come from: tables (``project.dataset.table``) and their columns, by name.
@@ -234,7 +246,7 @@ def run_id_of(event: TaskEvent) -> str:
 def _run_event(event: TaskEvent) -> Any:
     from airflow.providers.openlineage import conf
     from airflow.providers.openlineage.plugins import adapter
-    from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
+    from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 
     return RunEvent(
         eventType=RunState[event.state],
@@ -243,14 +255,8 @@ def _run_event(event: TaskEvent) -> Any:
         job=Job(
             namespace=conf.namespace(), name=f"{event.dag_id}.{event.task_id}", facets=_job_facets(event)
         ),
-        inputs=[
-            InputDataset(NAMESPACE, one.name, facets=_facets(one), inputFacets=_input_facets(one))
-            for one in event.tables.inputs
-        ],
-        outputs=[
-            OutputDataset(NAMESPACE, one.name, facets=_facets(one), outputFacets=_output_facets(one))
-            for one in event.tables.outputs
-        ],
+        inputs=_inputs(event.tables),
+        outputs=_outputs(event.tables),
         producer=adapter._PRODUCER,  # type: ignore[attr-defined]
     )
 
@@ -260,7 +266,6 @@ def _run_facets(event: TaskEvent) -> dict[str, Any]:
     from airflow.providers.openlineage.utils.utils import get_airflow_debug_facet, get_processing_engine_facet
     from openlineage.client.facet_v2 import (
         error_message_run,
-        external_query_run,
         nominal_time_run,
         parent_run,
     )
@@ -283,12 +288,20 @@ def _run_facets(event: TaskEvent) -> dict[str, Any]:
         facets["nominalTime"] = nominal_time_run.NominalTimeRunFacet(start, end)
     if event.error is not None:
         facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(event.error, "python")
-    if event.tables.job is not None:
-        facets["externalQuery"] = external_query_run.ExternalQueryRunFacet(
-            event.tables.job["jobReference"]["jobId"], NAMESPACE
-        )
-        facets["bigQueryJob"] = _bigquery_job(event.tables.job)
+    facets.update(_facets_of_job(event.tables))
     return {**facets, **get_processing_engine_facet(), **get_airflow_debug_facet()}
+
+
+def _facets_of_job(tables: Tables) -> dict[str, Any]:
+    from openlineage.client.facet_v2 import external_query_run
+
+    if tables.job is None:
+        return {}
+    job_id = tables.job["jobReference"]["jobId"]
+    return {
+        "externalQuery": external_query_run.ExternalQueryRunFacet(job_id, NAMESPACE),
+        "bigQueryJob": _bigquery_job(tables.job),
+    }
 
 
 def _this_try(instance: dict[str, Any], event: TaskEvent) -> dict[str, Any]:
@@ -346,7 +359,6 @@ def _job_facets(event: TaskEvent) -> dict[str, Any]:
         documentation_job,
         job_type_job,
         ownership_job,
-        sql_job,
         tags_job,
     )
 
@@ -366,9 +378,31 @@ def _job_facets(event: TaskEvent) -> dict[str, Any]:
     if event.run.tags:
         fields = [tags_job.TagsJobFacetFields(key=tag, value=tag, source="AIRFLOW") for tag in event.run.tags]
         facets["tags"] = tags_job.TagsJobFacet(tags=fields)
-    if event.tables.sql:
-        facets["sql"] = sql_job.SQLJobFacet(query=event.tables.sql)
-    return facets
+    return {**facets, **_facet_of_sql(event.tables)}
+
+
+def _facet_of_sql(tables: Tables) -> dict[str, Any]:
+    from openlineage.client.facet_v2 import sql_job
+
+    return {"sql": sql_job.SQLJobFacet(query=tables.sql)} if tables.sql else {}
+
+
+def _inputs(tables: Tables) -> list[Any]:
+    from openlineage.client.event_v2 import InputDataset
+
+    return [
+        InputDataset(NAMESPACE, one.name, facets=_facets(one), inputFacets=_input_facets(one))
+        for one in tables.inputs
+    ]
+
+
+def _outputs(tables: Tables) -> list[Any]:
+    from openlineage.client.event_v2 import OutputDataset
+
+    return [
+        OutputDataset(NAMESPACE, one.name, facets=_facets(one), outputFacets=_output_facets(one))
+        for one in tables.outputs
+    ]
 
 
 def _facets(dataset: Dataset) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cosmos_async.airflow import openlineage
 from cosmos_async.airflow.compat import (
     ENDS_IN_TRIGGERER,
     STARTS_IN_TRIGGERER,
@@ -213,6 +214,12 @@ def warn_of_listeners(setup: Any) -> None:
         and task.completion == "auto"
     ]
     if listeners and heard:
+        if openlineage.LISTENER in listeners:
+            setup.log.warning(
+                "OpenLineage's provider is %s. From %s on its events are sent from the triggerer, and its listener needs no worker.",
+                openlineage.installed_version(),
+                ".".join(map(str, openlineage.OLDEST)),
+            )
         setup.log.warning(
             "Airflow calls plugins that listen to task instances on workers only, so for %s %d of this run's tasks begin and "
             "end on one, for some seconds each. Where the plugin has no need of them, "

@@ -129,6 +129,18 @@ class DbtNodeAsyncOperator(TriggererOperator):
         if self.on_warning_callback is not None:
             tell_warnings(self.on_warning_callback, context, event["results"], self.log)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """
+        Tell OpenLineage's listener which tables the task has read and written; Airflow calls it where a worker ends the task.
+
+        Args:
+            task_instance: Airflow's.
+        """
+        from cosmos_async.airflow.openlineage import operator_lineage
+        from cosmos_async.operators.task_lineage import tables_of_task
+
+        return operator_lineage(tables_of_task(self, task_instance))
+
     def on_kill(self) -> None:
         """End the dbt process, where one runs on the worker."""
         if self.processes is not None:

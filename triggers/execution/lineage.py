@@ -47,6 +47,8 @@ PATIENCE = 10.0  # seconds; what the provider's own listener has by default ([op
 MOST_JOBS = (
     10  # of a node that are asked for the tables they read; dbt's manifest tells of all that dbt knows
 )
+#: Of jobs that tell nothing of what a node is made of.
+_NOT_OF_NODE = ("guard", "pre-hook", "post-hook", "on-run-start", "grant")
 WAY_OUT = (
     "The task goes on. See [openlineage] transport, or switch it off: AIRFLOW__OPENLINEAGE__DISABLED=True."
 )
@@ -141,9 +143,9 @@ class TaskEvents:
         """
         if not self.are_wanted:
             return NO_TABLES
-        asked = _Tables(self._lineage, self._provider, session, bigquery)
+        found = tables_of(self._lineage, outcomes, plans, self._index, self._provider, session, bigquery)
         try:
-            return await asyncio.wait_for(asked.of(outcomes, plans, self._index), PATIENCE)
+            return await asyncio.wait_for(found, PATIENCE)
         except asyncio.TimeoutError:
             self._warn("BigQuery has not told in time which columns the tables have")
         except Exception as error:
@@ -214,6 +216,30 @@ async def events_of(
     return None if lineage is None else TaskEvents(lineage, index, key, provider, log)
 
 
+async def tables_of(
+    lineage: Lineage,
+    outcomes: Sequence[Outcome],
+    plans: Sequence[NodePlan],
+    index: Index,
+    provider: OpenLineage,
+    session: Session,
+    bigquery: BigQuery,
+) -> Tables:
+    """
+    Return what a task has done to tables.
+
+    Args:
+        lineage: What setup knew of the run.
+        outcomes: Of the task's nodes.
+        plans: Of those whose compiled SQL is at hand.
+        index: Of the run's plan.
+        provider: Follows the columns of a query.
+        session: Keeps the columns of tables for other tasks.
+        bigquery: Where to ask for tables and jobs.
+    """
+    return await _Tables(lineage, provider, session, bigquery).of(outcomes, plans, index)
+
+
 class _Tables:
     """Finds what nodes have done to tables."""
 
@@ -280,7 +306,8 @@ class _Tables:
         return next((one for one in reversed(relations) if one in tables), tables[0])
 
     async def _jobs(self, outcome: Outcome) -> list[Json]:
-        records = [record for record in outcome.jobs if record.purpose != "guard"]
+        # A hook may write anything anywhere: what its statement names is not what the node is made of.
+        records = [record for record in outcome.jobs if not record.purpose.startswith(_NOT_OF_NODE)]
         main = outcome.main_job
         chosen = ([main] if main is not None else []) + [one for one in records if one != main]
         found = await gather_bounded(self._job(record) for record in chosen[:MOST_JOBS])

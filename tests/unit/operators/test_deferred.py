@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.airflow import compat
+from cosmos_async.airflow import compat, openlineage
 from cosmos_async.airflow.compat import DAG, AirflowException
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.deferred import warn_of_listeners
@@ -186,6 +186,17 @@ def test_setup_says_who_listens_and_how_to_overrule(caplog: pytest.LogCaptureFix
 
     assert "so for acme.audit 1 of this run's tasks begin and end on one" in text
     assert 'operator_args={"completion": "triggerer"}' in text
+
+
+@pytest.mark.skipif(not compat.ENDS_IN_TRIGGERER, reason="tasks begin and end on workers in any case")
+def test_setup_says_which_openlineage_would_need_no_workers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The provider that came with an Airflow may be older than what is needed."""
+    monkeypatch.setattr("cosmos_async.airflow.openlineage.installed_version", lambda: "2.2.0")
+    monkeypatch.setattr("cosmos_async.operators.deferred.task_listeners", lambda: [openlineage.LISTENER])
+
+    assert "OpenLineage's provider is 2.2.0. From 2.3 on" in warned(caplog)
 
 
 @pytest.mark.usefixtures("listened")
