@@ -147,8 +147,9 @@ def _airflow_facet(dag_run: Any, dag: Any, instance: Any, task: Any) -> Any:
     try:
         facet = get_airflow_run_facet(dag_run, dag, instance, task, "")["airflow"]
         found = _json(_adapter()._redacter.redact(facet, max_depth=20))
-        # It is kept in a bucket, and what a person gives a run may be secret under any name.
+        # It is kept in a bucket, and these may have something secret under any name.
         found["dagRun"].pop("conf", None)
+        found["task"].pop("executor_config", None)
         return found
     except Exception as error:
         log.warning("OpenLineage's facet `airflow` of %s is left out: %s", task.task_id, error)

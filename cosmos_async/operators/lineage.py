@@ -45,11 +45,9 @@ def lineage_objects(
         document = Lineage(
             RunLineage(**openlineage.of_run(context)),
             {
-                task.task_id: TaskLineage(**found)
+                task.task_id: _task(context, task)
                 for task in setup.dag.tasks
                 if isinstance(task, DbtNodeAsyncOperator) and task.setup_task_id == setup.task_id
-                for found in (openlineage.of_task(context, task),)
-                if found is not None
             },
             {} if manifest is None else nodes_of(json.loads(manifest)),
         )
@@ -63,6 +61,11 @@ def lineage_objects(
             exc_info=True,
         )
         return {}
+
+
+def _task(context: Any, task: DbtNodeAsyncOperator) -> TaskLineage | None:
+    found = openlineage.of_task(context, task)
+    return None if found is None else TaskLineage(**found)
 
 
 def nodes_of(manifest: Json) -> dict[str, NodeLineage]:

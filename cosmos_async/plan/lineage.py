@@ -33,7 +33,7 @@ class RunLineage:
 
 @dataclass(frozen=True)
 class TaskLineage:
-    """What is known of one task before it runs; tasks of which no events are wanted have none."""
+    """What is known of one task before it runs."""
 
     owners: tuple[str, ...]
     description: Optional[str]
@@ -62,7 +62,7 @@ class Lineage:
     """The document."""
 
     run: RunLineage
-    tasks: dict[str, TaskLineage]  #: by task id
+    tasks: dict[str, Optional[TaskLineage]]  #: by task id; None where no events of it are wanted
     nodes: dict[str, NodeLineage]  #: by unique id
 
     def inputs_of(self, unique_id: str, referenced: Iterable[str] = ()) -> list[str]:
@@ -196,7 +196,7 @@ def load_lineage(data: bytes) -> Lineage:
         return Lineage(
             RunLineage(**{**run, "nominal": tuple(run["nominal"]), "tags": tuple(run["tags"])}),
             {
-                name: TaskLineage(**{**task, "owners": tuple(task["owners"])})
+                name: None if task is None else TaskLineage(**{**task, "owners": tuple(task["owners"])})
                 for name, task in document["tasks"].items()
             },
             {unique_id: _node(node) for unique_id, node in document["nodes"].items()},

@@ -94,13 +94,14 @@ class TaskEvents:
     def __init__(self, lineage: Lineage, index: Index, key: TaskKey, provider: OpenLineage, log: Any) -> None:
         self._lineage, self._index, self._key = lineage, index, key
         self._provider, self._log = provider, log
+        self._task = lineage.tasks[key.task_id]
         self._starting: asyncio.Task[None] | None = None
         self._ended = False
 
     @property
     def are_wanted(self) -> bool:
         """Whether the provider's settings want events of this task."""
-        return self._key.task_id in self._lineage.tasks
+        return self._task is not None
 
     def begin(self, at: datetime) -> None:
         """Send the event of the start, beside the work."""
@@ -156,6 +157,7 @@ class TaskEvents:
         self, state: str, at: datetime, tables: Tables = NO_TABLES, error: str | None = None
     ) -> None:
         key = self._key
+        assert self._task is not None
         event = TaskEvent(
             key.dag_id,
             key.task_id,
@@ -164,7 +166,7 @@ class TaskEvents:
             state,
             at.isoformat(),
             self._lineage.run,
-            self._lineage.tasks[key.task_id],
+            self._task,
             tables,
             error,
         )
@@ -213,7 +215,10 @@ async def events_of(
     except CosmosAsyncError as error:
         log.warning(f"OpenLineage: {error} {WAY_OUT}")
         return None
-    return None if lineage is None else TaskEvents(lineage, index, key, provider, log)
+    # A task that is mapped alone is none that setup has found in its DAG.
+    if lineage is None or key.task_id not in lineage.tasks:
+        return None
+    return TaskEvents(lineage, index, key, provider, log)
 
 
 async def tables_of(

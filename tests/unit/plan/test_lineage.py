@@ -30,7 +30,7 @@ NODES = {
     "seed.shop.codes": NodeLineage((), "p.shop.codes"),
     "test.shop.not_null_orders_id": NodeLineage(("model.shop.orders",), test=("not_null", "id")),
 }
-LINEAGE = Lineage(RUN, {"orders.run": TASK}, NODES)
+LINEAGE = Lineage(RUN, {"orders.run": TASK, "secret.run": None}, NODES)
 
 
 def test_the_document_comes_back_as_it_was() -> None:

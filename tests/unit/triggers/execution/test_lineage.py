@@ -17,8 +17,11 @@ from cosmos_async.airflow.compat import (
 from cosmos_async.plan.lineage import Lineage, NodeLineage, RunLineage, TaskLineage
 from cosmos_async.plan.model import NodePlan
 from cosmos_async.triggers.execution import lineage
+from cosmos_async.triggers.teardown import TeardownTrigger
 from tests.unit.triggers.bench import (
+    SETUP,
     Bench,
+    FakeClock,
     FakeOpenLineage,
     cancelled,
     data_test,
@@ -141,17 +144,18 @@ async def test_nothing_is_sent_twice(
 
 async def test_a_task_of_which_no_events_are_wanted_has_none(bench: Bench, provider: FakeOpenLineage) -> None:
     """Setup has asked the provider's settings; the task ends in the triggerer all the same."""
-    await bench.plan(model("orders"), lineage=Lineage(RUN, {}, NODES))
+    await bench.plan(model("orders"), lineage=Lineage(RUN, {TASK: None}, NODES))
 
     assert is_success(await bench.run())
     assert provider.events == []
 
 
+@pytest.mark.parametrize("known", [None, Lineage(RUN, {}, NODES)], ids=["nothing", "other tasks"])
 async def test_without_what_setup_knows_the_task_ends_on_a_worker(
-    bench: Bench, provider: FakeOpenLineage
+    bench: Bench, provider: FakeOpenLineage, known: Lineage | None
 ) -> None:
-    """As where an earlier release has planned the run: the listener sends the events then."""
-    await bench.plan(model("orders"))
+    """As where an earlier release has planned the run, or a task is mapped: the listener sends the events then."""
+    await bench.plan(model("orders"), lineage=known)
 
     event = await bench.run()
 
@@ -228,6 +232,34 @@ async def stop(bench: Bench) -> None:
     await cancelled(running, USER_ACTION)
     if HAS_ON_KILL:
         await trigger.on_kill()
+
+
+async def test_a_plan_that_is_not_there_fails_the_task_where_the_listener_hears_of_it(
+    bench: Bench, provider: FakeOpenLineage
+) -> None:
+    """There is nothing to make an event of."""
+    await bench.plan(model("orders"), lineage=LINEAGE)
+
+    event = await bench.run("model.shop.never_planned")
+
+    if FAILS_IN_TRIGGERER:
+        assert provider.told == [(TASK, "START"), (TASK, "FAIL")]
+    else:
+        assert type(event) is TriggerEvent
+
+
+@pytest.mark.parametrize("by_worker", [False, True])
+async def test_teardown_ends_where_it_began(bench: Bench, provider: FakeOpenLineage, by_worker: bool) -> None:
+    """It has no events of ours, so a start that a worker's listener has told of needs an end from there."""
+    await bench.plan(model("orders"), lineage=LINEAGE)
+    trigger = TeardownTrigger(SETUP, bench.identity, deferred_by_worker=by_worker)
+    trigger.task_instance = bench.trigger().task_instance
+    trigger.airflow, trigger._log = bench.airflow, bench.log  # type: ignore[assignment]
+    trigger.openlineage, trigger.clock = provider, FakeClock()  # type: ignore[assignment]
+
+    (event,) = [event async for event in trigger.run()]
+
+    assert (type(event) is TriggerEvent) is by_worker
 
 
 def plan_of_view() -> NodePlan:
