@@ -38,9 +38,9 @@ def lineage_objects(
         context: Its context.
         objects: What is stored of the run's plan, dbt's manifest among it.
     """
-    if not openlineage.is_active():
-        return {}
     try:
+        if not openlineage.is_active():
+            return {}
         manifest = objects.get(artifact_object(MANIFEST_FILE))
         document = Lineage(
             RunLineage(**openlineage.of_run(context)),

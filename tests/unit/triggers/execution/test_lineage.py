@@ -15,8 +15,11 @@ from cosmos_async.airflow.compat import (
     HAS_ON_KILL,
 )
 from cosmos_async.plan.lineage import Lineage, NodeLineage, RunLineage, TaskLineage
-from cosmos_async.plan.model import NodePlan
+from cosmos_async.plan.model import Index, Level, NodePlan
+from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.triggers.execution import lineage
+from cosmos_async.triggers.google.session import shared_session
+from cosmos_async.triggers.jobs.warehouse import warehouse_of
 from cosmos_async.triggers.teardown import TeardownTrigger
 from tests.unit.triggers.bench import (
     SETUP,
@@ -38,6 +41,7 @@ USER_ACTION = "__airflow_user_action__"  # as Airflow 3.3 cancels
 pytestmark = pytest.mark.skipif(not ENDS_IN_TRIGGERER, reason="every task ends on a worker")
 
 TASK = "shop.orders.run"
+AT = "2026-03-04T00:00:00+00:00"
 RUN = RunLineage("2026-03-04T00:00:00+00:00", {}, (None, None), (), {})
 NODES = {
     "source.shop.raw.orders": NodeLineage(
@@ -46,6 +50,7 @@ NODES = {
     "model.shop.orders": NodeLineage(("source.shop.raw.orders",), "p.shop.orders"),
     "test.shop.not_null": NodeLineage(("model.shop.orders",), test=("not_null", "id")),
     "test.shop.unique": NodeLineage(("model.shop.orders",), test=("unique", "id")),
+    "unit_test.shop.orders.u": NodeLineage(("model.shop.orders",)),
 }
 LINEAGE = Lineage(RUN, {TASK: TaskLineage(("ann",), None, None, {})}, NODES)
 
@@ -162,6 +167,38 @@ async def test_without_what_setup_knows_the_task_ends_on_a_worker(
     assert type(event) is TriggerEvent
     assert event.payload["status"] == "success"
     assert "ends on a worker" in bench.log.text
+
+
+async def test_settings_that_make_no_sense_fail_no_task(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The provider itself refuses them as well, where a worker asks it."""
+
+    def is_active() -> bool:
+        raise ValueError("OpenLineage transport `[]` is not a dict")
+
+    monkeypatch.setattr("cosmos_async.airflow.openlineage.is_active", is_active)
+
+    assert not await lineage.OpenLineage().is_active()
+    assert "is not a dict" in caplog.text
+
+
+async def test_a_unit_test_reads_no_table(bench: Bench, provider: FakeOpenLineage) -> None:
+    """It runs in its model's own task, which does not read itself."""
+    await bench.plan(model("orders"), lineage=LINEAGE)
+    unit = Outcome("unit_test.shop.orders.u", Status.PASS, None, Level.STATIC, AT, AT, 1)
+    async with shared_session(bench.identity) as session:
+        asked = await lineage.tables_of(
+            LINEAGE,
+            [unit],
+            (),
+            Index(None, {}),  # type: ignore[arg-type]
+            provider,  # type: ignore[arg-type]
+            session,
+            warehouse_of(session).bigquery,
+        )
+
+    assert asked.inputs == ()
 
 
 @pytest.mark.parametrize("fault", ["error", "hangs"])
