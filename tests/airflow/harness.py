@@ -98,8 +98,8 @@ class Airflow:
             if dag_id in self.metadata.dag_ids():
                 return True
             for file, trace in self.metadata.import_errors().items():
-                if "is being made in the background" in trace:
-                    continue  # dbt's environment; Airflow will import the file again
+                if "in the background" in trace:
+                    continue  # dbt's environment, or its `ls`; Airflow will import the file again
                 raise DagNotUsable(f"{file} cannot be imported:\n{trace}")
             return False
 

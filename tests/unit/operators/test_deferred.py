@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,11 @@ from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.deferred import warn_of_listeners
 from cosmos_async.operators.node import DbtRunAsyncOperator, DbtTestAsyncOperator
 from cosmos_async.operators.teardown import TeardownAsyncOperator
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:
+    from airflow.exceptions import TaskDeferred
 
 
 @pytest.fixture(autouse=True)
@@ -269,3 +275,20 @@ def test_compiled_sql_is_rendered_where_a_worker_ends_the_task() -> None:
     assert here.template_fields == ("compiled_sql",)
     assert "xcom_pull" in here.compiled_sql
     assert (there.template_fields == ()) is compat.FAILS_IN_TRIGGERER
+
+
+def test_a_worker_tells_the_trigger_of_the_task_instance() -> None:
+    """Airflow 3 would tell it hardly more than the key: a task's metrics need its operator, its start and its tries."""
+    started = datetime(2026, 3, 4, tzinfo=timezone.utc)
+    ti = SimpleNamespace(start_date=started, max_tries=2)
+
+    with pytest.raises(TaskDeferred) as deferred:
+        make().execute({"ti": ti})
+
+    arguments = deferred.value.trigger.serialize()[1]
+    assert arguments["deferred_by_worker"] is True
+    assert arguments["instance"] == {
+        "operator": "DbtRunAsyncOperator",
+        "started": started.isoformat(),
+        "max_tries": 2,
+    }
