@@ -35,6 +35,7 @@ class EndingTrigger(BaseTrigger):
         fails_in_triggerer: Likewise when something failed; only where Airflow then still honours retries.
         mapped_with_setup: Whether both are in one mapped task group, where each instance has a plan of its own.
         deferred_by_worker: Whether a worker has started this trigger.
+        instance: What that worker knows of the task instance: ``started``, ``operator`` (its class), ``max_tries``.
     """
 
     #: The arguments, which are also the wire format: a field once written stays readable.
@@ -45,6 +46,7 @@ class EndingTrigger(BaseTrigger):
         "fails_in_triggerer",
         "mapped_with_setup",
         "deferred_by_worker",
+        "instance",
     )
 
     #: Whether the trigger ends the task when another one's failure has stopped it.
@@ -64,6 +66,7 @@ class EndingTrigger(BaseTrigger):
         fails_in_triggerer: bool = True,
         mapped_with_setup: bool = False,
         deferred_by_worker: bool = False,
+        instance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.setup_task_id = setup_task_id
@@ -72,6 +75,7 @@ class EndingTrigger(BaseTrigger):
         self.fails_in_triggerer = fails_in_triggerer
         self.mapped_with_setup = mapped_with_setup
         self.deferred_by_worker = deferred_by_worker
+        self.instance = instance
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -80,10 +84,18 @@ class EndingTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Carry out the work; yield one event."""
-        began = self.clock.now()
+        began, facts = self.clock.now(), TaskFacts.of(self)
+        if not self.deferred_by_worker:
+            await self.airflow.count_start(facts)
         event = await self.event()
-        if self.deferred_by_worker and not RETURNS_AT_ONCE and type(event) is TriggerEvent:
-            await self.clock.sleep(max(0.0, began + WORKER_ENDS - self.clock.now()))
+        if type(event) is TriggerEvent:
+            if self.deferred_by_worker and not RETURNS_AT_ONCE:
+                await self.clock.sleep(max(0.0, began + WORKER_ENDS - self.clock.now()))
+        else:
+            seconds = self.clock.now() - began
+            if facts.started is not None:
+                seconds = (self.clock.utc() - facts.started).total_seconds()
+            await self.airflow.count_end(facts, _state_after(event, facts), seconds)
         yield event
 
     async def event(self) -> TriggerEvent:
@@ -145,3 +157,9 @@ class EndingTrigger(BaseTrigger):
             )
             return False
         return state not in ALIVE
+
+
+def _state_after(event: TriggerEvent, facts: TaskFacts) -> str:
+    """Return the state that Airflow gives a task which *event* ends."""
+    state = str(getattr(event.payload, "value", event.payload))
+    return facts.state_of_failure if state == "failed" else state

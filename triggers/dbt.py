@@ -11,9 +11,11 @@ from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
-from cosmos_async.airflow.compat import HAS_ON_KILL
+from cosmos_async.airflow.compat import AIRFLOW_VERSION, HAS_ON_KILL
 from cosmos_async.airflow.links import LINK_XCOM_KEY, SQL_XCOM_KEY
 from cosmos_async.exceptions import CosmosAsyncError, PlanGone
+from cosmos_async.plan.lineage import NO_TABLES
+from cosmos_async.plan.model import Index
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.base import EndingTrigger
 from cosmos_async.triggers.event_loop.gather import see_through
@@ -21,6 +23,7 @@ from cosmos_async.triggers.execution import report, xcoms
 from cosmos_async.triggers.execution.fail_fast import FailFast, leave_failure
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume, cancel_late_jobs
+from cosmos_async.triggers.execution.lineage import OpenLineage, TaskEvents, events_of
 from cosmos_async.triggers.execution.run_ahead import Execution, RunAhead
 from cosmos_async.triggers.execution.seeds import Seeds
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
@@ -32,12 +35,15 @@ from cosmos_async.triggers.jobs.cancel import cancel_jobs
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.warehouse import Warehouse, warehouse_of
 from cosmos_async.triggers.storage.documents import folder_at, read_index, read_node, store_identity
-from cosmos_async.triggers.storage.folders import folder_of
+from cosmos_async.triggers.storage.folders import Folder, folder_of
 from cosmos_async.triggers.task import TaskFacts
 
 #: Before Airflow ends the trigger: time to cancel the jobs and to say so.
 DEADLINE_MARGIN = 10.0  # seconds
 KILL_TIMEOUT = 20.0  # seconds; Airflow's own bound is 30
+
+#: OpenLineage's words for the ends of a task; the provider completes what is skipped, too.
+_LINEAGE_STATES = {"success": "COMPLETE", "skipped": "COMPLETE", "failed": "FAIL"}
 
 
 class BigQueryDbtTrigger(EndingTrigger):
@@ -55,6 +61,9 @@ class BigQueryDbtTrigger(EndingTrigger):
             the first group.
         args, kwargs: Those of :class:`EndingTrigger`.
     """
+
+    #: Who sends events of lineage.
+    openlineage: OpenLineage = OpenLineage()
 
     fields = ("work", "unique_id", *EndingTrigger.fields, "skips_in_triggerer", "warns_on_worker", "resume")
 
@@ -80,6 +89,8 @@ class BigQueryDbtTrigger(EndingTrigger):
         self._ahead: RunAhead | None = None  # if tasks of the run begin ahead of Airflow
         self._execution: Execution | None = None  # of this task, if it was begun ahead of Airflow
         self._xcoms: TaskXComs | None = None  # once it is known what the task has to do
+        self._lineage: TaskEvents | None = None  # where OpenLineage is active
+        self._tables = NO_TABLES  # what its event of the end tells of tables
 
     async def event(self) -> TriggerEvent:
         """Carry out the work; return the event that tells how it went."""
@@ -97,7 +108,14 @@ class BigQueryDbtTrigger(EndingTrigger):
         payload = result.payload()
         if self.warns_on_worker and payload["status"] == "success" and result.has_warned:
             return TriggerEvent(payload)
-        return self.end(payload)
+        event = self.end(payload)
+        if type(event) is TriggerEvent or await self._told_lineage(result):
+            return event
+        self.log.info(
+            "Setup has left nothing to make OpenLineage's events of, so this task ends on a worker, where the provider sends "
+            "its own."
+        )
+        return TriggerEvent(payload)
 
     async def on_kill(self) -> None:
         """
@@ -106,7 +124,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         Airflow calls this also where another triggerer has taken over; so it asks first.
         """
         refs = self._jobs_under_way()
-        if refs or self._execution is not None:
+        if refs or self._execution is not None or self._lineage is not None:
             await self._cancel_if_killed(TaskFacts.of(self), refs)
 
     # -- the work -----------------------------------------------------------------------------------------------------
@@ -115,6 +133,11 @@ class BigQueryDbtTrigger(EndingTrigger):
         try:
             async with shared_session(self.identity) as session:
                 result = await self._within_deadline(facts, session)
+                if self._lineage is not None and result.status in _LINEAGE_STATES:
+                    bigquery = warehouse_of(session, self._endpoint).bigquery
+                    self._tables = await self._lineage.tables(
+                        result.outcomes, result.plans, session, bigquery
+                    )
         except CosmosAsyncError as error:
             # Understood, and told in full; everything else is a bug and fails the task with its traceback.
             self.log.error(str(error))
@@ -154,9 +177,8 @@ class BigQueryDbtTrigger(EndingTrigger):
             result.gone = str(gone)
         except asyncio.CancelledError:
             refs = self._jobs_under_way()
-            if not HAS_ON_KILL and (
-                refs or self._execution is not None
-            ):  # removable when Airflow 3.2 is dropped
+            known = refs or self._execution is not None or self._lineage is not None
+            if not HAS_ON_KILL and known:  # removable when Airflow 3.2 is dropped
                 await self._cancel_if_killed(facts, refs)
             raise
         return result
@@ -169,6 +191,8 @@ class BigQueryDbtTrigger(EndingTrigger):
         async with shared_session(store_identity(address, self.identity), clock=session.clock) as store:
             folder = folder_of(store, address.folder, written_by=address.host)
             index = await store.once(("index", address), lambda: read_index(folder, address))
+            self._endpoint = index.run.endpoint
+            await self._begin_lineage(address, index, folder, store, facts)
             groups = nodes_of(index, self.work, self.unique_id)
             total = sum(len(group) for group in groups)
             if not total:
@@ -187,7 +211,6 @@ class BigQueryDbtTrigger(EndingTrigger):
             )
             run.page = self._xcoms = TaskXComs(self.airflow, facts.key, alone=total == 1)
             self._runs.append(run)
-            self._endpoint = index.run.endpoint
             await cancel_late_jobs(run)
             if resume is not None:
                 result.earlier += await resume.ended(folder, groups)
@@ -251,6 +274,37 @@ class BigQueryDbtTrigger(EndingTrigger):
             run.void = (replace(first, ahead=True),)
         return False
 
+    # -- lineage ------------------------------------------------------------------------------------------------------
+
+    async def _begin_lineage(
+        self, address: PlanAddress, index: Index, folder: Folder, store: Session, facts: TaskFacts
+    ) -> None:
+        if not await self.openlineage.is_active():
+            return
+        self._lineage = await events_of(self.openlineage, address, index, folder, store, facts.key, self.log)
+        # A worker's listener has sent the start of what a worker has started.
+        if self._lineage is not None and not self.deferred_by_worker:
+            self._lineage.begin(store.clock.utc())
+
+    async def _told_lineage(self, result: Result) -> bool:
+        """Send the event of the task's end; return False where it has to be sent by a worker."""
+        if self._lineage is None:
+            return not await self.openlineage.is_active()
+        await self._lineage.end(
+            _LINEAGE_STATES[result.status], self.clock.utc(), self._tables, result.message or None
+        )
+        return True
+
+    async def _end_lineage_of_killed(self, facts: TaskFacts) -> None:
+        """Let no run of OpenLineage stay open: Airflow tells its listeners of no end but those that people have set."""
+        if self._lineage is None:
+            return
+        state = await self.airflow.state(facts.key)
+        if state in ("success", "failed") and AIRFLOW_VERSION >= (3, 0):
+            return  # the API server has told them
+        ended = "COMPLETE" if state == "success" else "FAIL"
+        await self._lineage.end(ended, self.clock.utc(), error=f"The task was stopped from outside: {state}.")
+
     # -- killed or out of time ----------------------------------------------------------------------------------------
 
     def _jobs_under_way(self) -> list[JobRef]:
@@ -282,6 +336,7 @@ class BigQueryDbtTrigger(EndingTrigger):
             # A lease of its own: the task that had the session may be gone before this has ended.
             async with shared_session(self.identity) as session:
                 await cancel_jobs(left, warehouse_of(session, self._endpoint), self.log)
+            await self._end_lineage_of_killed(facts)
 
         if not await see_through(cancel(), timeout=KILL_TIMEOUT):
             self.log.warning(

@@ -4,14 +4,18 @@ What a trigger learns from Airflow about its own task, the same for all versions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from cosmos_async.airflow.compat import AIRFLOW_VERSION
+from cosmos_async.airflow.metrics import Counted, are_wanted, count_end, count_start
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.triggers.event_loop.threads import in_thread
+
+log = logging.getLogger(__name__)
 
 #: A task in one of these states is still ours, or will be again: nobody killed it.
 ALIVE = frozenset({"deferred", "running", "queued", "scheduled"})
@@ -23,6 +27,10 @@ class TaskFacts:
 
     key: TaskKey
     timeout_after: datetime | None = None  #: when Airflow ends the trigger, aware
+    started: datetime | None = None  #: when a worker has started it, aware
+    operator: str | None = None  #: the operator's class
+    max_tries: int | None = None  #: how often it may be tried again
+    team: str | None = None  #: since Airflow 3.3
 
     @classmethod
     def of(cls, trigger: Any) -> TaskFacts:
@@ -39,11 +47,64 @@ class TaskFacts:
         after = getattr(trigger, "timeout_after", None) or getattr(ti, "trigger_timeout", None)
         if after is not None and after.tzinfo is None:
             after = after.replace(tzinfo=timezone.utc)
-        return cls(key, after)
+        return cls(key, after, **_about(ti, getattr(trigger, "instance", None)))
+
+    @property
+    def state_of_failure(self) -> str:
+        """The state that Airflow gives the task when its trigger fails it, which depends on the tries that are left."""
+        return "up_for_retry" if self.key.try_number <= (self.max_tries or 0) else "failed"
+
+    @property
+    def counted(self) -> Counted:
+        """The task, as metrics know it."""
+        return Counted(self.key.dag_id, self.key.task_id, self.operator or "unknown", self.team)
+
+
+def _about(ti: Any, told: dict[str, Any] | None) -> dict[str, Any]:
+    """
+    Return what is known of a task instance beside its key.
+
+    Args:
+        ti: Airflow's: an object of its database (2.x), what a worker has (3.3, where the trigger was started without one),
+            or hardly more than the key (3.x).
+        told: What the worker that has started the trigger has told, if one has.
+    """
+    if told is not None:
+        started = told["started"]
+        return {
+            "started": None if started is None else datetime.fromisoformat(started),
+            "operator": told["operator"],
+            "max_tries": told["max_tries"],
+        }
+    task = getattr(ti, "task", None)
+    if task is None:
+        return {"operator": getattr(ti, "operator", None), "max_tries": getattr(ti, "max_tries", None)}
+    server = getattr(ti, "_ti_context_from_server", None)
+    return {
+        "operator": task.task_type,
+        # Airflow tells the number of a first run alone; of one that was cleared it is larger.
+        "max_tries": task.retries,
+        "team": getattr(getattr(server, "dag_run", None), "team_name", None),
+    }
 
 
 class Airflow:
-    """What a trigger asks of Airflow while it runs; tests put another one in its place."""
+    """What a trigger asks and tells Airflow while it runs; tests put another one in its place."""
+
+    async def count_start(self, facts: TaskFacts) -> None:
+        """Count in Airflow's metrics that the task has begun in the triggerer."""
+        await _count(count_start, facts.counted)
+
+    async def count_end(self, facts: TaskFacts, state: str, seconds: float) -> None:
+        """
+        Count in Airflow's metrics that the task ends in the triggerer.
+
+        Args:
+            facts: The task.
+            state: See :func:`cosmos_async.airflow.metrics.count_end`.
+            seconds: Since its start.
+        """
+        await _count(count_end, facts.counted, state, seconds)
 
     async def xcom(self, key: TaskKey, name: str) -> Any:
         """Return an XCom of the task *key*, None where there is none."""
@@ -77,6 +138,15 @@ class Airflow:
         if AIRFLOW_VERSION >= (3, 0):
             return await in_thread(_states_by_api, key, task_ids)
         return {one: await in_thread(_state_by_orm, replace(key, task_id=one)) for one in task_ids}
+
+
+async def _count(function: Callable[..., None], *args: Any) -> None:
+    if not are_wanted():
+        return
+    try:
+        await in_thread(function, *args)
+    except Exception:
+        log.warning("This task is not counted in Airflow's metrics.", exc_info=True)
 
 
 def _get_xcom(key: TaskKey, name: str) -> Any:

@@ -14,6 +14,7 @@ from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
 from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, load_announcements
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.base import EndingTrigger
+from cosmos_async.triggers.execution.lineage import OpenLineage
 from cosmos_async.triggers.jobs.orphans import cancel_orphaned_jobs
 from cosmos_async.triggers.storage.documents import ObjectMissing, delete_folder, read_object
 from cosmos_async.triggers.task import TaskFacts
@@ -26,9 +27,16 @@ class TeardownTrigger(EndingTrigger):
     The arguments are those of :class:`EndingTrigger`; the plan's address may name a connection of its own.
     """
 
+    #: Whether events of lineage are sent.
+    openlineage: OpenLineage = OpenLineage()
+
     async def event(self) -> TriggerEvent:
         """Delete the folder; return the event that says so."""
-        return self.end(await self._delete())
+        payload = await self._delete()
+        if self.deferred_by_worker and await self.openlineage.is_active():
+            # The listener has told of the start there. This task has nothing to tell, but its run has to end.
+            return TriggerEvent(payload)
+        return self.end(payload)
 
     async def _delete(self) -> dict[str, Any]:
         try:

@@ -1,13 +1,15 @@
 """
-Listeners: plugins that hear of every task instance's start and end, OpenLineage's for one.
+Listeners: plugins that hear of every task instance's start and end.
 
-Airflow calls them only for tasks that a worker runs, so an installation with one wants its tasks to begin and end there.
+Airflow calls them only for tasks that a worker runs, so an installation with one wants its tasks to begin and end there. Not for
+OpenLineage's, whose events our triggers send.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from cosmos_async.airflow import openlineage
 from cosmos_async.airflow.compat import AIRFLOW_VERSION
 
 #: Those that have nothing to say of our tasks, by module or class.
@@ -38,7 +40,8 @@ def task_listeners() -> list[str]:
         for listener in get_listener_manager().pm.get_plugins()
         if any(hasattr(listener, hook) for hook in _HOOKS)
     }
-    return sorted(names - _INDIFFERENT)
+    served = {openlineage.LISTENER} if openlineage.is_supported() else set()
+    return sorted(names - _INDIFFERENT - served)
 
 
 def _name(listener: Any) -> str:

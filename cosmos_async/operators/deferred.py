@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cosmos_async.airflow import openlineage
 from cosmos_async.airflow.compat import (
     ENDS_IN_TRIGGERER,
     STARTS_IN_TRIGGERER,
@@ -181,9 +182,23 @@ class TriggererOperator(BaseOperator):
         module, _, name = self.trigger_classpath.rpartition(".")
         return getattr(import_module(module), name)(**self.trigger_kwargs(), **more)
 
-    def hand_over(self, **more: Any) -> None:
-        """Hand the task to its trigger, with *more* arguments; the worker is free again at once."""
-        trigger = self._trigger(deferred_by_worker=True, **more)
+    def hand_over(self, context: Any, **more: Any) -> None:
+        """
+        Hand the task to its trigger; the worker is free again at once.
+
+        Args:
+            context: Of the task instance.
+            more: Arguments of the trigger.
+        """
+        ti = context["ti"]
+        started = getattr(ti, "start_date", None)
+        # What Airflow 3 tells no trigger that a worker has started.
+        instance = {
+            "operator": self.task_type,
+            "started": None if started is None else started.isoformat(),
+            "max_tries": getattr(ti, "max_tries", None),
+        }
+        trigger = self._trigger(deferred_by_worker=True, instance=instance, **more)
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def execute(self, context: Any) -> Any:
@@ -191,7 +206,7 @@ class TriggererOperator(BaseOperator):
         if STARTS_IN_TRIGGERER:
             for reason in self._own_entry():
                 self.log.info("This task begins on a worker for the sake of: %s", reason)
-        self.hand_over()
+        self.hand_over(context)
 
 
 def warn_of_listeners(setup: Any) -> None:
@@ -210,6 +225,12 @@ def warn_of_listeners(setup: Any) -> None:
         and task.completion == "auto"
     ]
     if listeners and heard:
+        if openlineage.LISTENER in listeners:
+            setup.log.warning(
+                "OpenLineage's provider is %s. From %s on its events are sent from the triggerer, and its listener needs no worker.",
+                openlineage.installed_version(),
+                ".".join(map(str, openlineage.OLDEST)),
+            )
         setup.log.warning(
             "Airflow calls plugins that listen to task instances on workers only, so for %s %d of this run's tasks begin and "
             "end on one, for some seconds each. Where the plugin has no need of them, "

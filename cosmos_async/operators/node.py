@@ -125,9 +125,21 @@ class DbtNodeAsyncOperator(TriggererOperator):
             # An event of an earlier release knows of no plan that is gone.
             resume = (plan_anew if event.get("gone") else work)(self, context, event)
             if resume is not None:
-                self.hand_over(resume=resume)
+                self.hand_over(context, resume=resume)
         if self.on_warning_callback is not None:
             tell_warnings(self.on_warning_callback, context, event["results"], self.log)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """
+        Tell OpenLineage's listener which tables the task has read and written; Airflow calls it where a worker ends the task.
+
+        Args:
+            task_instance: Airflow's.
+        """
+        from cosmos_async.airflow.openlineage import operator_lineage
+        from cosmos_async.operators.task_lineage import tables_of_task
+
+        return operator_lineage(tables_of_task(self, task_instance))
 
     def on_kill(self) -> None:
         """End the dbt process, where one runs on the worker."""

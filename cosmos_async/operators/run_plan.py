@@ -19,6 +19,7 @@ from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound
 from cosmos_async.operators.task_mapping import index_for
 from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, Announcement, load_announcements
 from cosmos_async.plan.ids import TaskKey
+from cosmos_async.plan.lineage import LINEAGE_FILE, Lineage, load_lineage
 from cosmos_async.plan.model import Index, Level, NodePlan, RunInfo, dump_index, dump_node, load_index
 from cosmos_async.plan.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan.store import (
@@ -197,6 +198,11 @@ class RunPlan:
 
         found = {name: self._artifact_or_none(name) for name in (MANIFEST_FILE, RECORDED_FILE, RUN_FILES)}
         return {name: data for name, data in found.items() if data is not None}
+
+    def lineage(self) -> Lineage | None:
+        """Return what setup has written of lineage, None where it has not."""
+        data = self._artifact_or_none(LINEAGE_FILE)
+        return None if data is None else load_lineage(data)
 
     def _artifact_or_none(self, name: str) -> bytes | None:
         from cosmos_async.triggers.storage.documents import ObjectMissing

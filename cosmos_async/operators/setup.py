@@ -22,6 +22,7 @@ from cosmos_async.constants import TestBehavior
 from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.deferred import warn_of_listeners
+from cosmos_async.operators.lineage import lineage_objects
 from cosmos_async.operators.run_plan import (
     COMPILED_FILE,
     KEPT_KEY,
@@ -193,6 +194,7 @@ class SetupAsyncOperator(BaseOperator):
                 index, objects = again.index, again.objects
             if graph is not None:
                 objects = {**objects, graph_object(digest): graph}
+            objects = {**objects, **lineage_objects(self, context, objects)}
             address = self._upload(folder, index, objects)
         self._report(index)
         context["ti"].xcom_push(key=ADDRESS_KEY, value=address.to_json())

@@ -188,6 +188,10 @@ class Session:
         # Shielded: whoever waits may be cancelled, the others still want it.
         return await asyncio.shield(flight)  # type: ignore[no-any-return]
 
+    def forget(self, key: Any) -> None:
+        """Have the next who asks for *key* get a result of their own."""
+        self._results.pop(key, None)
+
     def _landed(self, key: Any, flight: asyncio.Task[Any]) -> None:
         del self._flights[key]
         if not flight.cancelled() and flight.exception() is None:

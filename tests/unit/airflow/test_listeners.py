@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cosmos_async.airflow import openlineage
 from cosmos_async.airflow.compat import AIRFLOW_VERSION
 from cosmos_async.airflow.listeners import task_listeners
 
@@ -70,6 +71,21 @@ def _nobody_else_listens() -> Iterator[None]:
 )
 def test_a_listener_is_named(listener: Any, names: list[str]) -> None:
     """By its module or class, so that somebody finds its plugin."""
+    get_listener_manager().pm.register(listener)
+
+    assert task_listeners() == names
+
+
+@pytest.mark.parametrize(
+    ("installed", "names"), [("2.3.0", []), ("2.2.0", [openlineage.LISTENER])], ids=["new enough", "too old"]
+)
+def test_openlineage_needs_no_worker_where_we_send_its_events(
+    monkeypatch: pytest.MonkeyPatch, installed: str, names: list[str]
+) -> None:
+    """Its own listener hears of workers' tasks; the triggers send what it cannot hear of."""
+    kind, name = openlineage.LISTENER.rsplit(".", 1)
+    listener = type(name, (Audit,), {"__module__": kind})()
+    monkeypatch.setattr(openlineage, "installed_version", lambda: installed)
     get_listener_manager().pm.register(listener)
 
     assert task_listeners() == names

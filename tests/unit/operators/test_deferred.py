@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import importlib
 import logging
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cosmos_async.airflow import compat
+from cosmos_async.airflow import compat, openlineage
 from cosmos_async.airflow.compat import DAG, AirflowException
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.deferred import warn_of_listeners
 from cosmos_async.operators.node import DbtRunAsyncOperator, DbtTestAsyncOperator
 from cosmos_async.operators.teardown import TeardownAsyncOperator
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:
+    from airflow.exceptions import TaskDeferred
 
 
 @pytest.fixture(autouse=True)
@@ -210,6 +216,17 @@ def test_setup_says_who_listens_and_how_to_overrule(caplog: pytest.LogCaptureFix
     assert 'operator_args={"completion": "triggerer"}' in text
 
 
+@pytest.mark.skipif(not compat.ENDS_IN_TRIGGERER, reason="tasks begin and end on workers in any case")
+def test_setup_says_which_openlineage_would_need_no_workers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The provider that came with an Airflow may be older than what is needed."""
+    monkeypatch.setattr("cosmos_async.airflow.openlineage.installed_version", lambda: "2.2.0")
+    monkeypatch.setattr("cosmos_async.operators.deferred.task_listeners", lambda: [openlineage.LISTENER])
+
+    assert "OpenLineage's provider is 2.2.0. From 2.3 on" in warned(caplog)
+
+
 @pytest.mark.usefixtures("listened")
 def test_setup_says_nothing_of_listeners_that_are_overruled(caplog: pytest.LogCaptureFixture) -> None:
     """Nor where nobody listens."""
@@ -280,3 +297,20 @@ def test_compiled_sql_is_rendered_where_a_worker_ends_the_task() -> None:
     assert here.template_fields == ("compiled_sql",)
     assert "xcom_pull" in here.compiled_sql
     assert (there.template_fields == ()) is compat.FAILS_IN_TRIGGERER
+
+
+def test_a_worker_tells_the_trigger_of_the_task_instance() -> None:
+    """Airflow 3 would tell it hardly more than the key: a task's metrics need its operator, its start and its tries."""
+    started = datetime(2026, 3, 4, tzinfo=timezone.utc)
+    ti = SimpleNamespace(start_date=started, max_tries=2)
+
+    with pytest.raises(TaskDeferred) as deferred:
+        make().execute({"ti": ti})
+
+    arguments = deferred.value.trigger.serialize()[1]
+    assert arguments["deferred_by_worker"] is True
+    assert arguments["instance"] == {
+        "operator": "DbtRunAsyncOperator",
+        "started": started.isoformat(),
+        "max_tries": 2,
+    }

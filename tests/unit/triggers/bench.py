@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from cosmos_async.plan.ids import TaskKey
+from cosmos_async.plan.lineage import LINEAGE_FILE, Lineage, TaskEvent, dump_lineage
 from cosmos_async.plan.model import (
     Guard,
     GuardKind,
@@ -33,7 +34,7 @@ from cosmos_async.plan.model import (
     dump_node,
 )
 from cosmos_async.plan.outcome import Outcome, load_outcome
-from cosmos_async.plan.store import PlanAddress, graph_object, node_object
+from cosmos_async.plan.store import PlanAddress, artifact_object, graph_object, node_object
 from cosmos_async.plan.task_graph import TaskGraph
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
@@ -44,6 +45,7 @@ from cosmos_async.triggers.jobs.context import End, Run
 from cosmos_async.triggers.jobs.warehouse import warehouse_of
 from cosmos_async.triggers.storage.documents import upload_plan
 from cosmos_async.triggers.storage.folders import folder_of
+from cosmos_async.triggers.task import TaskFacts
 
 RUN = "shop/dag/run1"  #: all lives of the run
 PLACE = f"{RUN}/life"  #: the run's folder within the bucket
@@ -86,6 +88,13 @@ class FakeAirflow:
         default_factory=list
     )  #: the setup task's, one after the other; then success
     silent: bool = False  #: as while a triggerer shuts down
+    counted: list[Any] = field(default_factory=list)  #: what was counted in Airflow's metrics
+
+    async def count_start(self, facts: TaskFacts) -> None:
+        self.counted.append(("start", facts.key.task_id))
+
+    async def count_end(self, facts: TaskFacts, state: str, seconds: float) -> None:
+        self.counted.append(("end", facts.key.task_id, state))
 
     async def xcom(self, key: TaskKey, name: str) -> Any:
         return self.xcoms.get((key.task_id, name))
@@ -106,6 +115,35 @@ class FakeAirflow:
             await asyncio.Event().wait()
         setup = self.setup_states[0] if self.setup_states else "success"
         return {one: setup if one == SETUP else self.states.get(one) for one in task_ids}
+
+
+@dataclass
+class FakeOpenLineage:
+    """Airflow's OpenLineage provider; switched off, unless a test switches it on."""
+
+    active: bool = False
+    events: list[TaskEvent] = field(default_factory=list)  #: what was sent
+    hangs: bool = False  #: as a transport whose server does not answer
+    error: Exception | None = None  #: raised by the next event
+    sources: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  #: of any query
+
+    async def is_active(self) -> bool:
+        return self.active
+
+    async def send(self, event: TaskEvent) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.error is not None:
+            raise self.error
+        self.events.append(event)
+
+    async def column_sources(self, sql: str) -> dict[str, list[tuple[str, str]]]:
+        return self.sources
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """The tasks and states of all events."""
+        return [(event.task_id, event.state) for event in self.events]
 
 
 @dataclass
@@ -202,6 +240,7 @@ class Bench:
     google: FakeGoogle
     identity: dict[str, Any]
     airflow: FakeAirflow = field(default_factory=FakeAirflow)
+    openlineage: FakeOpenLineage = field(default_factory=FakeOpenLineage)
     log: Log = field(default_factory=Log)
     address: PlanAddress | None = None
 
@@ -213,6 +252,7 @@ class Bench:
         hooks: tuple[Hook, ...] = (),
         folder: str = FOLDER,
         tasks: TaskGraph | None = None,
+        lineage: Lineage | None = None,
         **run: Any,
     ) -> PlanAddress:
         """Write a plan of *nodes* as setup does; *run* is what else the index says of the run."""
@@ -221,6 +261,8 @@ class Bench:
             run["ahead"] = True
             run["tasks"] = hashlib.sha256(tasks.dump()).hexdigest()
             objects[graph_object(run["tasks"])] = tasks.dump()
+        if lineage is not None:
+            objects[artifact_object(LINEAGE_FILE)] = dump_lineage(lineage)
         entries: dict[str, IndexEntry] = {}
         for node in nodes:
             data = dump_node(node)
@@ -228,7 +270,7 @@ class Bench:
             objects[node_object(node.unique_id, digest)] = data
             owner = (owners or {}).get(node.unique_id)
             entries[node.unique_id] = IndexEntry(
-                node.name, node.resource_type, node.level, node.reason, digest, owner
+                node.name, node.resource_type, node.level, node.reason, digest, owner, relation=node.relation
             )
         info = {
             "dag_id": "shop_dag",
@@ -271,6 +313,7 @@ class Bench:
         if seconds is not None:
             trigger.timeout_after = datetime.now(timezone.utc) + timedelta(seconds=seconds)  # type: ignore[attr-defined]
         trigger.airflow = self.airflow  # type: ignore[assignment]
+        trigger.openlineage = self.openlineage  # type: ignore[assignment]
         trigger._log = self.log
         return trigger
 

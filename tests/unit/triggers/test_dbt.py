@@ -6,10 +6,12 @@ import hashlib
 import inspect
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from airflow.triggers.base import TriggerEvent
 
+from cosmos_async.airflow.compat import ENDS_IN_TRIGGERER, FAILS_IN_TRIGGERER
 from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, Announcement, dump_announcements
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import FORMAT, CallOperation, Guard, GuardKind, Level, TestRule
@@ -114,6 +116,42 @@ async def test_a_task_with_something_for_a_worker_is_resumed_there(bench: Bench)
 
     assert payload(event)["status"] == "success"
     assert payload(event)["results"]["model.shop.orders"]["status"] == "success"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counted"),
+    [
+        pytest.param({}, ["start", "end"], id="begins and ends in the triggerer"),
+        pytest.param({"succeeds_in_triggerer": False}, ["start"], id="ends on a worker"),
+        pytest.param({"deferred_by_worker": True}, ["end"], id="begins on a worker"),
+    ],
+)
+async def test_the_triggerer_counts_what_no_worker_does(
+    bench: Bench, arguments: dict[str, Any], counted: list[str]
+) -> None:
+    """Airflow's metrics of tasks are counted by its workers; nothing is counted twice."""
+    await bench.plan(model("orders"))
+
+    await bench.run(**arguments)
+
+    if not ENDS_IN_TRIGGERER:
+        counted = counted[:-1] if counted[-1] == "end" else counted
+    assert [one[0] for one in bench.airflow.counted] == counted
+    assert all(one[2] == "success" for one in bench.airflow.counted if one[0] == "end")
+
+
+@pytest.mark.parametrize(("tries", "state"), [(None, "failed"), (0, "failed"), (2, "up_for_retry")])
+async def test_a_failure_is_counted_as_what_airflow_makes_of_it(
+    bench: Bench, tries: int | None, state: str
+) -> None:
+    """A task with tries left is up for a retry, as a worker counts it."""
+    await bench.plan(model("orders"))
+    bench.google.on_query("create", error=("invalidQuery", "Syntax error"))
+    told = {"operator": "DbtRunAsyncOperator", "started": None, "max_tries": tries}
+
+    await bench.run(instance=told, deferred_by_worker=True)
+
+    assert bench.airflow.counted == ([("end", "shop.orders.run", state)] if FAILS_IN_TRIGGERER else [])
 
 
 async def test_the_sql_goes_out_as_dbt_would_send_it(bench: Bench) -> None:
