@@ -8,7 +8,7 @@ from typing import Any
 
 from . import answers
 from .calls import Call
-from .jobs import Jobs, Submission
+from .jobs import Jobs, Serve, Submission
 from .journal import RUN
 from .listings import Listings
 from .node_context import NodeContext
@@ -29,10 +29,11 @@ class Wire:
     Args:
         context: Of the node that asks.
         uploads: Where to keep the bytes of load jobs.
+        serve: As for :class:`.jobs.Jobs`.
     """
 
-    def __init__(self, context: NodeContext, uploads: Uploads) -> None:
-        self.jobs = Jobs(context, self.dry_run)
+    def __init__(self, context: NodeContext, uploads: Uploads, serve: Serve | None = None) -> None:
+        self.jobs = Jobs(context, self.dry_run, serve)
         self._tables = Tables(context)
         self._listings = Listings(context)
         self._context = context
