@@ -190,7 +190,10 @@ def _table(reference: Json) -> str:
 
 
 def _field(field: pyarrow.Field) -> Json:
-    """Return the column of BigQuery that holds what the field of Arrow does."""
+    """Return the column of BigQuery for a field of Arrow, whose type may be named (a seed's `column_types`)."""
+    named = (field.metadata or {}).get(b"BIGQUERY:type")
+    if named:
+        return {"name": field.name, "type": named.decode().upper()}
     kinds = pyarrow.types
     for test, name in (
         (kinds.is_boolean, "BOOLEAN"),
