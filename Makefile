@@ -136,6 +136,14 @@ $(VENVS)/dbt-%/.ready: tests/env/dbt-%.txt | $(UV)
 	@$(UV) pip install -q --python $(VENVS)/dbt-$*/bin/python -r $< $(addprefix --override ,$(wildcard $(<:.txt=-overrides.txt)))
 	@touch $@
 
+$(VENVS)/dbt-2/.ready: tests/env/dbt-2.txt tests/env/warehouse.txt tests/warehouse/prepare.py tests/warehouse/dbt2/install.py tests/warehouse/dbt2/driver.c | $(UV)
+	@echo "Setting up dbt 2 ..."
+	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/dbt-2
+	@$(UV) pip install -q --prerelease allow --python $(VENVS)/dbt-2/bin/python -r $<
+	@$(VENVS)/dbt-2/bin/python tests/warehouse/prepare.py
+	@$(VENVS)/dbt-2/bin/python tests/warehouse/dbt2/install.py
+	@touch $@
+
 $(VENVS)/fidelity/.ready: tests/env/fidelity.txt | $(UV)
 	@echo "Setting up dbt's adapter test suite ..."
 	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/fidelity

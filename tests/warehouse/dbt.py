@@ -60,6 +60,11 @@ def dbt(
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    path = artifacts / "target" / "run_results.json"
+    return DbtRun(done.returncode, done.stdout, results_in(artifacts / "target"))
+
+
+def results_in(target: Path) -> dict[str, dict[str, Any]]:
+    """Return what a run_results.json tells, by the unique id of the node; nothing where there is none."""
+    path = target / "run_results.json"
     results = json.loads(path.read_text())["results"] if path.exists() else []
-    return DbtRun(done.returncode, done.stdout, {result["unique_id"]: result for result in results})
+    return {result["unique_id"]: result for result in results}
