@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from cosmos_async.dbt.endpoint.server import Refused, Server
@@ -85,7 +86,18 @@ class FrontEnd:
         Raises:
             Refused: The request, or its node, is not recorded any further.
         """
-        asker = self._asker(call)
+        if call.shape == ("GET", 6, "datasets", "tables") and call.parts[3].startswith("_"):
+            # A result, which BigQuery keeps in a dataset that nobody sees.
+            return (
+                self.wire.jobs.result_table(call) if self.wire.jobs.has_result(call.table) else call.forward()
+            )
+        askers = self._askers(call)
+        if len(askers) > 1 and call.method not in ("GET", "HEAD"):
+            self._is_ambiguous(call, [asker.unique_id for asker in askers])
+        # Whoever may have read it has a guard for it.
+        return [self._answer(call, asker) for asker in askers][-1]
+
+    def _answer(self, call: Call, asker: Asker) -> Any:
         unique_id = asker.unique_id or RUN
         if unique_id != RUN and not unique_id.startswith("operation."):
             self.overlay.built = self._built
@@ -110,29 +122,39 @@ class FrontEnd:
     def _node(self) -> str:
         return str(self.journal.doing("node") or RUN)
 
-    def _asker(self, call: Call) -> Asker:
+    def _askers(self, call: Call) -> list[Asker]:
+        """Return who may have sent a request."""
         assert self.spans is not None
         job_id = call.parts[3] if len(call.parts) > 3 and call.parts[2] in ("jobs", "queries") else None
         if job_id is not None and job_id in self._owners:
-            return self._owners[job_id]
+            return [self._owners[job_id]]
+        if call.shape != ("POST", 3, "jobs"):
+            return self.spans.at_work() or [Asker(None)]
+        job = Submission(call.document, call.url)
         try:
-            if call.shape != ("POST", 3, "jobs"):
-                return self.spans.asker()
-            job = Submission(call.document, call.url)
             asker = self._sender(job)
         except Ambiguous as error:
-            self.ambiguous += 1
-            reason = f"It is not certain which node sends {call.method} {call.path}."
-            for unique_id in {*error.args, RUN} if not any(error.args) else error.args:
-                self.journal.flag(unique_id or RUN, reason)
-            raise Refused(reason) from error
+            if not error.args or {asker.purpose for asker in error.args} - _FILLS_CACHE:
+                self._is_ambiguous(call, [asker.unique_id for asker in error.args])
+            asker = error.args[0]  # whoever lists a dataset first lists it for all
         self._owners[job.job_id] = asker
-        return asker
+        return [asker]
+
+    def _is_ambiguous(self, call: Call, unique_ids: Iterable[str | None]) -> NoReturn:
+        """Leave all who may have sent a request to real dbt."""
+        self.ambiguous += 1
+        reason = f"It is not certain which node sends {call.method} {call.path}."
+        for unique_id in list(unique_ids) or [None]:
+            self.journal.flag(unique_id or RUN, reason)
+        raise Refused(reason)
 
     def _sender(self, job: Submission) -> Asker:
         assert self.spans is not None
         if job.query is None:
-            return self.spans.asker()
+            askers = self.spans.at_work()
+            if len(askers) != 1:
+                raise Ambiguous(*askers)
+            return askers[0]
         text = job.query["query"]
         try:
             return self.spans.asker_of(text)
@@ -165,7 +187,11 @@ class FrontEnd:
                 return (
                     call.forward()
                 )  # which datasets there are: each that dbt makes then, it makes if it is not there
-        with self.journal.while_doing(macros=self._macros(text, asker)):
+        macros = self._macros(text, asker)
+        if "create_schema" in macros and self._is_made(text):
+            with self.wire.jobs.keeping():  # dbt makes it once for each node there
+                return self.wire.answer(call)
+        with self.journal.while_doing(macros=macros):
             answer = self.wire.answer(call)
         if self.wire.jobs.was_read(job.job_id) and answer.status_code < 300:
             self._read_rows(call, job)
@@ -186,6 +212,12 @@ class FrontEnd:
         ):
             return ("apply_grants",)
         return tuple(self.journal.doing("macros"))
+
+    def _is_made(self, text: str) -> bool:
+        """Tell whether the dataset that a statement makes is one that this run has made already."""
+        path = effects.effect(sql.statements(text)[0]).path
+        dataset = path if len(path) == 2 else (self.overlay.default_project, *path)
+        return dataset in self.overlay.created_datasets
 
     def _serve(self, call: Call, fields: Any, rows: Any) -> Any:
         """Have BigQuery make a result: dbt 2 reads it there, by gRPC and past this server."""

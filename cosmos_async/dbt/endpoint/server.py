@@ -16,7 +16,6 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,12 +47,13 @@ _PATH = re.compile(
 )
 
 
-@dataclass(frozen=True)
 class Refused(Exception):
     """Answers a request with BigQuery's kind of error; the message is a sentence for a person."""
 
-    message: str
-    status: int = 400
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
 
 
 class Server:

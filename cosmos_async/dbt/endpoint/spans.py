@@ -30,7 +30,7 @@ _WANTED = (_QUERY, _HOOK, _PHASE, *_NODES)
 
 
 class Ambiguous(Exception):
-    """It is not certain who asks; the nodes that may be are its arguments."""
+    """It is not certain who sends a query; those who may have are its arguments."""
 
 
 @dataclass(frozen=True)
@@ -78,43 +78,24 @@ class Spans:
                     for span in self._open.values()
                     if span["event_type"] == _QUERY and span["attributes"].get("sql", "").strip() == wanted
                 }
-                nodes = self._nodes()
             if len(found) == 1:
                 return found.pop()
-            if time.monotonic() > until:
-                raise Ambiguous(*{asker.unique_id for asker in found} | nodes)
+            if found or time.monotonic() > until:
+                raise Ambiguous(*(found or self.at_work()))
             time.sleep(_POLL)
 
-    def asker(self) -> Asker:
-        """
-        Return who is at work, for a request that is no query.
-
-        Raises:
-            Ambiguous: Several are.
-        """
+    def at_work(self) -> list[Asker]:
+        """Return who may have sent a request that is no query: nodes and hooks that have begun and not ended."""
         with self._lock:
             self._read()
-            queries = {self._asker(span) for span in self._open.values() if span["event_type"] == _QUERY}
-            if len(queries) == 1:
-                return queries.pop()
             spans = [span for span in self._open.values() if span["event_type"] in (*_NODES, _HOOK)]
-            nodes = self._nodes()
-        if len(nodes) > 1:
-            raise Ambiguous(*nodes)
-        if not spans:
-            return Asker(None)
-        return max(
-            (self._asker(span) for span in spans), key=lambda asker: (asker.hook, asker.phase == "RUN")
-        )
-
-    def _nodes(self) -> set[str]:
-        return {
-            str(asker.unique_id)
-            for span in self._open.values()
-            if span["event_type"] in (*_NODES, _HOOK)
-            for asker in [self._asker(span)]
-            if asker.unique_id is not None
-        }
+            found: dict[str, Asker] = {}
+            for span in spans:
+                asker = self._asker(span)
+                known = found.get(str(asker.unique_id))
+                if asker.unique_id is not None and (known is None or _depth(asker) > _depth(known)):
+                    found[asker.unique_id] = asker
+        return list(found.values())
 
     def _asker(self, span: dict[str, Any]) -> Asker:
         unique_id, hook, phase = None, False, ""
@@ -154,3 +135,7 @@ class Spans:
                 "operation."
             ):
                 self.hooks[record["attributes"]["unique_id"]] = record
+
+
+def _depth(asker: Asker) -> tuple[bool, bool]:
+    return asker.hook, asker.phase == "RUN"
