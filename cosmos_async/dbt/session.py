@@ -17,6 +17,7 @@ from pathlib import Path
 from cosmos_async import settings
 from cosmos_async.dbt.command import dbt_arguments, dbt_environment
 from cosmos_async.dbt.environment.interpreter import find_dbt_python
+from cosmos_async.dbt.environment.program import DbtProgram
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished, Processes
@@ -42,6 +43,7 @@ class Dbt:
     processes: Processes
     invocation: DbtInvocation
     endpoint: str | None = None  #: BigQuery's, where it is not Google's public one
+    program: DbtProgram | None = None  #: dbt 2, which has no Python
 
     def arguments(self, command: str = "build", extra: Sequence[str] = ()) -> list[str]:
         """Return the invocation's arguments for dbt."""

@@ -27,6 +27,7 @@ _LOOKS = re.compile(
     r"|\b(?P<name>(?:load|get)_(?:cached_)?relation|load_result|store_raw_result|store_result|selected_resources"
     r"|invocation_args_dict|list_relations_without_caching|check_schema_exists)\b"
 )
+_ASKS = re.compile(r"\b(?:run_query|statement|get_query_results_as_dict|get_single_value)\b")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _COMMENT = re.compile(r"\{#.*?#\}", re.S)
 
@@ -37,12 +38,11 @@ class Beyond:
 
     Args:
         manifest: dbt's ``manifest.json``.
-        warnings_fail: Whether the invocation makes errors of warnings.
+        tests: Why no test is recorded, if none is.
     """
 
-    def __init__(self, manifest: Json, *, warnings_fail: bool = False) -> None:
-        self._manifest = manifest
-        self._warnings_fail = warnings_fail
+    def __init__(self, manifest: Json, *, tests: str | None = None) -> None:
+        self._tests = tests
         macros = [macro for macro in manifest["macros"].values() if macro["package_name"] not in _DBTS_OWN]
         self._macros: dict[str, list[Json]] = {}
         for macro in macros:
@@ -65,8 +65,8 @@ class Beyond:
         config = node.get("config") or {}
         materialized = config.get("materialized") or ("test" if kind == "test" else "view")
         if kind == "test":
-            if self._warnings_fail:
-                return "Warnings are errors in this run, which dbt 2 decides itself."
+            if self._tests:
+                return self._tests
             materialized = "test"
         elif materialized not in RECORDED and materialized != "ephemeral":
             return f"dbt 2 is not recorded for the materialization {materialized}."
@@ -78,28 +78,37 @@ class Beyond:
             return "It copies partitions, which are found when it runs."
         return self._looks(node, config)
 
+    def asks(self, node: Json) -> bool:
+        """Tell whether code of the project's, for this node, sends queries whose result it may use."""
+        return any(_ASKS.search(text) for _, text in self._code(node, node.get("config") or {}))
+
     def _looks(self, node: Json, config: Json) -> str | None:
+        for name, text in self._code(node, config):
+            look = _LOOKS.search(text)
+            if look is not None:
+                what = f"adapter.{look['method']}" if look["method"] else look["name"]
+                return f"{f'The macro {name}' if name else 'It'} uses {what}, whose answer is in no request of dbt 2."
+        return None
+
+    def _code(self, node: Json, config: Json) -> Iterator[tuple[str, str]]:
+        """Yield all code of the project's, by the macro's name, that dbt may run for a node."""
         hooks = [
             hook.get("sql", "") if isinstance(hook, dict) else str(hook)
             for when in ("pre-hook", "post-hook", "pre_hook", "post_hook")
             for hook in _listed(config.get(when))
         ]
-        seen: set[str] = set()
-        waiting: list[tuple[str, str]] = [("", text) for text in (node.get("raw_code") or "", *hooks)]
+        seen = {macro["unique_id"] for macro in self._always}
+        waiting = [("", text) for text in (node.get("raw_code") or "", *hooks)]
         waiting += [(macro["name"], macro["macro_sql"]) for macro in self._always]
         while waiting:
             name, text = waiting.pop()
             text = _COMMENT.sub("", text)
-            look = _LOOKS.search(text)
-            if look is not None:
-                what = f"adapter.{look['method']}" if look["method"] else look["name"]
-                return f"{f'The macro {name}' if name else 'It'} uses {what}, whose answer is in no request of dbt 2."
+            yield name, text
             for word in set(_WORD.findall(text)):
                 for macro in self._macros.get(word, ()):
                     if macro["unique_id"] not in seen:
                         seen.add(macro["unique_id"])
                         waiting.append((macro["name"], macro["macro_sql"]))
-        return None
 
 
 def _listed(value: Any) -> Iterable[Any]:

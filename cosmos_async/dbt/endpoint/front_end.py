@@ -62,6 +62,8 @@ class FrontEnd:
         self.spans: Spans | None = None  #: of the process of dbt that is recorded now
         self.ambiguous = 0  #: requests of which it is not certain who has sent them
         self._built: dict[sql.Path, str] = {}
+        self._paths: dict[str, sql.Path] = {}
+        self._unknown: list[str] = []
         context = NodeContext(
             self.journal,
             self.overlay,
@@ -75,9 +77,30 @@ class FrontEnd:
         self._owners: dict[str, Asker] = {}  # of jobs
         self._lock = threading.Lock()
 
-    def builds(self, built: dict[sql.Path, str]) -> None:
-        """Say what the nodes of this run build. on-run-start hooks find all that as it was."""
+    def builds(self, built: dict[sql.Path, str], *, unknown: Iterable[str]) -> None:
+        """
+        Say what the nodes of this run build. on-run-start hooks find all that as it was.
+
+        Args:
+            built: Nodes by what they build.
+            unknown: Those that are not recorded.
+        """
         self._built = built
+        self._paths = {unique_id: path for path, unique_id in built.items()}
+        self._unknown = list(unknown)
+
+    def is_unknown(self, unique_id: str) -> None:
+        """Take note that nobody can foretell what a node makes."""
+        path = self._paths.get(unique_id)
+        if path is not None:
+            self.overlay.note(path, by=unique_id)
+
+    def _nodes_begin(self) -> None:
+        with self._lock:
+            if self.overlay.built is not self._built:
+                self.overlay.built = self._built
+                for unique_id in self._unknown:
+                    self.is_unknown(unique_id)
 
     def answer(self, call: Call) -> Any:
         """
@@ -100,7 +123,7 @@ class FrontEnd:
     def _answer(self, call: Call, asker: Asker) -> Any:
         unique_id = asker.unique_id or RUN
         if unique_id != RUN and not unique_id.startswith("operation."):
-            self.overlay.built = self._built
+            self._nodes_begin()
         with self.journal.while_doing(
             node=unique_id,
             phase="compile" if asker.phase == "RENDER" else "run",

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cosmos_async.dbt.command import dbt_arguments
+from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished
 from cosmos_async.dbt.session import Dbt
@@ -39,17 +39,20 @@ class Program:
     Runs dbt 2.
 
     Args:
-        path: The program.
-        dbt: Opened for the invocation.
+        dbt: Opened for the invocation; it is dbt 2.
     """
 
-    def __init__(self, path: Path, dbt: Dbt) -> None:
-        self._path = path
+    def __init__(self, dbt: Dbt) -> None:
+        assert dbt.program is not None
+        self._program = dbt.program
         self._dbt = dbt
 
-    def listed(self) -> Listed:
+    def listed(self, select: Sequence[str] | None = None) -> Listed:
         """
         Ask dbt what the invocation selects. It asks BigQuery nothing, and runs no hook.
+
+        Args:
+            select: Other terms than the invocation's; no test comes along with what they select.
 
         Raises:
             DbtError: dbt refused; its own words are in the message.
@@ -63,8 +66,14 @@ class Program:
             event_time_end=None,
             dbt_cmd_flags=None,
         )
+        alone: tuple[str, ...] = ()
+        if select is not None:
+            invocation = _selecting(invocation, select)
+            alone = ("--indirect-selection", "empty")
         output = ("--output", "json", "--output-keys", "unique_id")
-        arguments = self._anchored(dbt_arguments(invocation, ("ls",), extra=output))
+        arguments = self._anchored(
+            dbt_arguments(invocation, ("ls",), indirect_selection=not alone, extra=(*alone, *output))
+        )
         lines: list[str] = []
         with self._heard_by(lines.append):
             finished = self.run(arguments)
@@ -92,13 +101,7 @@ class Program:
 
     def arguments(self, nodes: Iterable[Mapping[str, Any]], extra: Sequence[str]) -> list[str]:
         """Return the arguments of ``dbt build`` for some nodes of the invocation and no others."""
-        invocation = replace(
-            self._dbt.invocation,
-            select=[selector_of(node) for node in nodes],
-            exclude=None,
-            selector=None,
-            exclude_resource_types=(),
-        )
+        invocation = _selecting(self._dbt.invocation, [selector_of(node) for node in nodes])
         found = dbt_arguments(invocation, ("build",), indirect_selection=False)
         return self._anchored([*found, "--indirect-selection", "empty", *extra])
 
@@ -106,11 +109,15 @@ class Program:
         """Run dbt with this command line."""
         workspace = self._dbt.workspace
         return self._dbt.processes.run(
-            [self._path, *arguments],
+            [self._program.path, *arguments],
             cwd=workspace.project_dir,
-            env={**workspace.env, **(env or {})},
+            env=self._program.environment({**workspace.env, **(env or {})}),
             secrets=workspace.secrets,
         )
+
+    def own_endpoint(self) -> dict[str, str]:
+        """Return the variables by which dbt finds BigQuery where that is not at Google's public address."""
+        return {} if self._dbt.endpoint is None else write_profile(self._dbt, self._dbt.endpoint)
 
     def artifact(self, name: str) -> Json:
         """
@@ -142,6 +149,10 @@ class Program:
         lines: list[str] = []
         with self._heard_by(lines.append):
             yield lines
+
+
+def _selecting(invocation: DbtInvocation, select: Sequence[str]) -> DbtInvocation:
+    return replace(invocation, select=list(select), exclude=None, selector=None, exclude_resource_types=())
 
 
 def selector_of(node: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ what stands on it: those nodes are recorded in a further pass, in which they are
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -32,32 +33,32 @@ BUILT = ("model", "seed", "snapshot", "function", "test", "unit_test")
 _PASSES = 50
 _WELL = frozenset(("success", "pass", "warn", "fail", "no-op"))
 _WARNINGS_FAIL = ("--warn-error", "--warn-error-options")
+_WARNINGS_FAIL_NAMES = ("DBT_WARN_ERROR", "DBT_WARN_ERROR_OPTIONS")
 
 
-def record(dbt: Dbt, program: Program, *, uploads: Path, version: str) -> Json:
+def record(dbt: Dbt, *, uploads: Path) -> Json:
     """
     Return the recording of *dbt*'s invocation.
 
     Args:
-        dbt: Opened for it.
-        program: dbt 2.
+        dbt: Opened for it; it is dbt 2.
         uploads: Where to keep the bytes of load jobs.
-        version: dbt's.
 
     Raises:
         ConfigError: The profile, or an option, is none that dbt 2 can be recorded with.
         DbtError: dbt refused; its own words are in the message.
     """
-    return Recorder(dbt, program, uploads=uploads, version=version).record()
+    return Recorder(dbt, uploads=uploads).record()
 
 
 class Recorder:
     """Records one invocation; the arguments are those of :func:`record`."""
 
-    def __init__(self, dbt: Dbt, program: Program, *, uploads: Path, version: str) -> None:
+    def __init__(self, dbt: Dbt, *, uploads: Path) -> None:
+        assert dbt.program is not None
         self._dbt = dbt
-        self._program = program
-        self._version = version
+        self._program = Program(dbt)
+        self._version = dbt.program.version
         self._output = profile_output(dbt)
         self._project = self._setting("project") or self._setting("database")
         if not self._project:
@@ -66,6 +67,9 @@ class Recorder:
         root = dbt.endpoint or self._setting("api_endpoint") or GOOGLE
         self._front = FrontEnd(str(uploads), root=root, project=self._project)
         self._statuses: dict[str, Json] = {}  # dbt's results, by unique id
+        self._first: Json = {}  # run_results.json of the first pass
+        self._start_hooks: Json = {}  # the ends of on-run-start hooks, as dbt's telemetry tells them
+        self._asking: set[str] = set()  # nodes whose own code sends queries
         self._invocation_id = str(uuid.uuid4())
 
     def _setting(self, name: str) -> str:
@@ -79,7 +83,7 @@ class Recorder:
     def record(self) -> Json:
         """Return the recording."""
         listed = self._program.listed()
-        nodes = _nodes(listed.manifest)
+        nodes = buildable(listed.manifest)
         selected = [unique_id for unique_id in nodes if unique_id in listed.selected]
         on_run_end = hooks_of(listed.manifest, "on-run-end")
         if on_run_end:
@@ -88,10 +92,15 @@ class Recorder:
                 "run, and dbt 2 takes no results that it has not made itself. Run it in a task of its own after this DAG's "
                 "nodes (`dbt run-operation`), or use dbt 1.9 to 1.12."
             )
-        beyond = Beyond(listed.manifest, warnings_fail=self._warnings_fail())
+        beyond = Beyond(listed.manifest, tests=self._why_no_tests())
         left = {unique_id: why for unique_id in selected for why in [beyond.why(nodes[unique_id])] if why}
+        self._asking = {unique_id for unique_id in selected if beyond.asks(nodes[unique_id])}
         self._know(nodes, selected, left)
-        waiting = [unique_id for unique_id in selected if unique_id not in left]
+        waiting = [
+            unique_id
+            for unique_id in selected
+            if unique_id not in left and _materialized(nodes[unique_id]) != "ephemeral"
+        ]
         begun = datetime.now(timezone.utc)
         manifest = listed.manifest
         with self._front.server.serve() as endpoint:
@@ -110,27 +119,37 @@ class Recorder:
                 self._dbt.processes.on_line(
                     f"[cosmos-async] planned {len(self._statuses)} of {len(selected)} nodes"
                 )
+                for unique_id in done:
+                    if self._status(unique_id) not in _WELL:
+                        self._front.is_unknown(unique_id)  # what its real run makes of it
                 waiting = [unique_id for unique_id in waiting if unique_id not in done]
                 if not done:
                     break
-        return self._document(manifest, selected, left, begun)
+        self._write_artifacts(manifest, selected)
+        return self._document(manifest, selected, begun)
+
+    def _write_artifacts(self, manifest: Json, selected: Sequence[str]) -> None:
+        """Leave dbt's artifacts as one run of it would: several passes have written them."""
+        target = self._dbt.workspace.target_path
+        results = self._first or {"metadata": {}, "args": {}, "elapsed_time": 0.0}
+        results["results"] = [
+            self._statuses[unique_id] for unique_id in selected if unique_id in self._statuses
+        ]
+        (target / "run_results.json").write_text(json.dumps(results), encoding="utf-8")
+        (target / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
     def _know(self, nodes: Mapping[str, Json], selected: Sequence[str], left: Mapping[str, str]) -> None:
-        """Tell the core what this run builds, and what of that is built in a way that nobody can foretell."""
-        journal, overlay = self._front.journal, self._front.overlay
+        """Tell the front end what this run builds, and what of that is built in a way that nobody can foretell."""
         built = {}
         for unique_id, node in nodes.items():
             path = _relation(node)
-            if path is None:
-                continue
-            overlay.project[path] = unique_id
-            if unique_id in selected:
-                built[path] = unique_id
-                if unique_id in left:
-                    overlay.note(path, by=unique_id)
-        self._front.builds(built)
+            if path is not None:
+                self._front.overlay.project[path] = unique_id
+                if unique_id in selected:
+                    built[path] = unique_id
         for unique_id, why in left.items():
-            journal.flag(unique_id, why)
+            self._front.journal.flag(unique_id, why)
+        self._front.builds(built, unknown=left)
 
     def _build(self, nodes: Sequence[Json], count: int, env: Mapping[str, str]) -> None:
         workspace = self._dbt.workspace
@@ -144,7 +163,8 @@ class Recorder:
             finished = self._program.build(nodes, extra, env=env)
         if not (workspace.target_path / "run_results.json").is_file():
             raise self._dbt.failure(self._arguments, finished)
-        results = self._program.artifact("run_results.json")["results"]
+        document = self._program.artifact("run_results.json")
+        self._first, results = self._first or document, document["results"]
         asked = [result for result in results if result["status"] not in ("skipped", "no-op")]
         if asked and self._front.server.requests == before:
             raise DbtError(
@@ -155,33 +175,49 @@ class Recorder:
         for result in results:
             if result["status"] != "skipped":
                 self._statuses[result["unique_id"]] = result
+        if not count:
+            self._start_hooks = dict(self._front.spans.hooks)
+            if (
+                not asked
+                and finished.exit_code != 0
+                and not self._front.journal.flags.keys() & self._start_hooks.keys()
+            ):
+                raise self._dbt.failure(self._arguments, finished)
 
     def _status(self, unique_id: str) -> str | None:
         result = self._statuses.get(unique_id)
         return None if result is None else str(result["status"])
 
-    def _warnings_fail(self) -> bool:
+    def _why_no_tests(self) -> str | None:
+        """Return why no test of this run is recorded, None where they are."""
         words = {word.split("=")[0] for word in self._arguments}
-        named = ("DBT_WARN_ERROR", "DBT_WARN_ERROR_OPTIONS")
-        return bool(words.intersection(_WARNINGS_FAIL)) or any(
-            self._dbt.workspace.env.get(name) for name in named
-        )
+        env = self._dbt.workspace.env
+        if words.intersection(_WARNINGS_FAIL) or any(env.get(name) for name in _WARNINGS_FAIL_NAMES):
+            return "Warnings are errors in this run, which dbt 2 decides itself."
+        if "--store-failures" in words or env.get("DBT_STORE_FAILURES"):
+            return "An option of this run stores the failures of all tests, which dbt 2 decides itself."
+        return None
 
     # -- the document --------------------------------------------------------------------------------------------
 
-    def _document(
-        self, manifest: Json, selected: Sequence[str], left: Mapping[str, str], begun: datetime
-    ) -> Json:
+    def _document(self, manifest: Json, selected: Sequence[str], begun: datetime) -> Json:
         journal = self._front.journal
-        nodes = _nodes(manifest)
+        nodes = buildable(manifest)
         profile = self._dbt.invocation.profile_config
         job = next(
             (event for events in journal.events.values() for event in events if event["event"] == "job"), None
         )
-        described = {unique_id: self._describe(nodes[unique_id]) for unique_id in selected}
+        ephemerals = [unique_id for unique_id, node in nodes.items() if _materialized(node) == "ephemeral"]
+        # What an ephemeral model reads is read for its children, whether it is selected or not.
+        described = {
+            unique_id: self._describe(nodes[unique_id])
+            for unique_id in dict.fromkeys([*selected, *ephemerals])
+        }
         for unique_id in described:
-            if self._status(unique_id) is None and unique_id not in journal.flags:
+            if self._status(unique_id) is None:
                 journal.flag(unique_id, "dbt 2 did not come to it while it was recorded.")
+            elif unique_id in self._asking and any(map(_may_have_rows, journal.events.get(unique_id, []))):
+                journal.flag(unique_id, "It may use the result of a script that also changes something.")
         parents = {
             unique_id: list(node["depends_on"]["nodes"])
             for unique_id, node in nodes.items()
@@ -226,9 +262,11 @@ class Recorder:
             "environment": [],
             "once": "dbt 2 does not tell what a plan depends on",
             "ephemerals": {
-                unique_id: {"name": node["name"], "depends_on": list(node["depends_on"]["nodes"])}
-                for unique_id, node in nodes.items()
-                if _materialized(node) == "ephemeral"
+                unique_id: {
+                    "name": nodes[unique_id]["name"],
+                    "depends_on": list(nodes[unique_id]["depends_on"]["nodes"]),
+                }
+                for unique_id in ephemerals
             },
             "inherited": [],
         }
@@ -240,10 +278,19 @@ class Recorder:
                 "name": f"{hook['package_name']}.on-run-start.{at}",
                 "file": hook["original_file_path"],
                 "compiled_code": hook.get("compiled_code"),
-                "error": None,
+                "error": self._hook_error(hook["unique_id"]),
             }
             for at, hook in enumerate(hooks_of(manifest, "on-run-start"))
         ]
+
+    def _hook_error(self, unique_id: str) -> str | None:
+        """Return what dbt says of a hook that failed while it was recorded."""
+        end = self._start_hooks.get(unique_id)
+        if end is None:
+            return "dbt 2 did not come to it while it was recorded."
+        if end["attributes"].get("hook_outcome") == "HOOK_OUTCOME_SUCCESS":
+            return None
+        return str((end.get("status") or {}).get("message") or "dbt 2 does not say why it failed.")
 
     def _describe(self, node: Json) -> Json:
         unique_id = node["unique_id"]
@@ -296,10 +343,18 @@ class Recorder:
         return found
 
 
-def _nodes(manifest: Json) -> dict[str, Json]:
+def buildable(manifest: Json) -> dict[str, Json]:
     """Return what a build is about, by unique id, in the manifest's order."""
     found = {**manifest["nodes"], **manifest.get("unit_tests", {}), **manifest.get("functions", {})}
     return {unique_id: node for unique_id, node in found.items() if node["resource_type"] in BUILT}
+
+
+def _may_have_rows(event: Json) -> bool:
+    """Tell whether a statement that was not sent might have had a result."""
+    query = event.get("configuration", {}).get("query")
+    return bool(
+        event["event"] == "job" and query and not event["rows"] and not sql.gives_no_rows(query["query"])
+    )
 
 
 def _materialized(node: Json) -> str | None:
