@@ -44,8 +44,8 @@ def run_node(
         DbtError: dbt did not come to run the node, or was stopped.
     """
     if dbt.program is not None:
-        invocation_id = None if run is None else run.invocation_id
-        ran = Ran(*run_alone(dbt, unique_id, invocation_id=invocation_id))
+        pinned = (None, None) if run is None else (run.invocation_id, run.created_at)
+        ran = Ran(*run_alone(dbt, unique_id, invocation_id=pinned[0], started_at=pinned[1]))
     else:
         arguments = dbt.arguments(command)
         ran = run_part(dbt, arguments, unique_id, writes="run_results.json", run=run, parsed=parsed)

@@ -39,7 +39,7 @@ def program_results(
     Return ``run_results.json`` of a run.
 
     Args:
-        recorded: dbt's of the recording: arguments and metadata.
+        recorded: dbt's of the recording: arguments, metadata, and the entries of ephemeral models.
         manifest: dbt's ``manifest.json``.
         planned: The run's nodes, by unique id.
         outcomes: By unique id; a node without one was skipped.
@@ -57,6 +57,7 @@ def program_results(
 
 
 def _result(unique_id: str, node: Json, outcome: Outcome | None, now: datetime) -> Json:
+    relation = {"relation_name": node["relation_name"]} if node.get("relation_name") else {}
     if outcome is None:
         return {
             "status": "skipped",
@@ -64,8 +65,9 @@ def _result(unique_id: str, node: Json, outcome: Outcome | None, now: datetime) 
             "thread_id": "main",
             "execution_time": 0.0,
             "adapter_response": {},
-            "message": "Skipped",
+            "message": "Skipped due to upstream failure",
             "unique_id": unique_id,
+            **relation,
         }
     begun, ended = (datetime.fromisoformat(at) for at in (outcome.started_at, outcome.completed_at))
     is_test = unique_id.split(".")[0] in _TESTS
@@ -78,11 +80,10 @@ def _result(unique_id: str, node: Json, outcome: Outcome | None, now: datetime) 
         "adapter_response": {} if is_test or outcome.status.failed else {"rows_affected": rows},
         "message": _MESSAGES.get(outcome.status, outcome.message),
         "unique_id": unique_id,
+        **relation,
     }
     if is_test and outcome.failures is not None:
         result["failures"] = outcome.failures
-    if not is_test and node.get("relation_name"):
-        result["relation_name"] = node["relation_name"]
     return result
 
 

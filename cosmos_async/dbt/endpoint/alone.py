@@ -9,7 +9,7 @@ import re
 from datetime import datetime, timezone
 from typing import Any
 
-from cosmos_async.dbt.endpoint.program import Program, remove_run_hooks, selector_of
+from cosmos_async.dbt.endpoint.program import STARTED_AT, Program, remove_run_hooks, selector_of
 from cosmos_async.dbt.endpoint.record import buildable
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
@@ -18,7 +18,7 @@ _NANOSECONDS = re.compile(r"(\.\d{6})\d+")
 
 
 def run_alone(
-    dbt: Dbt, unique_id: str, *, invocation_id: str | None
+    dbt: Dbt, unique_id: str, *, invocation_id: str | None, started_at: str | None
 ) -> tuple[list[dict[str, Any]], str, str, str]:
     """
     Run a node, and return dbt's results, when dbt began and ended, and its last words.
@@ -27,6 +27,7 @@ def run_alone(
         dbt: Opened for the invocation.
         unique_id: The node.
         invocation_id: The run's; None makes the node an invocation of its own.
+        started_at: The run's ``run_started_at``, ISO 8601.
 
     Raises:
         DbtError: dbt did not come to run the node, was stopped, or cannot be told to run it alone.
@@ -48,7 +49,8 @@ def run_alone(
     artifact.unlink(missing_ok=True)
     extra = [] if invocation_id is None else ["--invocation-id", invocation_id]
     begun = _now()
-    finished = program.build([node], extra, env=program.own_endpoint())
+    env = {**program.own_endpoint(), **({} if started_at is None else {STARTED_AT: started_at})}
+    finished = program.build([node], extra, env=env)
     if not artifact.is_file():
         raise dbt.failure(program.arguments([node], extra), finished)
     # dbt 2 tells nanoseconds.

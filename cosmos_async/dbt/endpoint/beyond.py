@@ -82,6 +82,10 @@ class Beyond:
         """Tell whether code of the project's, for this node, sends queries whose result it may use."""
         return any(_ASKS.search(text) for _, text in self._code(node, node.get("config") or {}))
 
+    def names_relations(self, node: Json) -> bool:
+        """Tell whether code of the project's, for this node, may name a relation that the node does not depend on."""
+        return any("api.Relation" in text for _, text in self._code(node, node.get("config") or {}))
+
     def _looks(self, node: Json, config: Json) -> str | None:
         for name, text in self._code(node, config):
             look = _LOOKS.search(text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -63,6 +63,7 @@ class FrontEnd:
         self.ambiguous = 0  #: requests of which it is not certain who has sent them
         self._built: dict[sql.Path, str] = {}
         self._paths: dict[str, sql.Path] = {}
+        self._reads: dict[str, Collection[str]] = {}
         self._unknown: list[str] = []
         context = NodeContext(
             self.journal,
@@ -77,16 +78,20 @@ class FrontEnd:
         self._owners: dict[str, Asker] = {}  # of jobs
         self._lock = threading.Lock()
 
-    def builds(self, built: dict[sql.Path, str], *, unknown: Iterable[str]) -> None:
+    def builds(
+        self, built: dict[sql.Path, str], *, reads: Mapping[str, Collection[str]], unknown: Iterable[str]
+    ) -> None:
         """
         Say what the nodes of this run build. on-run-start hooks find all that as it was.
 
         Args:
             built: Nodes by what they build.
+            reads: What each node depends on; one that may look at any table at all is said to depend on all.
             unknown: Those that are not recorded.
         """
         self._built = built
         self._paths = {unique_id: path for path, unique_id in built.items()}
+        self._reads = dict(reads)
         self._unknown = list(unknown)
 
     def is_unknown(self, unique_id: str) -> None:
@@ -117,8 +122,26 @@ class FrontEnd:
         askers = self._askers(call)
         if len(askers) > 1 and call.method not in ("GET", "HEAD"):
             self._is_ambiguous(call, [asker.unique_id for asker in askers])
-        # Whoever may have read it has a guard for it.
-        return [self._answer(call, asker) for asker in askers][-1]
+        if len(askers) > 1 and call.shape == ("GET", 6, "datasets", "tables"):
+            askers = self._readers_of(call.table, askers)
+        return self._answer_all(call, askers)
+
+    def _readers_of(self, table: sql.Path, askers: list[Asker]) -> list[Asker]:
+        """Return who of those at work may look at a table."""
+        owner = self.overlay.project.get(table)
+        # Who builds it is before all that read it, so while it is at work nobody else looks there.
+        builder = [asker for asker in askers if owner is not None and asker.unique_id == owner]
+        children = [asker for asker in askers if owner in self._reads.get(asker.unique_id or "", ())]
+        return builder or children or askers
+
+    def _answer_all(self, call: Call, askers: list[Asker]) -> Any:
+        """Let whoever may have read something have a guard for it, or none of them."""
+        try:
+            return [self._answer(call, asker) for asker in askers][-1]
+        except Refused as refused:
+            for asker in askers:
+                self.journal.flag(asker.unique_id or RUN, refused.message)
+            raise
 
     def _answer(self, call: Call, asker: Asker) -> Any:
         unique_id = asker.unique_id or RUN
@@ -130,15 +153,23 @@ class FrontEnd:
             macros=("run_hooks",) if asker.hook else (),
             test="test" if unique_id.startswith("test.") else None,
             columns_only=asker.purpose == _COLUMNS,
-            # What dbt looks at in a table is not known here; its columns alone are foretold.
-            layout=call.shape == ("GET", 6, "datasets", "tables"),
             rendering=True,
         ):
             if unique_id in self.journal.flags and call.shape == ("POST", 3, "jobs"):
                 raise Refused(self.journal.flags[unique_id])
             if call.shape == ("POST", 3, "jobs"):
                 return self._submitted(call, asker)
+            if call.shape == ("GET", 6, "datasets", "tables"):
+                self._foretells_no_table(call)
             return self.wire.answer(call)
+
+    def _foretells_no_table(self, call: Call) -> None:
+        """Leave a node that looks at a table which this run has changed: what it wants to know there it does not tell."""
+        change = self.overlay.change(call.table)
+        if change is not None and change.exists:
+            name, by = ".".join(call.table), change.by
+            whose = "which it has written" if by == self._node() else f"which this run builds first ({by})"
+            self._leave(f"It looks at the table {name} in BigQuery, {whose}.", late=by != self._node())
 
     # -- who asks ------------------------------------------------------------------------------------------------
 

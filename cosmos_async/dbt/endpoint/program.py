@@ -23,6 +23,7 @@ from cosmos_async.exceptions import DbtError, ProjectError
 
 Json = dict[str, Any]
 _HOOKS = ("on-run-start", "on-run-end")
+STARTED_AT = "DBT_RUN_STARTED_AT"  # pins ``run_started_at`` (``dbt-loader/src/loader.rs``)
 _PROXIES = ("NO_PROXY", "no_proxy")
 
 

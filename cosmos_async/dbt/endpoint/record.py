@@ -17,7 +17,13 @@ from typing import Any
 from cosmos_async.dbt.command import merged_vars
 from cosmos_async.dbt.endpoint.beyond import Beyond, hooks_of
 from cosmos_async.dbt.endpoint.front_end import FrontEnd
-from cosmos_async.dbt.endpoint.program import Program, profile_output, remove_run_hooks, write_profile
+from cosmos_async.dbt.endpoint.program import (
+    STARTED_AT,
+    Program,
+    profile_output,
+    remove_run_hooks,
+    write_profile,
+)
 from cosmos_async.dbt.endpoint.server import GOOGLE
 from cosmos_async.dbt.endpoint.spans import Spans
 from cosmos_async.dbt.scripts.recording import effects, sql
@@ -71,6 +77,7 @@ class Recorder:
         self._start_hooks: Json = {}  # the ends of on-run-start hooks, as dbt's telemetry tells them
         self._asking: set[str] = set()  # nodes whose own code sends queries
         self._invocation_id = str(uuid.uuid4())
+        self._begun = datetime.now(timezone.utc)  # what dbt calls ``run_started_at``
 
     def _setting(self, name: str) -> str:
         """Return a setting of the profile, empty where it has none."""
@@ -95,22 +102,25 @@ class Recorder:
         beyond = Beyond(listed.manifest, tests=self._why_no_tests())
         left = {unique_id: why for unique_id in selected for why in [beyond.why(nodes[unique_id])] if why}
         self._asking = {unique_id for unique_id in selected if beyond.asks(nodes[unique_id])}
-        self._know(nodes, selected, left)
+        self._know(listed.manifest, selected, left, beyond)
         waiting = [
             unique_id
             for unique_id in selected
             if unique_id not in left and _materialized(nodes[unique_id]) != "ephemeral"
         ]
-        begun = datetime.now(timezone.utc)
+        ephemerals = [unique_id for unique_id in selected if _materialized(nodes[unique_id]) == "ephemeral"]
         manifest = listed.manifest
         with self._front.server.serve() as endpoint:
-            env = write_profile(self._dbt, endpoint)
+            env = {**write_profile(self._dbt, endpoint), STARTED_AT: self._begun.isoformat()}
             for count in range(_PASSES):
                 if not waiting:
                     break
                 if count:
                     remove_run_hooks(self._dbt)
-                self._build([nodes[unique_id] for unique_id in waiting], count, env)
+                # Ephemeral models are only told of.
+                self._build(
+                    [nodes[unique_id] for unique_id in [*waiting, *(() if count else ephemerals)]], count, env
+                )
                 if not count:
                     manifest = self._program.artifact("manifest.json")
                 done = [
@@ -126,30 +136,45 @@ class Recorder:
                 if not done:
                     break
         self._write_artifacts(manifest, selected)
-        return self._document(manifest, selected, begun)
+        return self._document(manifest, selected)
 
     def _write_artifacts(self, manifest: Json, selected: Sequence[str]) -> None:
         """Leave dbt's artifacts as one run of it would: several passes have written them."""
-        target = self._dbt.workspace.target_path
+        target, nodes = self._dbt.workspace.target_path, buildable(manifest)
         results = self._first or {"metadata": {}, "args": {}, "elapsed_time": 0.0}
+        entries = {result["unique_id"]: result for result in results.get("results", [])}
+        entries.update(self._statuses)
         results["results"] = [
-            self._statuses[unique_id] for unique_id in selected if unique_id in self._statuses
+            entries[unique_id]
+            for unique_id in selected
+            if unique_id in self._statuses
+            or (unique_id in entries and _materialized(nodes[unique_id]) == "ephemeral")
         ]
         (target / "run_results.json").write_text(json.dumps(results), encoding="utf-8")
         (target / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
-    def _know(self, nodes: Mapping[str, Json], selected: Sequence[str], left: Mapping[str, str]) -> None:
+    def _know(self, manifest: Json, selected: Sequence[str], left: Mapping[str, str], beyond: Beyond) -> None:
         """Tell the front end what this run builds, and what of that is built in a way that nobody can foretell."""
+        nodes, overlay = buildable(manifest), self._front.overlay
+        for unique_id, source in manifest["sources"].items():
+            overlay.project[(source["database"], source["schema"], source["identifier"])] = unique_id
         built = {}
         for unique_id, node in nodes.items():
             path = _relation(node)
             if path is not None:
-                self._front.overlay.project[path] = unique_id
+                overlay.project[path] = unique_id
                 if unique_id in selected:
                     built[path] = unique_id
         for unique_id, why in left.items():
             self._front.journal.flag(unique_id, why)
-        self._front.builds(built, unknown=left)
+        everything = [*nodes, *manifest["sources"]]
+        reads = {
+            unique_id: everything
+            if beyond.names_relations(nodes[unique_id])
+            else nodes[unique_id]["depends_on"]["nodes"]
+            for unique_id in selected
+        }
+        self._front.builds(built, reads=reads, unknown=left)
 
     def _build(self, nodes: Sequence[Json], count: int, env: Mapping[str, str]) -> None:
         workspace = self._dbt.workspace
@@ -200,7 +225,7 @@ class Recorder:
 
     # -- the document --------------------------------------------------------------------------------------------
 
-    def _document(self, manifest: Json, selected: Sequence[str], begun: datetime) -> Json:
+    def _document(self, manifest: Json, selected: Sequence[str]) -> Json:
         journal = self._front.journal
         nodes = buildable(manifest)
         profile = self._dbt.invocation.profile_config
@@ -228,7 +253,7 @@ class Recorder:
             "dbt_version": self._version,
             "adapter_version": self._version,
             "invocation_id": self._invocation_id,
-            "started_at": begun.replace(tzinfo=None).isoformat(),
+            "started_at": self._begun.replace(tzinfo=None).isoformat(),
             "arguments": self._arguments,
             "project_name": manifest["metadata"]["project_name"],
             "profile_name": profile.profile_name,
