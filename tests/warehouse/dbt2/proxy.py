@@ -53,7 +53,9 @@ class Proxy:
         parent = os.getppid()
         timeout = aiohttp.ClientTimeout(total=None)
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout, connector=connector) as session:
+        async with aiohttp.ClientSession(
+            auto_decompress=False, timeout=timeout, connector=connector
+        ) as session:
             self._session = session
             app = web.Application(client_max_size=LARGEST)
             app.router.add_route("*", "/{path:.*}", self._rest)
@@ -82,7 +84,10 @@ class Proxy:
             with contextlib.closing(back):
                 self._processes[back.get_extra_info("sockname")[1]] = _process(head)
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-                ways = [asyncio.ensure_future(_pump(reader, back)), asyncio.ensure_future(_pump(there, writer))]
+                ways = [
+                    asyncio.ensure_future(_pump(reader, back)),
+                    asyncio.ensure_future(_pump(there, writer)),
+                ]
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 for way in ways:
                     way.cancel()
