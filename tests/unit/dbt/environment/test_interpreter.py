@@ -184,7 +184,7 @@ def test_a_compiled_program_that_is_no_dbt_2_is_refused(tmp_path: Path):
     path.write_bytes(b"\x7fELF\x02\x01\x01")
     path.chmod(0o755)
 
-    with pytest.raises(ConfigError, match="compiled program, and .* does not say that it is dbt 2"):
+    with pytest.raises(ConfigError, match=r"compiled program, and .* does not say that it is dbt 2"):
         dbt_of(path)
 
 
