@@ -84,7 +84,9 @@ def main() -> None:
     parser.add_argument("--bucket", action="append", default=[], help="a bucket to create; may be repeated")
     parser.add_argument("--job-ms", type=int, default=0, help="how many milliseconds each job takes at least")
     parser.add_argument("--emulator-python", type=Path, help="the interpreter of tests/env/warehouse.txt")
-    parser.add_argument("--certificates", type=Path, help="serve the Storage API with this folder's certificate")
+    parser.add_argument(
+        "--certificates", type=Path, help="serve the Storage API with this folder's certificate"
+    )
     parser.add_argument(
         "--end-with-parent", action="store_true", help="end when the starting process has ended"
     )

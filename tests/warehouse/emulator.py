@@ -152,6 +152,17 @@ def serve_storage(certificates: Path) -> tuple[Any, int]:
     from concurrent.futures import ThreadPoolExecutor
 
     import grpc
+    from local_bigquery.grpc import read
+
+    created = read.create_session
+
+    def create_session(request: Any) -> Any:
+        session = created(request)
+        # Apache's driver gives the columns only of a result that has rows.
+        session.estimated_row_count = max(1, session.estimated_row_count)
+        return session
+
+    read.create_session = create_session
     from local_bigquery.grpc.server import SERVICES
 
     key, certificate = ((certificates / name).read_bytes() for name in ("key.pem", "certificate.pem"))

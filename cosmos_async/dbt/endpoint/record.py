@@ -182,8 +182,7 @@ class Recorder:
         self._front.spans = Spans(workspace.log_path / telemetry)
         (workspace.target_path / "run_results.json").unlink(missing_ok=True)
         before = self._front.server.requests
-        options = ["--otel-file-name", telemetry, "--invocation-id", self._invocation_id]
-        extra = [*options, "--no-manage-state", "--no-version-check"]
+        extra = ["--otel-file-name", telemetry, "--invocation-id", self._invocation_id]
         with self._program.quiet() as lines:
             finished = self._program.build(nodes, extra, env=env)
         if not (workspace.target_path / "run_results.json").is_file():

@@ -36,7 +36,8 @@ def main() -> None:
         print("There is no C compiler (CC), so dbt 2 gets no BigQuery driver, and its tests are skipped.")
         return
     package = find_spec("adbc_driver_bigquery")
-    assert package is not None and package.origin is not None
+    assert package is not None
+    assert package.origin is not None
     apache = Path(package.origin).with_name("libadbc_driver_bigquery.so")
     platform_name = f"{platform.machine()}-manylinux_2_17-linux-gnu"
     folder = environment / "cache" / "com.getdbt" / "adbc" / platform_name

@@ -115,10 +115,7 @@ class Operations:
         job = _job(reference, {"load": load})
         with aiohttp.MultipartWriter("related") as parts:
             parts.append_json(job)
-            parts.append(
-                Path(options["ingest.csv_filepath"].decode()).read_bytes(),
-                {"Content-Type": "text/plain; charset=utf-8"},
-            )
+            parts.append(_content(options), {"Content-Type": "text/plain; charset=utf-8"})
         await self._wait(token, await self._call("POST", path, token, parts))
 
     async def _copy(self, token: Json, reference: Json, options: dict[str, bytes]) -> None:
@@ -163,7 +160,9 @@ class Operations:
             job = await self._call("GET", path, token)
         failure = job["status"].get("errorResult")
         if failure:
-            raise OperationError(400, {"error": {"code": 400, "message": failure["message"], "errors": [failure]}})
+            raise OperationError(
+                400, {"error": {"code": 400, "message": failure["message"], "errors": [failure]}}
+            )
 
     async def _call(self, method: str, path: str, headers: Json, body: Any = None) -> Json:
         sent = {"data": body} if isinstance(body, aiohttp.MultipartWriter) else {"json": body}
@@ -174,6 +173,10 @@ class Operations:
             if answer.status >= 400:
                 raise OperationError(answer.status, found)
             return found
+
+
+def _content(options: dict[str, bytes]) -> bytes:
+    return Path(options["ingest.csv_filepath"].decode()).read_bytes()
 
 
 def _job(reference: Json, configuration: Json) -> Json:
