@@ -50,6 +50,8 @@ def program_results(
     found = [
         _result(unique_id, nodes.get(unique_id, {}), outcomes.get(unique_id), now) for unique_id in planned
     ]
+    # Ephemeral models, which dbt passes by.
+    found += [result for result in recorded["results"] if result["status"] == "skipped"]
     found.sort(key=lambda result: str(result["timing"][-1]["completed_at"]))
     begun = datetime.fromisoformat(run.created_at)
     metadata = {**recorded["metadata"], "generated_at": _time(now), "invocation_id": run.invocation_id}

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,6 +106,11 @@ class Program:
         found = dbt_arguments(invocation, ("build",), indirect_selection=False)
         return self._anchored([*found, "--indirect-selection", "empty", *extra])
 
+    def command(self, command: Sequence[str]) -> list[str]:
+        """Return the arguments of another of dbt's commands, for the same profile and target."""
+        profile = self._dbt.invocation.profile_config
+        return [*command, "--profile", profile.profile_name, "--target", profile.target_name]
+
     def run(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> Finished:
         """Run dbt with this command line."""
         workspace = self._dbt.workspace
@@ -169,17 +174,23 @@ def profile_output(dbt: Dbt) -> Json:
     return output
 
 
-def write_profile(dbt: Dbt, endpoint: str) -> dict[str, str]:
+def write_profile(
+    dbt: Dbt, endpoint: str, *, without: Collection[str] = (), more: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """
     Write the profile once more, with another ``api_endpoint``, and return the variables by which dbt finds it.
 
     Args:
         dbt: Opened.
         endpoint: The address.
+        without: Settings of the target to leave out.
+        more: Settings to put there.
     """
     profile = dbt.invocation.profile_config
     document = yaml.safe_load((dbt.workspace.profiles_dir / "profiles.yml").read_text(encoding="utf-8"))
-    document[profile.profile_name]["outputs"][profile.target_name]["api_endpoint"] = endpoint
+    outputs = document[profile.profile_name]["outputs"]
+    kept = {name: value for name, value in outputs[profile.target_name].items() if name not in without}
+    outputs[profile.target_name] = {**kept, **(more or {}), "api_endpoint": endpoint}
     folder = dbt.workspace.target_path.parent / "cosmos_async_profiles"
     folder.mkdir(mode=0o700, exist_ok=True)
     file = folder / "profiles.yml"

@@ -17,6 +17,7 @@ from typing import Any
 from cosmos_async.dbt.command import merged_vars
 from cosmos_async.dbt.endpoint.beyond import Beyond, hooks_of
 from cosmos_async.dbt.endpoint.front_end import FrontEnd
+from cosmos_async.dbt.endpoint.probe import require_own_endpoint
 from cosmos_async.dbt.endpoint.program import (
     STARTED_AT,
     Program,
@@ -28,7 +29,7 @@ from cosmos_async.dbt.endpoint.server import GOOGLE
 from cosmos_async.dbt.endpoint.spans import Spans
 from cosmos_async.dbt.scripts.recording import effects, sql
 from cosmos_async.dbt.session import Dbt
-from cosmos_async.exceptions import ConfigError, DbtError
+from cosmos_async.exceptions import ConfigError
 from cosmos_async.profiles.templates import rendered
 
 Json = dict[str, Any]
@@ -89,6 +90,7 @@ class Recorder:
 
     def record(self) -> Json:
         """Return the recording."""
+        require_own_endpoint(self._dbt, self._program)
         listed = self._program.listed()
         nodes = buildable(listed.manifest)
         selected = [unique_id for unique_id in nodes if unique_id in listed.selected]
@@ -181,21 +183,14 @@ class Recorder:
         telemetry = f"{TELEMETRY}.{count}"
         self._front.spans = Spans(workspace.log_path / telemetry)
         (workspace.target_path / "run_results.json").unlink(missing_ok=True)
-        before = self._front.server.requests
         extra = ["--otel-file-name", telemetry, "--invocation-id", self._invocation_id]
-        with self._program.quiet() as lines:
+        with self._program.quiet():
             finished = self._program.build(nodes, extra, env=env)
         if not (workspace.target_path / "run_results.json").is_file():
             raise self._dbt.failure(self._arguments, finished)
         document = self._program.artifact("run_results.json")
         self._first, results = self._first or document, document["results"]
         asked = [result for result in results if result["status"] not in ("skipped", "no-op")]
-        if asked and self._front.server.requests == before:
-            raise DbtError(
-                "dbt has built nodes, and none of its requests came to the endpoint that the profile names as api_endpoint: "
-                "this dbt, or its driver, does not look there. It cannot be recorded; dbt itself said:\n"
-                + "\n".join(lines[-10:])
-            )
         for result in results:
             if result["status"] != "skipped":
                 self._statuses[result["unique_id"]] = result

@@ -24,6 +24,7 @@ from cosmos_async.dbt.scripts.recording.calls import Call
 logger = logging.getLogger(__name__)
 
 GOOGLE = "https://bigquery.googleapis.com"
+_TOKEN = "/token"
 SECONDS = 600.0  # to wait for an answer; BigQuery holds those to long polls back for minutes
 
 #: What concerns one connection only, and what is made anew for the next one.
@@ -63,9 +64,13 @@ class Server:
     Args:
         answer: Answers one of them with a ``requests.Response``. Several threads call it.
         root: Where requests are sent on to, without ``/bigquery/v2``.
+        token: A token that it gives to whoever asks it for one; without it, it gives none.
     """
 
-    def __init__(self, answer: Callable[[Call], Any], *, root: str = GOOGLE) -> None:
+    def __init__(
+        self, answer: Callable[[Call], Any], *, root: str = GOOGLE, token: str | None = None
+    ) -> None:
+        self._token = token
         self._answer = answer
         self._secret = secrets.token_hex(16)
         self._here = threading.local()
@@ -86,6 +91,11 @@ class Server:
             server.shutdown()
             server.server_close()
             thread.join()
+
+    @staticmethod
+    def token_address(endpoint: str) -> str:
+        """Return where it gives its token; *endpoint* is what :meth:`serve` has given."""
+        return endpoint.replace("/bigquery/v2/", _TOKEN)
 
     def send(self, method: str, url: str, **kwargs: Any) -> Any:
         """
@@ -136,6 +146,10 @@ class Server:
             def do(self) -> None:
                 """Answer one request."""
                 body = self._body()
+                if server._token is not None and self.path == f"/{server._secret}{_TOKEN}":
+                    token = {"access_token": server._token, "expires_in": 3600, "token_type": "Bearer"}
+                    self._reply(200, {"Content-Type": "application/json"}, json.dumps(token).encode())
+                    return
                 call = server._call(self.command, self.path, dict(self.headers.items()), body)
                 if call is None:
                     self._reply(403, {}, _error(403, "This address is not for you."))
