@@ -29,7 +29,7 @@ PICKED = $(if $(ARGS),|| test $$? -eq 5)
 .PHONY: help demo test test-slow test-unit test-dbt test-dbt2 test-acceptance probe fidelity bench chaos matrix bench-chain bench-late bench-results docs check format dist clean
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## run a dbt project through a real Airflow; KEEP=1 leaves it running
 	@$(CLEAN_ENV) $(RUN) tests/demo/run.py $(if $(KEEP),--keep)
