@@ -191,7 +191,10 @@ def _is_copied(path: Path, *, largest: int | None) -> bool:
         return False
     if path.name == _LOCK_FILE:
         return True
-    return path.suffix in _SUFFIXES and (largest is None or path.stat().st_size <= largest)
+    if largest is None:
+        # What is a link in the user's project dbt 2 passes by there, too.
+        return path.suffix in _SUFFIXES and not path.is_symlink()
+    return path.suffix in _SUFFIXES and path.stat().st_size <= largest
 
 
 def _named(env: Mapping[str, str], name: str) -> str | None:
