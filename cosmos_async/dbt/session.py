@@ -227,7 +227,14 @@ def open_dbt(
             processes.on_line(warning)
         _refuse_untried(found)
     kept = cache_dir if invocation.project_config.partial_parse else None
-    with open_workspace(project, profile, env, cache_dir=kept, variant=variant_of(found)) as workspace:
+    with open_workspace(
+        project,
+        profile,
+        env,
+        cache_dir=kept,
+        variant=variant_of(found),
+        file_links=isinstance(found, Path),
+    ) as workspace:
         dbt = Dbt(found, workspace, processes, invocation, endpoint=endpoint)
         if packages:
             dbt.install_packages()

@@ -88,7 +88,12 @@ def ask(
     kept = cache_dir if invocation.project_config.partial_parse else None
     started = time.monotonic()
     with open_workspace(
-        project_dir, profile, environ, cache_dir=kept, variant=f"ls {variant_of(found)}"
+        project_dir,
+        profile,
+        environ,
+        cache_dir=kept,
+        variant=f"ls {variant_of(found)}",
+        file_links=isinstance(found, Path),
     ) as workspace:
         dbt = Dbt(found, workspace, processes, invocation)
         if invocation.install_deps:
