@@ -10,7 +10,9 @@ from cosmos_async.plan.model import Level, RunInfo
 from cosmos_async.plan.outcome import Outcome, Status
 
 BEGUN = datetime(2026, 1, 1, tzinfo=timezone.utc)
-RUN = RunInfo("d", "r", BEGUN.isoformat(), "h", "shop", "dev", "the id", "2.0.0-alpha.4", "2.0.0-alpha.4", "0")
+RUN = RunInfo(
+    "d", "r", BEGUN.isoformat(), "h", "shop", "dev", "the id", "2.0.0-alpha.4", "2.0.0-alpha.4", "0"
+)
 MODEL, TEST = "model.shop.orders", "test.shop.unique_orders"
 MANIFEST: dict[str, Any] = {"nodes": {MODEL: {"relation_name": "`p`.`d`.`orders`"}, TEST: {}}}
 RECORDED: dict[str, Any] = {
@@ -31,7 +33,16 @@ RECORDED: dict[str, Any] = {
 
 def _outcome(unique_id: str, status: Status, *, seconds: float = 1, **more: Any) -> Outcome:
     ended = BEGUN + timedelta(seconds=seconds)
-    return Outcome(unique_id, status, more.pop("message", "x"), Level.STATIC, BEGUN.isoformat(), ended.isoformat(), 1, **more)
+    return Outcome(
+        unique_id,
+        status,
+        more.pop("message", "x"),
+        Level.STATIC,
+        BEGUN.isoformat(),
+        ended.isoformat(),
+        1,
+        **more,
+    )
 
 
 def _results(*outcomes: Outcome) -> dict[str, Any]:
@@ -68,11 +79,18 @@ def test_nodes_that_went_well_have_dbt_2s_words() -> None:
         "unique_id": MODEL,
         "relation_name": "`p`.`d`.`orders`",
     }
-    assert (results[TEST]["message"], results[TEST]["failures"], results[TEST]["adapter_response"]) == ("Warn", 1, {})
+    assert (results[TEST]["message"], results[TEST]["failures"], results[TEST]["adapter_response"]) == (
+        "Warn",
+        1,
+        {},
+    )
 
 
 def test_a_failure_keeps_its_message_and_what_stands_on_it_is_skipped() -> None:
     results = _results(_outcome(MODEL, Status.ERROR, message="Syntax error"))
 
     assert (results[MODEL]["status"], results[MODEL]["message"]) == ("error", "Syntax error")
-    assert (results[TEST]["status"], results[TEST]["message"]) == ("skipped", "Skipped due to upstream failure")
+    assert (results[TEST]["status"], results[TEST]["message"]) == (
+        "skipped",
+        "Skipped due to upstream failure",
+    )

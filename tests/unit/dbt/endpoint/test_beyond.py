@@ -71,7 +71,9 @@ def test_code_that_looks_at_what_comes_by_no_request_is_real_dbts(code: str) -> 
 
 
 def test_such_code_is_found_in_macros_that_macros_call() -> None:
-    manifest = _manifest(outer="{{ inner() }}", default__inner="{% do adapter.list_relations_without_caching(x) %}")
+    manifest = _manifest(
+        outer="{{ inner() }}", default__inner="{% do adapter.list_relations_without_caching(x) %}"
+    )
 
     assert "The macro default__inner" in str(Beyond(manifest).why(_model("{{ outer() }}")))
     assert Beyond(manifest).why(_model("select 1")) is None
