@@ -73,7 +73,7 @@ def test_it_is_run_without_a_python(tmp_path: Path, program: Path) -> None:
     finished = dbt(tmp_path, program, lines).run(["ls"])
 
     assert finished.exit_code == 1
-    assert lines[0] == "ls | false false | "
+    assert lines[0] == "ls | false false |"
 
 
 def test_its_errors_are_its_own_words_and_the_way_out(tmp_path: Path, program: Path) -> None:
