@@ -76,6 +76,8 @@ class Beyond:
             return "dbt 2 is not recorded for microbatch models."
         if (config.get("partition_by") or {}).get("copy_partitions"):
             return "It copies partitions, which are found when it runs."
+        if config.get("grant_access_to"):
+            return "It changes the access list of a dataset."
         return self._looks(node, config)
 
     def asks(self, node: Json) -> bool:

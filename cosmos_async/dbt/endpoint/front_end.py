@@ -128,7 +128,8 @@ class FrontEnd:
 
     def _readers_of(self, table: sql.Path, askers: list[Asker]) -> list[Asker]:
         """Return who of those at work may look at a table."""
-        owner = self.overlay.project.get(table)
+        change = self.overlay.change(table)
+        owner = self.overlay.project.get(table) or (None if change is None else change.by)
         # Who builds it is before all that read it, so while it is at work nobody else looks there.
         builder = [asker for asker in askers if owner is not None and asker.unique_id == owner]
         children = [asker for asker in askers if owner in self._reads.get(asker.unique_id or "", ())]
@@ -161,6 +162,14 @@ class FrontEnd:
                 return self._submitted(call, asker)
             if call.shape == ("GET", 6, "datasets", "tables"):
                 self._foretells_no_table(call)
+            if (
+                call.shape == ("GET", 4, "datasets")
+                and tuple(call.parts[1::2]) in self.overlay.created_datasets
+            ):
+                self._leave(
+                    f"It looks at the dataset {call.parts[1]}.{call.parts[3]}, which this run makes.",
+                    late=False,
+                )
             return self.wire.answer(call)
 
     def _foretells_no_table(self, call: Call) -> None:

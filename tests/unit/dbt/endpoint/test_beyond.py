@@ -51,6 +51,7 @@ def test_other_kinds_are_real_dbts(kind: str) -> None:
         _model(materialized="materialized_view"),
         _model(materialized="incremental", incremental_strategy="microbatch"),
         _model(materialized="incremental", partition_by={"field": "day", "copy_partitions": True}),
+        _model(materialized="view", grant_access_to=[{"project": "p", "dataset": "d"}]),
     ],
 )
 def test_what_cannot_be_seen_in_requests_is_real_dbts(node: Json) -> None:
