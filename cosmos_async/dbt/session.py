@@ -11,7 +11,7 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosmos_async import settings
@@ -226,6 +226,8 @@ def open_dbt(
         for warning in ignored_by_dbt_2(profile):
             processes.on_line(warning)
         _refuse_untried(found)
+        if endpoint is not None:  # dbt 2 knows none of Google's variables for it
+            profile = replace(profile, output={**profile.output, "api_endpoint": endpoint})
     kept = cache_dir if invocation.project_config.partial_parse else None
     with open_workspace(
         project,

@@ -49,7 +49,7 @@ def run_alone(
     artifact.unlink(missing_ok=True)
     extra = [] if invocation_id is None else ["--invocation-id", invocation_id]
     begun = _now()
-    env = {**program.own_endpoint(), **({} if started_at is None else {STARTED_AT: started_at})}
+    env = {} if started_at is None else {STARTED_AT: started_at}
     finished = program.build([node], extra, env=env)
     if not artifact.is_file():
         raise dbt.failure(program.arguments([node], extra), finished)

@@ -121,10 +121,6 @@ class Program:
             secrets=workspace.secrets,
         )
 
-    def own_endpoint(self) -> dict[str, str]:
-        """Return the variables by which dbt finds BigQuery where that is not at Google's public address."""
-        return {} if self._dbt.endpoint is None else write_profile(self._dbt, self._dbt.endpoint)
-
     def artifact(self, name: str) -> Json:
         """
         Return a file that dbt has written to its target folder.

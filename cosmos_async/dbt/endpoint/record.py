@@ -256,7 +256,7 @@ class Recorder:
             "execution_project": job["project"] if job else self._project,
             "dataset": None,
             "location": job["location"] if job else None,
-            "endpoint": self._setting("api_endpoint") or None,
+            "endpoint": None if self._dbt.endpoint else self._setting("api_endpoint") or None,
             "threads": 0,
             "full_refresh": bool(self._dbt.invocation.full_refresh),
             "hooks_needed": True,  # dbt 2 runs no node after an on-run-start hook that fails
