@@ -255,9 +255,9 @@ def _refuse_unplanned(program: DbtProgram) -> None:
         ConfigError: Always.
     """
     raise ConfigError(
-        f"{program.path} is {program.name}. Its projects are listed, but dbt 2 cannot be planned yet. Name dbt Core 1 in "
-        "ExecutionConfig(dbt_executable_path=...): install 'dbt-core<2' and dbt-bigquery into an environment, and give "
-        'the path of its bin/dbt; or set async_py_requirements=["dbt-core<2", "dbt-bigquery"].'
+        f"{program.path} is {program.name}. Its projects are listed, but dbt 2 cannot be planned yet. Install 'dbt-core<2' "
+        "and dbt-bigquery into an environment and name its bin/dbt (dbt_executable_path in a DAG, --dbt at a terminal), "
+        'or set async_py_requirements=["dbt-core<2", "dbt-bigquery"].'
     )
 
 
