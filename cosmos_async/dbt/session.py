@@ -259,8 +259,8 @@ def _refuse_untried(program: DbtProgram) -> None:
         return
     raise ConfigError(
         f"{program.path} is {program.name}. Its projects are listed, but it cannot be planned: of dbt 2, requests are known of "
-        f"{CORE} {', '.join(TRIED)} only. Name that one or dbt Core 1 in ExecutionConfig(dbt_executable_path=...): install "
-        "'dbt-core<2' and dbt-bigquery into an environment, and give the path of its bin/dbt; or set "
+        f"{CORE} {', '.join(TRIED)} only. Install that, or 'dbt-core<2' and dbt-bigquery, into an environment and name its "
+        "bin/dbt (dbt_executable_path in a DAG, --dbt at a terminal), or set "
         'async_py_requirements=["dbt-core<2", "dbt-bigquery"].'
     )
 

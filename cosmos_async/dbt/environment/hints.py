@@ -10,6 +10,7 @@ from pathlib import Path
 from cosmos_async.dbt.environment.program import FUSION, DbtProgram
 
 _OLD_STYLE = re.compile(r"autofix|Deprecated test arguments", re.IGNORECASE)
+_FLAGS = re.compile(r"Unexpected 'config' key")
 _LOGIN = re.compile(r"\bdbt login\b|\blog(ged)? in\b", re.IGNORECASE)
 _UNREACHABLE = re.compile(
     r"HTTP error|failed to lookup address|connection refused|no such host|i/o timeout|proxyconnect",
@@ -31,6 +32,8 @@ def hint(program: DbtProgram, words: str, env: Mapping[str, str]) -> str:
             f"{program.name} refuses what dbt 1 only calls deprecated, such as arguments of tests that do not stand below "
             "`arguments:`. `dbt-autofix deprecations` mends the project's files; dbt Core 1 runs it as it is."
         )
+    if _FLAGS.search(words):
+        return "dbt 2 knows no `config` in profiles.yml: move its flags below `flags:` of dbt_project.yml."
     if _LOGIN.search(words):
         return (
             f"{program.name} wants somebody to log in, which a worker cannot do. "

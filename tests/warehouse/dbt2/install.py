@@ -45,7 +45,9 @@ def main() -> None:
     built = folder / f"libadbc_driver_bigquery-{DRIVER}.so"
     source = Path(__file__).with_name("driver.c")
     options = ["-shared", "-fPIC", "-O1", "-Wall", f'-DAPACHE_DRIVER="{apache}"']
-    subprocess.run([*compiler, *options, "-o", built, source, "-ldl", "-lpthread"], check=True)
+    aside = built.with_suffix(".new")  # a dbt may be running with the earlier one
+    subprocess.run([*compiler, *options, "-o", aside, source, "-ldl", "-lpthread"], check=True)
+    aside.replace(built)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,15 @@ def test_the_older_style_has_a_tool_that_mends_it():
     assert "dbt-autofix deprecations" in hint(program(), words, {})
 
 
+def test_flags_have_one_place_left():
+    """
+    In dbt 1 they may stand in profiles.yml, too.
+    """
+    words = "[error] [InvalidConfig (dbt1005)]: Unexpected 'config' key in profiles.yml"
+
+    assert "`flags:` of dbt_project.yml" in hint(program(), words, {})
+
+
 def test_other_words_speak_for_themselves():
     """
     A failing model needs no advice.
