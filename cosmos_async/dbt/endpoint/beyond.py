@@ -23,9 +23,9 @@ _KINDS = {
 }
 #: What tells of the warehouse, or of the run, without a request that could be met again.
 _LOOKS = re.compile(
-    r"\badapter\s*\.\s*(?!dispatch\b|quote\b|get_columns_in_relation\b|type\b)(?P<method>\w+)"
-    r"|\b(?P<name>(?:load|get)_(?:cached_)?relation|load_result|store_raw_result|store_result|selected_resources"
-    r"|invocation_args_dict|list_relations_without_caching|check_schema_exists)\b"
+    r"\b(?P<method>adapter\b(?!\s*\.\s*(?:dispatch|quote|get_columns_in_relation|type)\b)(?:\s*\.\s*\w+)?)"
+    r"|\b(?P<name>(?:load|get)_(?:cached_|or_create_)?relation|load_result|store_raw_result|store_result|selected_resources"
+    r"|invocation_args_dict|list_relations_without_caching|check_schema_exists|list_schemas)\b"
 )
 _ASKS = re.compile(r"\b(?:run_query|statement|get_query_results_as_dict|get_single_value)\b")
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -92,7 +92,7 @@ class Beyond:
         for name, text in self._code(node, config):
             look = _LOOKS.search(text)
             if look is not None:
-                what = f"adapter.{look['method']}" if look["method"] else look["name"]
+                what = re.sub(r"\s", "", look["method"] or look["name"])
                 return f"{f'The macro {name}' if name else 'It'} uses {what}, whose answer is in no request of dbt 2."
         return None
 

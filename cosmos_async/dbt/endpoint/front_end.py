@@ -152,7 +152,6 @@ class FrontEnd:
             node=unique_id,
             phase="compile" if asker.phase == "RENDER" else "run",
             macros=("run_hooks",) if asker.hook else (),
-            test="test" if unique_id.startswith("test.") else None,
             columns_only=asker.purpose == _COLUMNS,
             rendering=True,
         ):
@@ -254,11 +253,19 @@ class FrontEnd:
         if "create_schema" in macros and self._is_made(text):
             with self.wire.jobs.keeping():  # dbt makes it once for each node there
                 return self.wire.answer(call)
-        with self.journal.while_doing(macros=macros):
+        with self.journal.while_doing(macros=macros, test="test" if self._is_test(text, asker) else None):
             answer = self.wire.answer(call)
         if self.wire.jobs.was_read(job.job_id) and answer.status_code < 300:
             self._read_rows(call, job)
         return answer
+
+    def _is_test(self, text: str, asker: Asker) -> bool:
+        """Tell whether a query is what a test consists of, as dbt's own macro writes it (``get_test_sql``)."""
+        return (
+            str(asker.unique_id).startswith("test.")
+            and asker.phase != "RENDER"
+            and "dbt_internal_test" in text
+        )
 
     def _macros(self, text: str, asker: Asker) -> tuple[str, ...]:
         """Return what the recorder within dbt knows of the macros that send a statement."""

@@ -65,6 +65,8 @@ def test_what_cannot_be_seen_in_requests_is_real_dbts(node: Json) -> None:
         "{% set r = load_relation(ref('x')) %} select 1",
         "{{ load_result('main') }}",
         "{{ selected_resources }}",
+        "{% set known = adapter %} select 1",
+        "{% set found, r = get_or_create_relation('p', 'd', 'x', 'table') %}",
     ],
 )
 def test_code_that_looks_at_what_comes_by_no_request_is_real_dbts(code: str) -> None:

@@ -128,12 +128,20 @@ def test_a_request_that_changes_something_is_not_sent(recorded: Recorded, method
 
 
 def test_a_tests_query_is_written_down_and_a_row_that_passes_is_made(recorded: Recorded) -> None:
-    recorded.submit("select count(*) as failures from p.d.secret", node=TEST)
+    recorded.submit(
+        "select count(*) as failures from (select * from p.d.secret) dbt_internal_test", node=TEST
+    )
 
     assert recorded.events(TEST) == [("job", "SELECT")]
     (sent,) = recorded.queries
     assert "secret" not in sent
     assert "cast('0' as INT64) as `failures`" in sent
+
+
+def test_what_a_test_asks_while_it_is_rendered_is_sent(recorded: Recorded) -> None:
+    recorded.submit("select max(x) from p.d.other", node=TEST)
+
+    assert [event for event, _ in recorded.events(TEST)] == ["rows"]
 
 
 def test_a_query_of_a_node_is_sent_and_its_rows_are_kept(recorded: Recorded) -> None:
