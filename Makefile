@@ -26,10 +26,10 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-unit test-dbt test-acceptance probe fidelity bench chaos matrix bench-chain bench-run bench-late bench-waiting bench-results docs check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-dbt2 test-acceptance probe fidelity bench chaos matrix bench-chain bench-run bench-late bench-waiting bench-results docs check format dist clean
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## run a dbt project through a real Airflow; KEEP=1 leaves it running
 	@$(CLEAN_ENV) $(RUN) tests/demo/run.py $(if $(KEEP),--keep)
@@ -46,6 +46,9 @@ test-unit: $(VENVS)/airflow-3.3/.ready  ## the tests that need no dbt, warehouse
 
 test-dbt: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE)  ## the tests that run a real dbt
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m "(dbt or warehouse) and not airflow and not slow" $(SPREAD) $(ARGS)
+
+test-dbt2: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(VENVS)/dbt-2/.ready  ## the tests that run real dbt 2 on its bench
+	@$(CLEAN_ENV) $(RUN) -m pytest tests/dbt2 $(ARGS)
 
 test-acceptance: $(AIRFLOWS) $(DBTS) $(WAREHOUSE)  ## the tests that start real Airflow processes
 	@$(CLEAN_ENV) $(RUN) -m pytest tests -m airflow $(ARGS)
@@ -140,6 +143,14 @@ $(VENVS)/dbt-%/.ready: tests/env/dbt-%.txt | $(UV)
 	@echo "Setting up dbt $* ..."
 	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/dbt-$*
 	@$(UV) pip install -q --python $(VENVS)/dbt-$*/bin/python -r $< $(addprefix --override ,$(wildcard $(<:.txt=-overrides.txt)))
+	@touch $@
+
+$(VENVS)/dbt-2/.ready: tests/env/dbt-2.txt tests/env/warehouse.txt tests/warehouse/prepare.py tests/warehouse/dbt2/install.py tests/warehouse/dbt2/driver.c | $(UV)
+	@echo "Setting up dbt 2 ..."
+	@$(UV) venv -q --clear --python $(PYTHON) $(VENVS)/dbt-2
+	@$(UV) pip install -q --prerelease allow --python $(VENVS)/dbt-2/bin/python -r $<
+	@$(VENVS)/dbt-2/bin/python tests/warehouse/prepare.py
+	@$(VENVS)/dbt-2/bin/python tests/warehouse/dbt2/install.py
 	@touch $@
 
 $(VENVS)/fidelity/.ready: tests/env/fidelity.txt | $(UV)

@@ -20,7 +20,7 @@ from cosmos_async.cli.progress import Progress
 from cosmos_async.config import ExecutionConfig, ProjectConfig
 from cosmos_async.constants import TestIndirectSelection
 from cosmos_async.dbt.command import merged_vars
-from cosmos_async.dbt.environment.interpreter import dbt_at_hand, python_of
+from cosmos_async.dbt.environment.interpreter import FoundDbt, dbt_at_hand, dbt_of
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.planner.record import Planned, record_plan
 from cosmos_async.dbt.process import Processes
@@ -216,12 +216,11 @@ def _invocation(options: argparse.Namespace, further: list[str]) -> DbtInvocatio
 
 
 def _dbt(named: str | None) -> Path:
-    if named:
-        return python_of(named, option="--dbt")
-    python = dbt_at_hand()
-    if python is None:
+    """Return the program to run: dbt 1's Python, or dbt 2."""
+    found: FoundDbt | None = dbt_of(named, option="--dbt") if named else dbt_at_hand()
+    if found is None:
         raise ConfigError(
             f"There is no dbt: neither beside cosmos-async ({sys.executable}) nor on the path. Name the one of your "
             "project's environment, as in --dbt /opt/dbt/bin/dbt, or put it on the path."
         )
-    return python
+    return found if isinstance(found, Path) else found.path

@@ -13,6 +13,7 @@ from typing import Any
 from cosmos_async.config import ProfileConfig
 from cosmos_async.dbt.project.project_file import read_project
 from cosmos_async.exceptions import ProfileError
+from cosmos_async.profiles.templates import rendered
 
 PROFILES = "profiles.yml"
 
@@ -56,11 +57,11 @@ def find_profile(
         raise ProfileError(
             f"{project / 'dbt_project.yml'} names no profile. Add `profile:` there, or give --profile."
         )
-    name = _rendered(str(named), variables, environ, "The profile's name")
+    name = rendered(str(named), variables, environ, "The profile's name")
     path = _folder(profiles_dir, environ, cwd) / PROFILES
     found = ProfileConfig(profile_name=name, target_name="", profiles_yml_filepath=path)
     chosen = target or environ.get("DBT_TARGET") or found.default_target()
-    found.target_name = _rendered(chosen, variables, environ, f"The target of profile {name!r}")
+    found.target_name = rendered(chosen, variables, environ, f"The target of profile {name!r}")
     found.validate()
     return found
 
@@ -70,24 +71,3 @@ def _folder(profiles_dir: str | None, environ: Mapping[str, str], cwd: Path) -> 
     if named:
         return cwd / Path(named).expanduser()
     return cwd if (cwd / PROFILES).is_file() else Path.home() / ".dbt"
-
-
-def _rendered(text: str, variables: Mapping[str, Any], environ: Mapping[str, str], what: str) -> str:
-    if "{" not in text:
-        return text
-    import jinja2
-
-    def looked_up(values: Mapping[str, Any]) -> Any:
-        def look_up(name: str, default: Any = None) -> Any:
-            value = values.get(name, default)
-            if value is None:
-                raise ProfileError(f"{what} is {text}, and {name} is not set.")
-            return value
-
-        return look_up
-
-    try:
-        template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text)
-        return str(template.render(env_var=looked_up(environ), var=looked_up(variables)))
-    except jinja2.TemplateError as error:
-        raise ProfileError(f"{what} is {text}, which cannot be rendered: {error.message}") from error

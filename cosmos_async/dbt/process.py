@@ -33,9 +33,9 @@ OnLine = Callable[[str], None]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _TIMESTAMP = re.compile(r"^\d\d:\d\d:\d\d(\.\d+)?(\s\s?|$)")
-# How dbt, click, pip and uv begin to say what is wrong.
+# How dbt, dbt 2, click, pip and uv begin to say what is wrong.
 _ERROR_BEGINS = re.compile(
-    r"Encountered an error|^\s*\w+ Error\b|^Usage: |^\s*error: |^ERROR: |^Error: |^Traceback |^\s*\u00d7 ",
+    r"Encountered an error|^\[error\]|^\s*\w+ Error\b|^Usage: |^\s*error: |^ERROR: |^Error: |^Traceback |^\s*\u00d7 ",
     re.MULTILINE,
 )
 _WORDS = 25  # lines of an error message

@@ -32,6 +32,7 @@ from cosmos_async.dbt_rules.artifacts import (
     target_files,
     why_dbt_writes,
 )
+from cosmos_async.dbt_rules.program_artifacts import program_results
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import Index, RunInfo
 from cosmos_async.plan.outcome import Outcome
@@ -77,6 +78,8 @@ def tell_results(
     run, failure = index.run, None
     manifest: Json | None = _loaded(recorded.get(MANIFEST_FILE))
     template = _loaded(recorded.get(RECORDED_FILE))
+    if run.dbt_version.startswith("2."):
+        return _told_by_program(index, outcomes, manifest, template)
     why: str | None = "it is not kept what setup's dbt has written"
     if manifest is not None and template is not None:
         why = why_dbt_writes(manifest, template, index.nodes, outcomes)
@@ -106,6 +109,18 @@ def tell_results(
     files = {name: json.dumps(each).encode() for name, each in documents.items() if each is not None}
     files[TARGET_FILE] = zipped(target_files(manifest, _loaded(recorded.get(RUN_FILES)) or {}))
     return Told(files, failure)
+
+
+def _told_by_program(
+    index: Index, outcomes: Mapping[str, Outcome], manifest: Json | None, template: Json | None
+) -> Told:
+    """Return dbt 2's artifacts: it takes no outcomes, so what it wrote at setup is filled in here."""
+    if manifest is None or template is None:
+        raise DbtError("What dbt 2 has written at setup is not kept, so its run_results.json cannot be made.")
+    now = datetime.now(timezone.utc)
+    results = program_results(template, manifest, index.nodes, outcomes, index.run, now=now)
+    documents = {RESULTS_FILE: results, MANIFEST_FILE: manifest}
+    return Told({name: json.dumps(each).encode() for name, each in documents.items()})
 
 
 def _loaded(data: bytes | None) -> Json | None:

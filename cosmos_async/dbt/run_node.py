@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cosmos_async.dbt.planner.late import run_part
+from cosmos_async.dbt.endpoint.alone import run_alone
+from cosmos_async.dbt.planner.late import Ran, run_part
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import Level, RunInfo
@@ -42,7 +43,12 @@ def run_node(
     Raises:
         DbtError: dbt did not come to run the node, or was stopped.
     """
-    ran = run_part(dbt, dbt.arguments(command), unique_id, writes="run_results.json", run=run, parsed=parsed)
+    if dbt.program is not None:
+        pinned = (None, None) if run is None else (run.invocation_id, run.created_at)
+        ran = Ran(*run_alone(dbt, unique_id, invocation_id=pinned[0], started_at=pinned[1]))
+    else:
+        arguments = dbt.arguments(command)
+        ran = run_part(dbt, arguments, unique_id, writes="run_results.json", run=run, parsed=parsed)
     # With --fail-fast dbt also tells of what it did not come to, such as ephemeral models.
     results = [
         result

@@ -11,12 +11,14 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosmos_async import settings
 from cosmos_async.dbt.command import dbt_arguments, dbt_environment
-from cosmos_async.dbt.environment.interpreter import find_dbt_python
+from cosmos_async.dbt.environment.hints import hint
+from cosmos_async.dbt.environment.interpreter import FoundDbt, find_dbt
+from cosmos_async.dbt.environment.program import CORE, TRIED, DbtProgram
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished, Processes
@@ -24,6 +26,7 @@ from cosmos_async.dbt.project.project_file import declared_packages
 from cosmos_async.dbt.project.working_copy import Workspace, open_workspace
 from cosmos_async.dbt.scripts.partial_invocation import UNUSABLE
 from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
+from cosmos_async.profiles.for_dbt_2 import ignored_by_dbt_2, refuse_for_dbt_2
 
 #: Run by dbt's interpreter, with the name of a script.
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -37,11 +40,28 @@ NOWHERE = "http://127.0.0.1:1"
 class Dbt:
     """The user's dbt, ready to be run in a working copy of the user's project."""
 
-    python: Path
+    found: FoundDbt  #: dbt 1's Python, or dbt 2
     workspace: Workspace
     processes: Processes
     invocation: DbtInvocation
     endpoint: str | None = None  #: BigQuery's, where it is not Google's public one
+
+    @property
+    def program(self) -> DbtProgram | None:
+        """dbt 2, where it is one."""
+        return self.found if isinstance(self.found, DbtProgram) else None
+
+    @property
+    def python(self) -> Path:
+        """
+        dbt 1's interpreter.
+
+        Raises:
+            ConfigError: It is dbt 2, which has none.
+        """
+        if isinstance(self.found, DbtProgram):
+            raise ConfigError(f"{self.found.name} ({self.found.path}) has no Python.")
+        return self.found
 
     def arguments(self, command: str = "build", extra: Sequence[str] = ()) -> list[str]:
         """Return the invocation's arguments for dbt."""
@@ -49,6 +69,8 @@ class Dbt:
 
     def run(self, arguments: Sequence[str]) -> Finished:
         """Run dbt itself, for real."""
+        if self.program is not None:
+            return self._run([self.program.path, *arguments], self.program.environment(self.workspace.env))
         return self.run_python([SCRIPTS, "plain_dbt", *arguments])
 
     def run_script(self, script: str, options: Sequence[str], arguments: Sequence[str]) -> Finished:
@@ -67,7 +89,7 @@ class Dbt:
         env = dict(self.workspace.env)
         if self.endpoint is not None:
             env[EMULATOR] = self.endpoint
-        return self._run(command, env)
+        return self._run([self.python, *command], env)
 
     def record(self, arguments: Sequence[str], out: Path, options: Sequence[str] = ()) -> Finished:
         """
@@ -81,7 +103,9 @@ class Dbt:
         env = dict(self.workspace.env)
         env[REAL_ENDPOINT] = self.endpoint or env.get(EMULATOR, "")
         env[EMULATOR] = NOWHERE
-        return self._run([SCRIPTS, "recorder.main", "--out", str(out), *options, "--", *arguments], env)
+        return self._run(
+            [self.python, SCRIPTS, "recorder.main", "--out", str(out), *options, "--", *arguments], env
+        )
 
     def with_parsed_project(self, start: Callable[[bool], Finished], *, kept: bool) -> Finished:
         """
@@ -142,15 +166,15 @@ class Dbt:
     def failure(self, arguments: Sequence[str], finished: Finished) -> DbtError:
         """Return the error for a run of dbt that failed, in dbt's own words."""
         words = self.workspace.original(finished.words)
+        more = hint(self.program, words, self.workspace.env) if self.program is not None else ""
         return DbtError(
             f"`dbt {shlex.join(arguments)}` in {self.workspace.source} ended with exit code {finished.exit_code}:\n{words}"
+            + (f"\n{more}" if more else "")
         )
 
     def _run(self, command: Sequence[str | Path], env: Mapping[str, str]) -> Finished:
         workspace = self.workspace
-        return self.processes.run(
-            [self.python, *command], cwd=workspace.project_dir, env=env, secrets=workspace.secrets
-        )
+        return self.processes.run(command, cwd=workspace.project_dir, env=env, secrets=workspace.secrets)
 
 
 @contextmanager
@@ -190,19 +214,55 @@ def open_dbt(
     env = dbt_environment(invocation, os.environ, context)
     cache_dir = private_folder(cache_dir or settings.cache_dir())
     endpoint = (settings.bigquery_endpoint() if endpoint is None else endpoint) or None
-    python = find_dbt_python(
+    found = find_dbt(
         execution.dbt_executable_path,
         execution.async_py_requirements,
         execution.virtualenv_dir,
         processes=processes,
         cache_dir=cache_dir,
     )
+    if isinstance(found, DbtProgram):
+        refuse_for_dbt_2(profile)
+        for warning in ignored_by_dbt_2(profile):
+            processes.on_line(warning)
+        _refuse_untried(found)
+        if endpoint is not None:  # dbt 2 knows none of Google's variables for it
+            profile = replace(profile, output={**profile.output, "api_endpoint": endpoint})
     kept = cache_dir if invocation.project_config.partial_parse else None
-    with open_workspace(project, profile, env, cache_dir=kept, variant=str(python)) as workspace:
-        dbt = Dbt(python, workspace, processes, invocation, endpoint=endpoint)
+    with open_workspace(
+        project,
+        profile,
+        env,
+        cache_dir=kept,
+        variant=variant_of(found),
+        file_links=isinstance(found, Path),
+    ) as workspace:
+        dbt = Dbt(found, workspace, processes, invocation, endpoint=endpoint)
         if packages:
             dbt.install_packages()
         yield dbt
+
+
+def variant_of(found: FoundDbt) -> str:
+    """Return what tells this dbt's parsed projects from those of others."""
+    return str(found if isinstance(found, Path) else found.path)
+
+
+def _refuse_untried(program: DbtProgram) -> None:
+    """
+    Refuse a dbt 2 whose requests nobody here knows: what is taken for a read might be none.
+
+    Raises:
+        ConfigError: It is another version than those that were tried.
+    """
+    if program.product == CORE and program.version in TRIED:
+        return
+    raise ConfigError(
+        f"{program.path} is {program.name}. Its projects are listed, but it cannot be planned: of dbt 2, requests are known of "
+        f"{CORE} {', '.join(TRIED)} only. Install that, or 'dbt-core<2' and dbt-bigquery, into an environment and name its "
+        "bin/dbt (dbt_executable_path in a DAG, --dbt at a terminal), or set "
+        'async_py_requirements=["dbt-core<2", "dbt-bigquery"].'
+    )
 
 
 def private_folder(path: Path) -> Path:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.config import ProfileConfig
-from cosmos_async.dbt.environment.interpreter import find_dbt_python
+from cosmos_async.dbt.environment.interpreter import find_dbt
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.process import Processes, is_locked
 from cosmos_async.exceptions import ConfigError, CosmosAsyncError, DbtError
@@ -124,7 +124,7 @@ def answer_beside(question: Question, left: float) -> Graph:
     began = time.monotonic()
     execution = question.invocation.execution_config
     if question.requirements and not execution.dbt_executable_path:
-        find_dbt_python(  # which says in words of its own that it takes a while
+        find_dbt(  # which says in words of its own that it takes a while
             None,
             question.requirements,
             execution.virtualenv_dir,

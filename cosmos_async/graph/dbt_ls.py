@@ -70,15 +70,15 @@ def ask(
         DbtError: dbt refused; its own words are in the message.
         ProjectError: dbt left no manifest.
     """
-    from cosmos_async.dbt.environment.interpreter import find_dbt_python
+    from cosmos_async.dbt.environment.interpreter import find_dbt
     from cosmos_async.dbt.process import Processes
     from cosmos_async.dbt.project.working_copy import open_workspace
-    from cosmos_async.dbt.session import Dbt
+    from cosmos_async.dbt.session import Dbt, variant_of
 
     lines: list[str] = []
     processes = Processes(lines.append)
     execution = invocation.execution_config
-    python = find_dbt_python(
+    found = find_dbt(
         execution.dbt_executable_path,
         requirements,
         execution.virtualenv_dir,
@@ -87,8 +87,15 @@ def ask(
     )
     kept = cache_dir if invocation.project_config.partial_parse else None
     started = time.monotonic()
-    with open_workspace(project_dir, profile, environ, cache_dir=kept, variant=f"ls {python}") as workspace:
-        dbt = Dbt(python, workspace, processes, invocation)
+    with open_workspace(
+        project_dir,
+        profile,
+        environ,
+        cache_dir=kept,
+        variant=f"ls {variant_of(found)}",
+        file_links=isinstance(found, Path),
+    ) as workspace:
+        dbt = Dbt(found, workspace, processes, invocation)
         if invocation.install_deps:
             dbt.install_packages()
         lines.clear()

@@ -16,6 +16,9 @@ MOST_DESCRIPTION = 250  # characters of a node's description that its task shows
 
 _BUILT = frozenset(kind.value for kind in BUILT_RESOURCES)
 
+#: What dbt 1 writes into the configuration of each, and dbt 2 leaves out where the project says nothing of it.
+_MATERIALIZED = {kind.value: kind.value for kind in BUILT_RESOURCES if kind is not DbtResourceType.MODEL}
+
 #: The configurations that nodes share, by the nodes' kind and the names in them.
 Usual = dict[tuple[str, frozenset[str]], dict[str, Any]]
 
@@ -172,7 +175,7 @@ def _node(unique_id: str, resource: dict[str, Any], parents: tuple[str, ...], us
         fqn=tuple(resource.get("fqn") or ()),
         original_file_path=_file(resource),
         tags=tuple(resource.get("tags") or ()),
-        materialized=str(config.get("materialized") or ""),
+        materialized=str(config.get("materialized") or _MATERIALIZED.get(resource["resource_type"], "")),
         meta=_meta(resource),
         description=shortened(str(resource.get("description") or "")),
         depends_on=parents,

@@ -121,7 +121,7 @@ def carry_out(
         carried.plans = {unique_id: loaded[unique_id] for unique_id in order}
         if between is not None:
             between()
-        asyncio.run(_all(carried, dbt, warehouse, folder, index, planned.plan.run))
+        asyncio.run(all_nodes(carried, dbt, warehouse, folder, index, planned.plan.run))
         written = write_results(
             dbt,
             carried.outcomes.values(),
@@ -135,9 +135,10 @@ def carry_out(
     return carried
 
 
-async def _all(
+async def all_nodes(
     carried: Carried, dbt: Dbt, warehouse: Warehouse, folder: Path, index: bytes, info: Any
 ) -> None:
+    """Carry out the plans of *carried*, which lie in *folder*; what they leave to real dbt is run by it."""
     async with shared_session(identity(warehouse, folder)) as session:
         run = Run(
             key=TaskKey(info.dag_id, folder.name, "t", -1, 1, nonce=new_nonce()),

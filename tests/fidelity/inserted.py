@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cosmos_async.dbt.scripts.recorder import sql
+from cosmos_async.dbt.scripts.recording import sql
 
 OF_THE_BUILD = "<of the build>"
 

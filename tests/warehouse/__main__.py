@@ -1,7 +1,8 @@
 """
 Starts the warehouse: `python -m tests.warehouse --data-dir DIR --key-file KEY.json`.
 
-Prints one line of JSON when it is ready (endpoint, token_uri, project, key_file, emulator_pid, window), and ends without
+Prints one line of JSON when it is ready (endpoint, token_uri, project, key_file, emulator_pid, storage,
+window), and ends without
 leaving a process on SIGTERM, on SIGINT, and when the emulator ends.
 """
 
@@ -31,7 +32,12 @@ async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
     options = {"project": arguments.project, "port": arguments.port, "hold_ms": arguments.job_ms}
     async with contextlib.AsyncExitStack() as stack:
         running = await stack.enter_async_context(
-            front(data_dir, python=arguments.emulator_python, **options)
+            front(
+                data_dir,
+                python=arguments.emulator_python,
+                certificates=arguments.certificates,
+                **options,
+            )
         )
         google = running.google
         seen_from = await stack.enter_async_context(window(google.requests))
@@ -45,6 +51,7 @@ async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
             "project": arguments.project,
             "key_file": str(arguments.key_file),
             "emulator_pid": running.emulator.process.pid,
+            "storage": running.emulator.storage,
             "window": seen_from,
         }
         print(json.dumps(ready), flush=True)
@@ -77,6 +84,9 @@ def main() -> None:
     parser.add_argument("--bucket", action="append", default=[], help="a bucket to create; may be repeated")
     parser.add_argument("--job-ms", type=int, default=0, help="how many milliseconds each job takes at least")
     parser.add_argument("--emulator-python", type=Path, help="the interpreter of tests/env/warehouse.txt")
+    parser.add_argument(
+        "--certificates", type=Path, help="serve the Storage API with this folder's certificate"
+    )
     parser.add_argument(
         "--end-with-parent", action="store_true", help="end when the starting process has ended"
     )

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("emulator.py")
@@ -31,7 +32,9 @@ def emulator_python() -> Path:
 
 
 @contextlib.asynccontextmanager
-async def emulator(data_dir: Path, *, project: str, python: Path | None = None) -> AsyncIterator[Emulator]:
+async def emulator(
+    data_dir: Path, *, project: str, python: Path | None = None, certificates: Path | None = None
+) -> AsyncIterator[Emulator]:
     """
     Run the emulator.
 
@@ -39,6 +42,7 @@ async def emulator(data_dir: Path, *, project: str, python: Path | None = None) 
         data_dir: Where it keeps its tables and its log; an existing one is continued.
         project: The project that exists from the start.
         python: The interpreter that has it.
+        certificates: The folder with the certificate of its Storage API, which is not served otherwise.
     """
     python = python or emulator_python()
     if not python.exists():
@@ -55,6 +59,7 @@ async def emulator(data_dir: Path, *, project: str, python: Path | None = None) 
             *("--data-dir", str(data_dir / "data")),
             *("--project", project),
             *("--parent", str(os.getpid())),
+            *(("--certificates", str(certificates)) if certificates else ()),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
@@ -62,7 +67,8 @@ async def emulator(data_dir: Path, *, project: str, python: Path | None = None) 
             start_new_session=True,
         )
     try:
-        yield Emulator(process, await _endpoint(process, log), log)
+        ports = await _ports(process, log)
+        yield Emulator(process, f"http://127.0.0.1:{ports['port']}", log, ports["storage"])
     finally:
         await _stop(process)
 
@@ -70,10 +76,13 @@ async def emulator(data_dir: Path, *, project: str, python: Path | None = None) 
 class Emulator:
     """A running emulator."""
 
-    def __init__(self, process: asyncio.subprocess.Process, endpoint: str, log: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, endpoint: str, log: Path, storage: int | None
+    ) -> None:
         self.process = process
         self.endpoint = endpoint  #: such as "http://127.0.0.1:4711"
         self.log = log  #: what it wrote to stderr
+        self.storage = storage  #: the port of its Storage API (gRPC), None where it has none
 
     async def ended(self) -> None:
         """Return never; raise when the emulator has ended by itself."""
@@ -81,7 +90,7 @@ class Emulator:
         raise EmulatorError(f"The emulator ended with status {status}; {self.log} may say why.")
 
 
-async def _endpoint(process: asyncio.subprocess.Process, log: Path) -> str:
+async def _ports(process: asyncio.subprocess.Process, log: Path) -> dict[str, Any]:
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
@@ -91,7 +100,8 @@ async def _endpoint(process: asyncio.subprocess.Process, log: Path) -> str:
         status = await process.wait()
         tail = log.read_text(errors="replace")[-2000:]  # noqa: ASYNC240  nothing else runs yet
         raise EmulatorError(f"The emulator did not start (status {status}):\n{tail}")
-    return f"http://127.0.0.1:{json.loads(line)['port']}"
+    ports: dict[str, Any] = json.loads(line)
+    return ports
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

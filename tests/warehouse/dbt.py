@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def dbt(
     dataset: str,
     artifacts: Path,
     project: Path = KITCHEN,
+    environment: Mapping[str, str] | None = None,
 ) -> DbtRun:
     """
     Run dbt once.
@@ -50,16 +52,23 @@ def dbt(
         dataset: The target's dataset.
         artifacts: The folder for target/ and logs/.
         project: The project's folder, which has its profiles.yml.
+        environment: Further variables.
     """
     steered = ("DBT_", "KITCHEN_", "BIGQUERY_", "GOOGLE_")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(steered)}
-    environment.update(warehouse.dbt_environment, KITCHEN_DATASET=dataset)
+    env = {key: value for key, value in os.environ.items() if not key.startswith(steered)}
+    env.update(warehouse.dbt_environment, **(environment or {}))
+    env.update(KITCHEN_DATASET=dataset, SHOP_DATASET=dataset)
     command = [str(forked_dbt(version)), "--no-send-anonymous-usage-stats"]
     command += ["--no-use-colors", *arguments, "--project-dir", str(project), "--profiles-dir", str(project)]
     command += ["--target-path", str(artifacts / "target"), "--log-path", str(artifacts / "logs")]
     done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    path = artifacts / "target" / "run_results.json"
+    return DbtRun(done.returncode, done.stdout, results_in(artifacts / "target"))
+
+
+def results_in(target: Path) -> dict[str, dict[str, Any]]:
+    """Return what a run_results.json tells, by the unique id of the node; nothing where there is none."""
+    path = target / "run_results.json"
     results = json.loads(path.read_text())["results"] if path.exists() else []
-    return DbtRun(done.returncode, done.stdout, {result["unique_id"]: result for result in results})
+    return {result["unique_id"]: result for result in results}

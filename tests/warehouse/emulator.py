@@ -7,11 +7,11 @@ What it changes about local-bigquery, and why:
   A text that is not found where it should be stops the start: another version needs another look.
 - DuckDB's extensions are taken from the environment (see `prepare`) and never downloaded. The geography functions
   need a 78 MB extension more and are left out.
-- Its gRPC server for the Storage API is not started.
+- Its gRPC server for the Storage API is only started with a certificate, on the port "storage"; dbt 2 reads by it.
 - The number of a table's rows leaves out deleted ones; as shipped it is DuckDB's estimate, which counts them.
 - What it takes and BigQuery refuses, or does otherwise, is put right by the modules in `inside`.
 
-Prints one line of JSON, {"port": …}, when it answers, and ends with the process that started it.
+Prints one line of JSON, {"port": …, "storage": …}, when it answers, and ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ PYTHON_311 = {
         ),
     },
 }
+STORAGE_THREADS = 16
 WITHOUT = ("geography.sql",)
 #: The tables and views of a dataset and the rows of each, from DuckLake's own records.
 RELATIONS = """
@@ -146,12 +147,40 @@ def counted(database: Any) -> Callable[..., list[tuple[str, str, int]]]:
     return objects
 
 
+def serve_storage(certificates: Path) -> tuple[Any, int]:
+    """Start the Storage API with the certificate in *certificates*; return the server, to be kept, and its port."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import grpc
+    from local_bigquery.grpc import read
+
+    created = read.create_session
+
+    def create_session(request: Any) -> Any:
+        session = created(request)
+        # Apache's driver gives the columns only of a result that has rows.
+        session.estimated_row_count = max(1, session.estimated_row_count)
+        return session
+
+    read.create_session = create_session
+    from local_bigquery.grpc.server import SERVICES
+
+    key, certificate = ((certificates / name).read_bytes() for name in ("key.pem", "certificate.pem"))
+    server = grpc.server(ThreadPoolExecutor(max_workers=STORAGE_THREADS))
+    handlers = [grpc.method_handlers_generic_handler(name, calls) for name, calls in SERVICES.items()]
+    server.add_generic_rpc_handlers(handlers)
+    port: int = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+    server.start()
+    return server, port
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--project", required=True, help="the project that exists from the start")
     parser.add_argument("--parent", type=int, required=True, help="the process to end with")
+    parser.add_argument("--certificates", type=Path, help="the folder of key.pem and certificate.pem")
     arguments = parser.parse_args()
     end_with_parent(arguments.parent)
 
@@ -160,7 +189,8 @@ def main() -> None:
     extensions = Path(sys.prefix) / "duckdb-extensions"
     app = load_application(arguments.data_dir, arguments.project, extensions)
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
+    _server, storage = serve_storage(arguments.certificates) if arguments.certificates else (None, None)
+    print(json.dumps({"port": listener.getsockname()[1], "storage": storage}), flush=True)
     config = uvicorn.Config(app, log_level="warning", access_log=False)
     uvicorn.Server(config).run(sockets=[listener])
 

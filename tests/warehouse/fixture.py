@@ -47,6 +47,7 @@ class Warehouse:
     pid: int  #: of the process that answers
     emulator_pid: int  #: of its child, which has the tables
     window: str = ""  #: where its log of requests can be read
+    storage: int | None = None  #: the port of the Storage API (gRPC), where it is served
     _token: str = field(default="", repr=False)
     _renew_at: float = 0.0  # on the monotonic clock
 
@@ -210,6 +211,7 @@ def running_warehouse(directory: Path, *options: str) -> Iterator[Warehouse]:
             pid=process.pid,
             emulator_pid=ready["emulator_pid"],
             window=ready["window"],
+            storage=ready["storage"],
         )
     finally:
         if process.poll() is None:

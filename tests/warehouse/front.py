@@ -28,7 +28,13 @@ class Front:
 
 @contextlib.asynccontextmanager
 async def front(
-    data_dir: Path, *, project: str = PROJECT, port: int = 0, hold_ms: int = 0, python: Path | None = None
+    data_dir: Path,
+    *,
+    project: str = PROJECT,
+    port: int = 0,
+    hold_ms: int = 0,
+    python: Path | None = None,
+    certificates: Path | None = None,
 ) -> AsyncIterator[Front]:
     """
     Run the warehouse on a loopback port.
@@ -39,9 +45,12 @@ async def front(
         port: 0 takes a free one.
         hold_ms: How many milliseconds each job takes at least; a job's label `hold_ms` overrules it.
         python: The interpreter that has the emulator; by default the checkout's .venvs/warehouse.
+        certificates: The folder with the certificate of the Storage API, which is not served otherwise.
     """
     async with contextlib.AsyncExitStack() as stack:
-        child = await stack.enter_async_context(emulator(data_dir, project=project, python=python))
+        child = await stack.enter_async_context(
+            emulator(data_dir, project=project, python=python, certificates=certificates)
+        )
         client = EmulatorClient(child.endpoint)
         stack.push_async_callback(client.close)
         engine = EmulatorEngine(client, hold_ms=hold_ms)

@@ -1,5 +1,5 @@
 """
-Find a Python interpreter that can import the user's dbt.
+Find the user's dbt: a Python interpreter that can import dbt 1, or the program that dbt 2 is (``program.py``).
 
 dbt may live beside Airflow, in an environment of its own, or in one made from requirements (``virtualenv.py``).
 """
@@ -17,8 +17,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Union
 
 from cosmos_async.dbt.environment.background import wait_for_environment
+from cosmos_async.dbt.environment.program import DbtProgram, program_at
 from cosmos_async.dbt.environment.virtualenv import Environment
 from cosmos_async.dbt.process import Processes
 from cosmos_async.exceptions import ConfigError, DbtError
@@ -45,6 +47,11 @@ _SCRIPT_HEAD = 4096  # bytes in which a script names its interpreter
 # How pip and uv name an interpreter whose path is too long, or relative, for a shebang.
 _TRAMPOLINE = re.compile(r"^'''exec' (?P<command>.+?) \"\$0\" \"\$@\"\s*$", re.MULTILINE)
 _BINARIES = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"MZ")
+#: How a package calls dbt 2's program; the second is how its pre-releases came to PyPI.
+_PROGRAMS = ("dbt", "dbt-core-experimental-parser")
+
+#: Where dbt is: dbt 1's interpreter, or dbt 2.
+FoundDbt = Union[Path, DbtProgram]
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class DbtVersions:
     bigquery: str
 
 
-def find_dbt_python(
+def find_dbt(
     dbt_executable_path: str | Path | None,
     async_py_requirements: Sequence[str] | None,
     virtualenv_dir: str | Path | None,
@@ -65,15 +72,15 @@ def find_dbt_python(
     py_system_site_packages: bool = False,
     pip_install_options: Sequence[str] = (),
     patience: float | None = None,
-) -> Path:
+) -> FoundDbt:
     """
-    Return a Python that can import dbt and its BigQuery adapter.
+    Return a Python that can import dbt 1 and its BigQuery adapter, or dbt 2.
 
     The first that was configured decides: *dbt_executable_path*, then *async_py_requirements*; without either it is
-    this interpreter if it has dbt, else that of the ``dbt`` on the path.
+    this interpreter if it has dbt, else the ``dbt`` on the path.
 
     Args:
-        dbt_executable_path: dbt's script, by path or by name.
+        dbt_executable_path: dbt's script or program, by path or by name.
         async_py_requirements: What to install into an environment for dbt, made once per set of requirements.
         virtualenv_dir: Where that environment is kept, instead of *cache_dir*.
         processes: Runs the installer; its lines go to the task's log.
@@ -84,11 +91,11 @@ def find_dbt_python(
             goes on being made. None waits as long as it takes.
 
     Raises:
-        ConfigError: There is no such Python, or not yet.
+        ConfigError: There is no such dbt, or not yet.
         DbtError: The environment cannot be made.
     """
     if dbt_executable_path:
-        return python_of(dbt_executable_path)
+        return dbt_of(dbt_executable_path)
     if async_py_requirements:
         environment = Environment(
             requirements=tuple(sorted(requirement.strip() for requirement in async_py_requirements)),
@@ -97,11 +104,11 @@ def find_dbt_python(
         )
         parent = Path(virtualenv_dir) if virtualenv_dir else cache_dir / "environments"
         if patience is None:
-            return _checked(environment.ensure(parent.absolute(), processes))
-        return _checked(wait_for_environment(environment, parent.absolute(), patience))
-    python = dbt_at_hand()
-    if python is not None:
-        return python
+            return _made(environment.ensure(parent.absolute(), processes))
+        return _made(wait_for_environment(environment, parent.absolute(), patience))
+    found = dbt_at_hand()
+    if found is not None:
+        return found
     raise ConfigError(
         f"There is no dbt on this worker: neither beside Airflow ({sys.executable}) nor on the path. Set "
         "ExecutionConfig(dbt_executable_path=...) to the dbt of another environment, or async_py_requirements="
@@ -109,16 +116,16 @@ def find_dbt_python(
     )
 
 
-def dbt_at_hand() -> Path | None:
+def dbt_at_hand() -> FoundDbt | None:
     """
-    Return this interpreter if it has dbt, else that of the ``dbt`` on the path, None where there is neither.
+    Return this interpreter if it has dbt, else the ``dbt`` on the path, None where there is neither.
 
     Raises:
         ConfigError: The ``dbt`` on the path is none that can be used.
     """
     if importlib.util.find_spec("dbt") is not None and _versions(Path(sys.executable)) is not None:
         return Path(sys.executable)
-    return python_of("dbt", option="The program on the path,") if shutil.which("dbt") else None
+    return dbt_of("dbt", option="The program on the path,") if shutil.which("dbt") else None
 
 
 def dbt_versions(python: Path, *, option: str = DBT_OPTION) -> DbtVersions:
@@ -142,16 +149,17 @@ def dbt_versions(python: Path, *, option: str = DBT_OPTION) -> DbtVersions:
     return versions
 
 
-def python_of(dbt_executable: str | Path, *, option: str = DBT_OPTION) -> Path:
+def dbt_of(dbt_executable: str | Path, *, option: str = DBT_OPTION) -> FoundDbt:
     """
-    Return the Python that runs the script *dbt_executable*.
+    Return the Python that runs the script *dbt_executable*, or the dbt 2 that it is.
 
     Args:
-        dbt_executable: dbt's script, or the Python itself.
+        dbt_executable: dbt's script or program, or the Python itself.
         option: What the user sets to name it; errors begin with it.
 
     Raises:
-        ConfigError: There is no such script, it is not written in Python, or its Python has no dbt for BigQuery.
+        ConfigError: There is no such script, it is neither dbt 2 nor written in Python, or its Python has no dbt for
+            BigQuery.
     """
     in_dag = option == DBT_OPTION
     otherwise = " set async_py_requirements" if in_dag else ""
@@ -169,15 +177,21 @@ def python_of(dbt_executable: str | Path, *, option: str = DBT_OPTION) -> Path:
     with script.open("rb") as file:
         head = file.read(_SCRIPT_HEAD)
     if head.startswith(_BINARIES):
+        program = program_at(script)
+        if program is not None:
+            return program
         raise ConfigError(
-            f"{option} {script} is a compiled program, as dbt Fusion is, and has no Python that dbt's plans could be "
-            "recorded in. Use dbt Core 1: install 'dbt-core<2' and dbt-bigquery into an environment and name its bin/dbt"
+            f"{option} {script} is a compiled program, and `{script} --version` does not say that it is dbt 2. Name "
+            "the bin/dbt of the environment dbt is installed in"
             f"{', or' if in_dag else ''}{otherwise}."
         )
     candidates = list(dict.fromkeys(_candidates(script, head.decode("utf-8", "replace"))))
     for python in candidates:
         if _versions(python) is not None:
             return python
+    program = program_at(script)  # a wrapper around it
+    if program is not None:
+        return program
     tried = ", ".join(str(python) for python in candidates) or "none"
     raise ConfigError(
         f"{option} {script} leads to no Python with dbt-core and dbt-bigquery (tried: {tried}). Name the "
@@ -233,6 +247,12 @@ def _versions(python: Path) -> DbtVersions | None:
     return DbtVersions(core=found["dbt-core"], bigquery=found["dbt-bigquery"])
 
 
-def _checked(python: Path) -> Path:
+def _made(python: Path) -> FoundDbt:
+    """Return the dbt of an environment that was made from requirements, by its *python*."""
+    if _versions(python) is None:
+        for name in _PROGRAMS:
+            program = program_at(python.with_name(name)) if python.with_name(name).exists() else None
+            if program is not None:
+                return program
     dbt_versions(python)
     return python

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import re
 import shlex
 import shutil
 import sys
@@ -22,9 +23,10 @@ from cosmos_async.dbt.process import Finished, Processes
 from cosmos_async.exceptions import ConfigError, DbtError
 from cosmos_async.plan.ids import digest
 
-# `dbt-bigquery` alone would bring the newest dbt-core, and 2.x is a program without a Python to record in.
+# `dbt-bigquery` alone would bring the newest dbt-core: who wants dbt 2 asks for it.
 _CONSTRAINTS = "dbt-core<2\n"
 _CONSTRAINTS_FILE = "constraints.txt"
+_NAMES_DBT_2 = re.compile(r"dbt(-core)?\s*(\[[^]]*\])?\s*(==|>=|~=|>|===)\s*([2-9]|1\d)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Environment:
         """Return where the environment is, or will be."""
         # An environment points at the Python it was made from.
         python = (sys.version, os.path.realpath(sys.executable), platform.machine())
-        key = digest(self.requirements, self.system_site_packages, self.options, _CONSTRAINTS, *python)
+        key = digest(self.requirements, self.system_site_packages, self.options, self._constraints(), *python)
         return parent / f"dbt-{key[:16]}"
 
     def python(self, parent: Path) -> Path:
@@ -75,7 +77,7 @@ class Environment:
         # Aside: whoever dies here leaves a folder that nobody looks for.
         aside = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
         try:
-            (aside / _CONSTRAINTS_FILE).write_text(_CONSTRAINTS)
+            (aside / _CONSTRAINTS_FILE).write_text(self._constraints())
             for command in self._commands(aside):
                 finished = processes.run(command, cwd=folder.parent, env=_installer_environment())
                 self._refuse_if_failed(command, finished)
@@ -85,6 +87,10 @@ class Environment:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         processes.on_line("The environment for dbt is ready.")
+
+    def _constraints(self) -> str:
+        """Return what the installer may not bring, in pip's own words."""
+        return "" if any(map(_NAMES_DBT_2.match, self.requirements)) else _CONSTRAINTS
 
     def _commands(self, folder: Path) -> list[list[str]]:
         uv, python = shutil.which("uv"), str(folder / "bin" / "python")

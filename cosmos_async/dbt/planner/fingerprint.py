@@ -103,6 +103,8 @@ class Fingerprint:
 
 def why_no_fingerprint(dbt: Dbt) -> str | None:
     """Return why not all that dbt is given can be told beforehand, None where it can."""
+    if dbt.program is not None:
+        return "dbt 2 does not tell what a plan depends on"
     if not dbt.invocation.project_config.partial_parse:
         return "partial_parse is off, so dbt reads the project anew in each run"
     project = dbt.invocation.profile_config

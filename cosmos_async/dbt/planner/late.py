@@ -60,6 +60,8 @@ def plan_late(
         DbtError: dbt refused; its own words are in the message.
         PlanError: The nodes cannot be planned at all, or not together.
     """
+    if dbt.program is not None:
+        raise PlanError("dbt 2 is asked once, when the run is set up, and plans no node at its turn.")
     folder = dbt.workspace.target_path / f"cosmos_async_late_{time.monotonic_ns()}"
     folder.mkdir()
     recording = folder / "recording.json"

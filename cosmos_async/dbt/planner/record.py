@@ -12,7 +12,9 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 
+from cosmos_async.dbt.endpoint.record import record as record_program
 from cosmos_async.dbt.planner.freshness import record_sources
 from cosmos_async.dbt.planner.keep import each_run
 from cosmos_async.dbt.planner.planner import Plan, make_plan, projects_of
@@ -66,10 +68,7 @@ def record_plan(
         f"Recording `dbt {' '.join(arguments)}`: dbt reads the warehouse, and nothing is changed there."
     )
     begun = datetime.now(timezone.utc)
-    finished = dbt.record(arguments, recording)
-    if finished.exit_code != 0:
-        raise dbt.failure(arguments, finished)
-    recorded = json.loads(recording.read_bytes())
+    recorded = _recorded(dbt, arguments, recording, sources)
     if recorded["started_at"]:
         # dbt's own `run_started_at`, in UTC without saying so: what real dbt runs later must see the same.
         begun = datetime.fromisoformat(recorded["started_at"]).replace(tzinfo=timezone.utc)
@@ -102,3 +101,18 @@ def record_plan(
         nodes = {**plan.nodes, **measured}
         plan = replace(plan, nodes=nodes, run=replace(plan.run, projects=projects_of(nodes)))
     return Planned(plan, recorded, uses)
+
+
+def _recorded(dbt: Dbt, arguments: Sequence[str], recording: Path, sources: Sequence[str]) -> Json:
+    if dbt.program is not None:
+        if sources:
+            raise ConfigError(
+                "The DAG measures the freshness of sources, which is not there for dbt 2 yet. Set "
+                "RenderConfig(source_rendering_behavior=SourceRenderingBehavior.NONE), or use dbt 1.9 to 1.12."
+            )
+        return record_program(dbt, uploads=recording.parent / "uploads")
+    finished = dbt.record(arguments, recording)
+    if finished.exit_code != 0:
+        raise dbt.failure(arguments, finished)
+    found: Json = json.loads(recording.read_bytes())
+    return found

@@ -14,9 +14,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from cosmos_async.dbt.command import SECRET_PREFIX
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 PARTIAL_PARSE = "partial_parse.msgpack"
 _LOCK_FILE = "package-lock.yml"
 _SUFFIXES = (".sql", ".yml", ".yaml", ".md", ".csv", ".py")  # of what dbt reads
-_LARGEST = 16 << 20  # bytes of a file that is copied
+_LARGEST = 16 << 20  # bytes of a file that is copied for a dbt that follows links
 _PREFIX = "cosmos_async-dbt-"  # of each working copy's folder in the system's temporary folder
 
 
@@ -100,6 +101,7 @@ def open_workspace(
     *,
     cache_dir: Path | None = None,
     variant: str = "",
+    file_links: bool = True,
 ) -> Iterator[Workspace]:
     """
     Make a working copy of the project in *source* and delete it at the end.
@@ -110,6 +112,7 @@ def open_workspace(
         env: What dbt's process shall see; the profile's own variables and the copy's paths are added.
         cache_dir: Where parsed projects are kept; None has dbt parse anew each time.
         variant: Tells apart users of the cache that would push each other out, such as two versions of dbt.
+        file_links: Whether this dbt reads files that are links. dbt 2 passes by them, so large ones are copied as well.
 
     Raises:
         ProjectError: There is no readable dbt project, or a folder that it names cannot be shown to dbt.
@@ -117,6 +120,7 @@ def open_workspace(
     source = source.absolute()
     project = Project.read(source, env)
     linked = project.written.union((".git",))
+    copied = partial(_is_copied, largest=_LARGEST if file_links else None)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
         tree = Tree(folder / "tree")
@@ -128,9 +132,9 @@ def open_workspace(
                 or path.name == "__pycache__"
                 or (path / "pyvenv.cfg").exists()
             ),
-            copied=_is_copied,
+            copied=copied,
         )
-        packages_dir = _own_packages(tree, project)
+        packages_dir = _own_packages(tree, project, copied)
         for path in project.outside():
             tree.bring(path)
         refuse_lost_paths(project, project_dir)
@@ -181,11 +185,16 @@ def _ours(workspace: Workspace) -> dict[str, str]:
     }
 
 
-def _is_copied(path: Path) -> bool:
+def _is_copied(path: Path, *, largest: int | None) -> bool:
     """Return whether a file is there as itself: ``dbt deps`` writes its lock, and dbt 2's parser passes by links to files."""
     if path.name == "profiles.yml":  # dbt has another one here, and this may hold a secret
         return False
-    return path.name == _LOCK_FILE or (path.suffix in _SUFFIXES and path.stat().st_size <= _LARGEST)
+    if path.name == _LOCK_FILE:
+        return True
+    if largest is None:
+        # What is a link in the user's project dbt 2 passes by there, too.
+        return path.suffix in _SUFFIXES and not path.is_symlink()
+    return path.suffix in _SUFFIXES and path.stat().st_size <= largest
 
 
 def _named(env: Mapping[str, str], name: str) -> str | None:
@@ -209,7 +218,7 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _own_packages(tree: Tree, project: Project) -> Path:
+def _own_packages(tree: Tree, project: Project, copied: Callable[[Path], bool]) -> Path:
     """Make the folder of installed packages ours, wherever it is: `dbt deps` deletes it and makes it anew."""
     packages = project.root / project.packages
     if os.path.isabs(project.packages):
@@ -218,7 +227,7 @@ def _own_packages(tree: Tree, project: Project) -> Path:
     if there.resolve().is_relative_to(tree.root.resolve()) and there.is_dir():
         return there  # a folder of the project, and as such ours
     if packages.is_dir():
-        return tree.mirror(packages)
+        return tree.mirror(packages, copied=copied)
     tree.make_real(packages.parent)
     return there
 

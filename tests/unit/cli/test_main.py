@@ -87,7 +87,7 @@ def test_a_folder_without_a_project_fails_in_words(
     ("content", "why"),
     [
         (None, "is not an executable on this machine"),
-        (b"\x7fELF\x02\x01\x01", "is a compiled program, as dbt Fusion is"),
+        (b"\x7fELF\x02\x01\x01", "does not say that it is dbt 2"),
         (b"#!/bin/sh\n", "leads to no Python with dbt-core and dbt-bigquery"),
     ],
     ids=["missing", "compiled", "wrapper"],

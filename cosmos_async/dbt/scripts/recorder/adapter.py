@@ -6,10 +6,10 @@ import functools
 from typing import Any
 
 from ..common import need
+from ..recording.journal import RUN
 from .access import record_access
 from .columns import ColumnChanges
 from .grants import Grants
-from .journal import RUN
 from .made_up import MadeUpResults
 from .partitions import Partitions
 from .session import Recording

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..common import need
+from ..recording.sql import Path
 from .session import Recording
-from .sql import Path
 
 
 @dataclass

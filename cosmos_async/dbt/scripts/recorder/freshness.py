@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ..common import need
-from .answers import FRESHNESS_ROW
+from ..recording.answers import FRESHNESS_ROW
 from .lines import say_nothing_of_freshness
 from .session import Recording
 

@@ -8,7 +8,7 @@ import copy
 import threading
 from typing import Any
 
-from .journal import RUN
+from ..recording.journal import RUN
 from .session import Recording
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..common import need
-from .jobs import Result
+from ..recording.jobs import Result
 from .session import Recording
 
 #: What Python does to a value without naming an attribute of it.

@@ -100,13 +100,13 @@ def _install(uploads: str, *, late: bool) -> Any:
         from dbt_common.events.contextvars import get_node_info
     except ImportError as error:
         _refuse(f"This dbt is built differently from those that cosmos-async knows: {error}")
-    from .journal import RUN, Journal
-    from .node_context import NodeContext
-    from .overlay import Overlay
+    from ..recording.journal import RUN, Journal
+    from ..recording.node_context import NodeContext
+    from ..recording.overlay import Overlay
+    from ..recording.uploads import Uploads
+    from ..recording.wire import Wire
     from .patches import install
     from .session import LeftToDbt, Recording
-    from .uploads import Uploads
-    from .wire import Wire
 
     def node() -> str:
         return str(get_node_info().get("unique_id") or RUN)

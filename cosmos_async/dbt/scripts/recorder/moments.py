@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..common import need
-from .journal import RUN
+from ..recording.journal import RUN
 from .session import Recording
 
 #: Names in dbt's contexts, and how a person is told of them.

@@ -6,16 +6,17 @@ import functools
 from typing import Any
 
 from ..common import need
+from ..recording.calls import Call
+from ..recording.node_context import NodeContext
+from ..recording.wire import Send, Wire
 from .adapter import AdapterPatches
 from .datasets import DatasetPatches
 from .freshness import FreshnessPatches
 from .known_relations import KnownRelations
 from .moments import Moments
-from .node_context import NodeContext
 from .runners import RunnerPatches
 from .session import Recording
 from .tasks import TaskPatches
-from .wire import Wire
 
 
 def install(recording: Recording) -> None:
@@ -45,7 +46,8 @@ def replace_clients(wire: Wire, context: NodeContext) -> None:
         begin(client, *args, **kwargs)
         session = client._http
         session.cosmos_async = True
-        wire.wrap(session, project=client.project, location=client.location)
+        wire.ask_by(session.request, project=client.project, location=client.location)
+        session.request = _coming_by(wire, session.request)
 
     @functools.wraps(send)
     def request(session: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
@@ -59,3 +61,15 @@ def replace_clients(wire: Wire, context: NodeContext) -> None:
 
     Client.__init__ = init
     AuthorizedSession.request = request
+
+
+def _coming_by(wire: Wire, send: Send) -> Send:
+    """Return what sends a session's requests, but for those that *wire* answers itself."""
+
+    def request(method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        # A session that met a 401 calls itself again with this; the first call has been seen already.
+        if "_credential_refresh_attempt" in kwargs:
+            return send(method, url, *args, **kwargs)
+        return wire.answer(Call(send, method, url, args, kwargs))
+
+    return request

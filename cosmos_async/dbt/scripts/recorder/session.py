@@ -7,8 +7,8 @@ from typing import Any
 
 from dbt_common.exceptions import DbtRuntimeError
 
-from .node_context import NodeContext
-from .wire import Wire
+from ..recording.node_context import NodeContext
+from ..recording.wire import Wire
 
 NEEDS_DBT = "left to real dbt"
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from cosmos_async.dbt.environment import interpreter
-from cosmos_async.dbt.environment.interpreter import DbtVersions, dbt_versions, find_dbt_python, python_of
+from cosmos_async.dbt.environment.interpreter import DbtVersions, FoundDbt, dbt_of, dbt_versions, find_dbt
+from cosmos_async.dbt.environment.program import DbtProgram
 from cosmos_async.dbt.process import Processes
 from cosmos_async.exceptions import ConfigError, DbtError
 
@@ -66,19 +67,17 @@ def requirements(tmp_path: Path) -> list[str]:
 
 def find(
     cache: Path, requirements: list[str] | None = None, *, lines: list[str] | None = None, **options: Any
-) -> Path:
+) -> FoundDbt:
     processes = Processes((lines if lines is not None else []).append)
     executable, directory = options.pop("dbt_executable_path", None), options.pop("virtualenv_dir", None)
-    return find_dbt_python(
-        executable, requirements, directory, processes=processes, cache_dir=cache, **options
-    )
+    return find_dbt(executable, requirements, directory, processes=processes, cache_dir=cache, **options)
 
 
 def test_the_shebang_names_the_python(python: Path, tmp_path: Path):
     """
     The script may lie anywhere.
     """
-    assert python_of(script(tmp_path / "elsewhere" / "dbt", f"#!{python}\nimport sys\n")) == python
+    assert dbt_of(script(tmp_path / "elsewhere" / "dbt", f"#!{python}\nimport sys\n")) == python
 
 
 def test_a_path_too_long_for_a_shebang_is_found_in_the_trampoline(python: Path, tmp_path: Path):
@@ -87,7 +86,7 @@ def test_a_path_too_long_for_a_shebang_is_found_in_the_trampoline(python: Path, 
     """
     text = f"#!/bin/sh\n'''exec' {str(python)!r} \"$0\" \"$@\"\n' '''\nimport sys\n"
 
-    assert python_of(script(tmp_path / "elsewhere" / "dbt", text)) == python
+    assert dbt_of(script(tmp_path / "elsewhere" / "dbt", text)) == python
 
 
 def test_a_relocatable_script_means_the_python_beside_it(python: Path):
@@ -96,14 +95,14 @@ def test_a_relocatable_script_means_the_python_beside_it(python: Path):
     """
     text = "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\nimport sys\n"
 
-    assert python_of(script(python.parent / "dbt", text)) == python
+    assert dbt_of(script(python.parent / "dbt", text)) == python
 
 
 def test_a_wrapper_in_the_environment_means_the_python_beside_it(python: Path):
     """
     Some people set variables before dbt starts.
     """
-    assert python_of(script(python.parent / "dbt", '#!/bin/bash\nexport X=1\nexec dbt.real "$@"\n')) == python
+    assert dbt_of(script(python.parent / "dbt", '#!/bin/bash\nexport X=1\nexec dbt.real "$@"\n')) == python
 
 
 def test_env_looks_on_the_path(python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -112,8 +111,8 @@ def test_env_looks_on_the_path(python: Path, tmp_path: Path, monkeypatch: pytest
     """
     monkeypatch.setenv("PATH", f"{python.parent}{os.pathsep}/usr/bin{os.pathsep}/bin")
 
-    assert python_of(script(tmp_path / "a" / "dbt", "#!/usr/bin/env python\n")) == python
-    assert python_of(script(tmp_path / "b" / "dbt", "#!/usr/bin/env -S X=1 python -E\n")) == python
+    assert dbt_of(script(tmp_path / "a" / "dbt", "#!/usr/bin/env python\n")) == python
+    assert dbt_of(script(tmp_path / "b" / "dbt", "#!/usr/bin/env -S X=1 python -E\n")) == python
 
 
 def test_a_link_to_the_script_is_followed_only_if_needed(python: Path, tmp_path: Path):
@@ -126,21 +125,21 @@ def test_a_link_to_the_script_is_followed_only_if_needed(python: Path, tmp_path:
     link.symlink_to(real)
     (link.parent / "python").symlink_to(sys.executable)
 
-    assert python_of(link) == python
+    assert dbt_of(link) == python
 
 
 def test_a_python_may_be_named_itself(python: Path):
     """
     It is what is wanted in the end.
     """
-    assert python_of(python) == python
+    assert dbt_of(python) == python
 
 
 def test_the_link_of_an_environment_is_not_resolved(python: Path):
     """
     What it points to is a Python without dbt.
     """
-    assert python_of(python) != Path(os.path.realpath(python))
+    assert dbt_of(python) != Path(os.path.realpath(python))
     assert dbt_versions(python) == DbtVersions(core="1.11.0", bigquery="1.11.0")
 
 
@@ -151,19 +150,50 @@ def test_an_executable_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(
         ConfigError, match=r"dbt_executable_path '.*/dbt' is not an executable.*async_py_requirements"
     ):
-        python_of(tmp_path / "dbt")
+        dbt_of(tmp_path / "dbt")
 
 
-def test_a_compiled_dbt_is_refused_by_name(tmp_path: Path):
+def program(path: Path, says: str) -> Path:
+    """Make a program that is no Python script and says *says* of itself."""
+    return script(path, f"#!/bin/sh\necho '{says}'\n")
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        ("dbt-core 2.0.0-alpha.4", ("2.0.0-alpha.4", "dbt-core")),
+        ("dbt-fusion 2.0.0-preview.45", ("2.0.0-preview.45", "dbt-fusion")),
+        ("dbt 2.0.9", ("2.0.9", "dbt-core")),
+    ],
+)
+def test_dbt_2_is_told_by_what_it_says(tmp_path: Path, says: str, found: tuple[str, str]):
     """
-    dbt Fusion has no Python inside.
+    It is a program without a Python, or what wraps one.
+    """
+    path = program(tmp_path / "dbt", says)
+
+    assert dbt_of(path) == DbtProgram(path, *found)
+    assert dbt_of(path) == find(tmp_path, dbt_executable_path=path)
+
+
+def test_a_compiled_program_that_is_no_dbt_2_is_refused(tmp_path: Path):
+    """
+    It does not even run here.
     """
     path = tmp_path / "dbt"
     path.write_bytes(b"\x7fELF\x02\x01\x01")
     path.chmod(0o755)
 
-    with pytest.raises(ConfigError, match="compiled program, as dbt Fusion is"):
-        python_of(path)
+    with pytest.raises(ConfigError, match=r"compiled program, and .* does not say that it is dbt 2"):
+        dbt_of(path)
+
+
+def test_a_wrapper_that_says_dbt_1_is_no_dbt_2(tmp_path: Path):
+    """
+    What matters is the Python that has dbt's packages.
+    """
+    with pytest.raises(ConfigError, match="leads to no Python with dbt-core and dbt-bigquery"):
+        dbt_of(program(tmp_path / "dbt", "dbt-core 1.11.0"))
 
 
 def test_a_dbt_without_bigquery_is_refused(python: Path):
@@ -173,7 +203,7 @@ def test_a_dbt_without_bigquery_is_refused(python: Path):
     shutil.rmtree(next(python.parents[1].rglob("dbt_bigquery*")))
 
     with pytest.raises(ConfigError, match="leads to no Python with dbt-core and dbt-bigquery"):
-        python_of(script(python.parent / "dbt", f"#!{python}\n"))
+        dbt_of(script(python.parent / "dbt", f"#!{python}\n"))
     with pytest.raises(ConfigError, match="has no dbt with BigQuery adapter"):
         dbt_versions(python)
 

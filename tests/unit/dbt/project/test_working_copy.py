@@ -94,6 +94,25 @@ def test_what_dbt_reads_are_files(project: Path):
         assert there[model].stat().st_mtime == (project / model).stat().st_mtime
 
 
+def test_a_dbt_that_passes_by_links_gets_large_files_too(project: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    A seed would be missed in silence. Packages beside the project are read likewise; what is a link for the user stays one.
+    """
+    monkeypatch.setattr("cosmos_async.dbt.project.working_copy._LARGEST", 10)
+    write(project / "dbt_project.yml", "name: shop\npackages-install-path: ../packages\n")
+    write(project / "seeds" / "large.csv", "more than ten bytes")
+    write(project.parent / "packages" / "utils" / "macros" / "one.sql", "more than ten bytes")
+    (project / "models" / "link.sql").symlink_to(project / "seeds" / "large.csv")
+
+    for file_links in (True, False):
+        with open_workspace(project, PROFILE, {}, file_links=file_links) as workspace:
+            assert (workspace.project_dir / "seeds" / "large.csv").is_symlink() is file_links
+            package = workspace.packages_dir / "utils" / "macros" / "one.sql"
+            assert package.read_text() == "more than ten bytes"
+            assert package.is_symlink() is file_links
+            assert (workspace.project_dir / "models" / "link.sql").is_symlink()
+
+
 def test_whatever_dbt_writes_leaves_the_project_untouched(project: Path):
     """
     New files land in real folders of the copy, and the one file that dbt changes in place is a copy.

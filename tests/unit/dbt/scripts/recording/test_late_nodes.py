@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.scripts.recorder.overlay import Overlay
+from cosmos_async.dbt.scripts.recording.overlay import Overlay
 
 MAKER, READER = "model.shop.maker", "model.shop.reader"
 MADE, READ = ("p", "shop", "maker"), ("p", "shop", "reader")

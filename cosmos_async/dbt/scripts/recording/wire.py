@@ -1,19 +1,22 @@
-"""The seam: every request of dbt's BigQuery clients comes by here, and only reads leave the machine."""
+"""The seam: every request that dbt makes to BigQuery comes by here, and only reads leave the machine."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from . import answers
 from .calls import Call
-from .jobs import Jobs, Submission
+from .jobs import Jobs, Serve, Submission
 from .journal import RUN
 from .listings import Listings
 from .node_context import NodeContext
 from .tables import Tables
 from .uploads import Uploads
 
+#: Sends a request and returns a ``requests.Response``.
+Send = Callable[..., Any]
 _CHANGES = frozenset(("DELETE", "PATCH", "PUT", "POST"))
 
 
@@ -21,34 +24,36 @@ class Wire:
     """
     Answers the requests of all clients of one dbt invocation.
 
+    Whoever stands between dbt and BigQuery gives each request to :meth:`answer`.
+
     Args:
         context: Of the node that asks.
         uploads: Where to keep the bytes of load jobs.
+        serve: As for :class:`.jobs.Jobs`.
     """
 
-    def __init__(self, context: NodeContext, uploads: Uploads) -> None:
-        self.jobs = Jobs(context, self.dry_run)
+    def __init__(self, context: NodeContext, uploads: Uploads, serve: Serve | None = None) -> None:
+        self.jobs = Jobs(context, self.dry_run, serve)
         self._tables = Tables(context)
         self._listings = Listings(context)
         self._context = context
         self._uploads = uploads
         self._base = ""
-        self._own: Any = None  # how to send a request of our own, for which project, and where
+        self._own: tuple[Send, str, str | None] | None = None
 
-    def wrap(self, session: Any, *, project: str, location: str | None) -> None:
-        """Let a session's requests come by here."""
-        send = session.request
+    def ask_by(self, send: Send, *, project: str, location: str | None) -> None:
+        """
+        Take what sends a request of our own: a dry run.
+
+        Args:
+            send: Sends a request, as ``requests.Session.request`` does.
+            project: In which dry runs are made.
+            location: Where.
+        """
         self._own = (send, project, location)
 
-        def request(method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-            # A session that met a 401 calls itself again with this; the first call has been seen already.
-            if "_credential_refresh_attempt" in kwargs:
-                return send(method, url, *args, **kwargs)
-            return self._answer(Call(send, method, url, args, kwargs))
-
-        session.request = request
-
-    def _answer(self, call: Call) -> Any:
+    def answer(self, call: Call) -> Any:
+        """Return the answer to a request: BigQuery's own, or what it would be if all before it had been done."""
         if self._uploads.is_session(call.url):
             return self._uploaded(call)
         if not call.known:
@@ -101,6 +106,7 @@ class Wire:
 
     def dry_run(self, query: str) -> Any:
         """Return the fields of a query; None where BigQuery does not accept it or does not tell."""
+        assert self._own is not None
         send, project, location = self._own
         body: dict[str, Any] = {
             "configuration": {"dryRun": True, "query": {"query": query, "useLegacySql": False}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,9 @@ from .calls import Call
 from .journal import RUN
 from .node_context import NodeContext
 from .overlay import DryRun
+
+#: Answers the submission of a job with a job whose result has these fields and rows.
+Serve = Callable[[Call, Any, Any], Any]
 
 
 class Result(enum.Enum):
@@ -83,13 +86,16 @@ class Jobs:
     Args:
         context: Of the node that asks.
         dry_run: Returns the fields of a query; None where BigQuery does not accept it or does not tell.
+        serve: Makes results that are not BigQuery's, for whoever reads results past us; without it they are answered here.
     """
 
-    def __init__(self, context: NodeContext, dry_run: DryRun) -> None:
+    def __init__(self, context: NodeContext, dry_run: DryRun, serve: Serve | None = None) -> None:
         self._context = context
         self._journal = context.journal
         self._overlay = context.overlay
         self._dry_run = dry_run
+        self._serve = serve
+        self._served: set[str] = set()  # the jobs whose results were made
         self._jobs: dict[str, dict[str, Any]] = {}  # the jobs that were never sent
         self._known: dict[str, Result] = {}  # what is known of their rows
         self._results: dict[str, tuple[Any, Any]] = {}  # their fields and rows, where they have any
@@ -121,9 +127,9 @@ class Jobs:
         if test in ("test", "freshness") or (
             test == "unit_test" and not sql.asks_for_columns_only(query["query"])
         ):
-            return self.record(job, rows=True)
+            return self._with_result(call, job, self.record(job, rows=True))
         if columns_only:
-            return self._ask_for_columns(job)
+            return self._with_result(call, job, self._ask_for_columns(job))
         unique_id = self._context.node()
         why = self._overlay.why_not_now(
             query["query"], reader=unique_id, legacy=bool(query.get("useLegacySql"))
@@ -151,6 +157,18 @@ class Jobs:
             self._note_result_table(answer.json())
         return answer
 
+    def _with_result(self, call: Call, job: Submission, answer: Any) -> Any:
+        """Return the answer to a job whose result is known, such that whoever submits it can read that."""
+        if self._serve is None:
+            return answer
+        resource = self._jobs.pop(job.job_id)
+        del self._nowhere[_result_of(resource)]
+        self._served.add(job.job_id)
+        answer = self._serve(call, *self._results.pop(job.job_id))
+        if answer.status_code < 300:
+            self._note_result_table(answer.json())
+        return answer
+
     @contextmanager
     def keeping(self, fields: Any = None, rows: Any = None) -> Iterator[list[dict[str, Any]]]:
         """
@@ -163,6 +181,10 @@ class Jobs:
         jobs: list[dict[str, Any]] = []
         with self._journal.while_doing(keeping=(jobs, fields, rows)):
             yield jobs
+
+    def was_read(self, job_id: str) -> bool:
+        """Tell whether a job is a query that was sent, and whose rows have a guard."""
+        return job_id in self._reads
 
     def result_of(self, job_id: str) -> Result:
         """Return what is known of the rows of a job that is done."""
@@ -285,8 +307,8 @@ class Jobs:
         answer = call.forward()
         if job_id in self._reads:
             self._accepted(answer)
-            if answer.status_code < 300:
-                self._note_result_table(answer.json())
+        if (job_id in self._reads or job_id in self._served) and answer.status_code < 300:
+            self._note_result_table(answer.json())
         return answer
 
     def _accepted(self, answer: Any) -> None:

@@ -10,12 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cosmos_async.dbt.scripts.recorder import answers
-from cosmos_async.dbt.scripts.recorder.calls import Call
-from cosmos_async.dbt.scripts.recorder.journal import RUN, Journal
-from cosmos_async.dbt.scripts.recorder.listings import Listings
-from cosmos_async.dbt.scripts.recorder.node_context import NodeContext
-from cosmos_async.dbt.scripts.recorder.overlay import Overlay
+from cosmos_async.dbt.scripts.recording import answers
+from cosmos_async.dbt.scripts.recording.calls import Call
+from cosmos_async.dbt.scripts.recording.journal import RUN, Journal
+from cosmos_async.dbt.scripts.recording.listings import Listings
+from cosmos_async.dbt.scripts.recording.node_context import NodeContext
+from cosmos_async.dbt.scripts.recording.overlay import Overlay
 
 ROOT = "https://bigquery.googleapis.com/bigquery/v2/projects/p"
 READER = "model.shop.reader"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.scripts.recorder import effects, emptiness, sql
-from cosmos_async.dbt.scripts.recorder.fields import empty_query
-from cosmos_async.dbt.scripts.recorder.overlay import NotNow, Overlay
-from cosmos_async.dbt.scripts.recorder.uploads import Uploads
+from cosmos_async.dbt.scripts.recording import effects, emptiness, sql
+from cosmos_async.dbt.scripts.recording.fields import empty_query
+from cosmos_async.dbt.scripts.recording.overlay import NotNow, Overlay
+from cosmos_async.dbt.scripts.recording.uploads import Uploads
 
 ID = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
 

@@ -1,0 +1,139 @@
+"""
+Which nodes of a dbt 2 project are real dbt's from the start, as what dbt would do for them cannot be seen in its requests.
+
+Pure: a manifest in, reasons out. dbt 1 is recorded from within, where each look of a template at what dbt knows is seen; of
+dbt 2 only requests are. So code of the project's that may look at what comes by no request is found by its text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+Json = dict[str, Any]
+
+RECORDED = frozenset(("view", "table", "incremental"))
+_DBTS_OWN = ("dbt", "dbt_bigquery")
+_KINDS = {
+    "seed": "dbt 2's driver loads a seed's file itself.",
+    "snapshot": "It is a snapshot, which reads what it has just written.",
+    "function": "It is a function, which dbt 2 is not recorded for.",
+    "unit_test": "It is a unit test, whose rows dbt 2 compares itself.",
+}
+#: What tells of the warehouse, or of the run, without a request that could be met again.
+_LOOKS = re.compile(
+    r"\b(?P<method>adapter\b(?!\s*\.\s*(?:dispatch|quote|get_columns_in_relation|type)\b)(?:\s*\.\s*\w+)?)"
+    r"|\b(?P<name>(?:load|get)_(?:cached_|or_create_)?relation|load_result|store_raw_result|store_result|selected_resources"
+    r"|invocation_args_dict|list_relations_without_caching|check_schema_exists|list_schemas)\b"
+)
+_ASKS = re.compile(r"\b(?:run_query|statement|get_query_results_as_dict|get_single_value)\b")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_COMMENT = re.compile(r"\{#.*?#\}", re.S)
+
+
+class Beyond:
+    """
+    Tells which nodes are not even tried.
+
+    Args:
+        manifest: dbt's ``manifest.json``.
+        tests: Why no test is recorded, if none is.
+    """
+
+    def __init__(self, manifest: Json, *, tests: str | None = None) -> None:
+        self._tests = tests
+        macros = [macro for macro in manifest["macros"].values() if macro["package_name"] not in _DBTS_OWN]
+        self._macros: dict[str, list[Json]] = {}
+        for macro in macros:
+            for name in _called(macro["name"]):
+                self._macros.setdefault(name, []).append(macro)
+        dbts = {macro["name"] for macro in manifest["macros"].values() if macro["package_name"] in _DBTS_OWN}
+        # dbt's own macros call these in place of its own.
+        self._always = [macro for macro in macros if dbts & {macro["name"], *_called(macro["name"])}]
+        self._materializations = {
+            macro["name"].split("_")[1] for macro in macros if macro["name"].startswith("materialization_")
+        }
+
+    def why(self, node: Json) -> str | None:
+        """Return why a node is real dbt's; None where it is recorded."""
+        kind = node["resource_type"]
+        if kind in _KINDS:
+            return _KINDS[kind]
+        if node.get("language") == "python":
+            return "It is a Python model, which runs outside BigQuery."
+        config = node.get("config") or {}
+        materialized = config.get("materialized") or ("test" if kind == "test" else "view")
+        if kind == "test":
+            if self._tests:
+                return self._tests
+            materialized = "test"
+        elif materialized not in RECORDED and materialized != "ephemeral":
+            return f"dbt 2 is not recorded for the materialization {materialized}."
+        if materialized in self._materializations:
+            return f"The project has a materialization {materialized} of its own."
+        if config.get("incremental_strategy") == "microbatch":
+            return "dbt 2 is not recorded for microbatch models."
+        if (config.get("partition_by") or {}).get("copy_partitions"):
+            return "It copies partitions, which are found when it runs."
+        if config.get("grant_access_to"):
+            return "It changes the access list of a dataset."
+        return self._looks(node, config)
+
+    def asks(self, node: Json) -> bool:
+        """Tell whether code of the project's, for this node, sends queries whose result it may use."""
+        return any(_ASKS.search(text) for _, text in self._code(node, node.get("config") or {}))
+
+    def names_relations(self, node: Json) -> bool:
+        """Tell whether code of the project's, for this node, may name a relation that the node does not depend on."""
+        return any("api.Relation" in text for _, text in self._code(node, node.get("config") or {}))
+
+    def _looks(self, node: Json, config: Json) -> str | None:
+        for name, text in self._code(node, config):
+            look = _LOOKS.search(text)
+            if look is not None:
+                what = re.sub(r"\s", "", look["method"] or look["name"])
+                return f"{f'The macro {name}' if name else 'It'} uses {what}, whose answer is in no request of dbt 2."
+        return None
+
+    def _code(self, node: Json, config: Json) -> Iterator[tuple[str, str]]:
+        """Yield all code of the project's, by the macro's name, that dbt may run for a node."""
+        hooks = [
+            hook.get("sql", "") if isinstance(hook, dict) else str(hook)
+            for when in ("pre-hook", "post-hook", "pre_hook", "post_hook")
+            for hook in _listed(config.get(when))
+        ]
+        seen = {macro["unique_id"] for macro in self._always}
+        waiting = [("", text) for text in (node.get("raw_code") or "", *hooks)]
+        waiting += [(macro["name"], macro["macro_sql"]) for macro in self._always]
+        while waiting:
+            name, text = waiting.pop()
+            text = _COMMENT.sub("", text)
+            yield name, text
+            for word in set(_WORD.findall(text)):
+                for macro in self._macros.get(word, ()):
+                    if macro["unique_id"] not in seen:
+                        seen.add(macro["unique_id"])
+                        waiting.append((macro["name"], macro["macro_sql"]))
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _called(name: str) -> Iterator[str]:
+    """Yield the names by which a macro is called; ``default__x`` is called as ``x``."""
+    yield name
+    prefix, separator, rest = name.partition("__")
+    if separator and prefix in ("default", "bigquery"):
+        yield rest
+
+
+def hooks_of(manifest: Mapping[str, Any], when: str) -> list[Json]:
+    """Return the run's hooks, such as ``on-run-start``, in dbt's order."""
+    found = [
+        node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "operation" and f"-{when}-" in node["name"]
+    ]
+    return sorted(found, key=lambda node: int(node["name"].rpartition("-")[2]))

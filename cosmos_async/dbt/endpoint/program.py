@@ -1,0 +1,222 @@
+"""
+dbt 2 as a program: its command line for a part of an invocation, with a profile and a project that are changed for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
+
+from cosmos_async.dbt.command import dbt_arguments
+from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.options import anchored
+from cosmos_async.dbt.process import Finished
+from cosmos_async.dbt.session import Dbt
+from cosmos_async.exceptions import DbtError, ProjectError
+
+Json = dict[str, Any]
+_HOOKS = ("on-run-start", "on-run-end")
+STARTED_AT = "DBT_RUN_STARTED_AT"  # pins ``run_started_at`` (``dbt-loader/src/loader.rs``)
+_PROXIES = ("NO_PROXY", "no_proxy")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What an invocation is about."""
+
+    selected: frozenset[str]  #: unique ids
+    manifest: Json
+
+
+class Program:
+    """
+    Runs dbt 2.
+
+    Args:
+        dbt: Opened for the invocation; it is dbt 2.
+    """
+
+    def __init__(self, dbt: Dbt) -> None:
+        assert dbt.program is not None
+        self._program = dbt.program
+        self._dbt = dbt
+
+    def listed(self, select: Sequence[str] | None = None) -> Listed:
+        """
+        Ask dbt what the invocation selects. It asks BigQuery nothing, and runs no hook.
+
+        Args:
+            select: Other terms than the invocation's; no test comes along with what they select.
+
+        Raises:
+            DbtError: dbt refused; its own words are in the message.
+        """
+        invocation = replace(
+            self._dbt.invocation,
+            full_refresh=False,
+            fail_fast=False,
+            threads=None,
+            event_time_start=None,
+            event_time_end=None,
+            dbt_cmd_flags=None,
+        )
+        alone: tuple[str, ...] = ()
+        if select is not None:
+            invocation = _selecting(invocation, select)
+            alone = ("--indirect-selection", "empty")
+        output = ("--output", "json", "--output-keys", "unique_id")
+        arguments = self._anchored(
+            dbt_arguments(invocation, ("ls",), indirect_selection=not alone, extra=(*alone, *output))
+        )
+        lines: list[str] = []
+        with self._heard_by(lines.append):
+            finished = self.run(arguments)
+        if finished.exit_code != 0:
+            raise self._dbt.failure(arguments, finished)
+        selected = {json.loads(line)["unique_id"] for line in lines if line.startswith('{"unique_id"')}
+        return Listed(frozenset(selected), self.artifact("manifest.json"))
+
+    def build(
+        self,
+        nodes: Iterable[Mapping[str, Any]],
+        extra: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """
+        Run ``dbt build`` for some nodes of the invocation and no others.
+
+        Args:
+            nodes: Their entries in the manifest.
+            extra: dbt's further options.
+            env: Variables in place of those of the working copy.
+        """
+        return self.run(self.arguments(nodes, extra), env)
+
+    def arguments(self, nodes: Iterable[Mapping[str, Any]], extra: Sequence[str]) -> list[str]:
+        """Return the arguments of ``dbt build`` for some nodes of the invocation and no others."""
+        invocation = _selecting(self._dbt.invocation, [selector_of(node) for node in nodes])
+        found = dbt_arguments(invocation, ("build",), indirect_selection=False)
+        return self._anchored([*found, "--indirect-selection", "empty", *extra])
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """Return the arguments of another of dbt's commands, for the same profile and target."""
+        profile = self._dbt.invocation.profile_config
+        return [*command, "--profile", profile.profile_name, "--target", profile.target_name]
+
+    def run(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> Finished:
+        """Run dbt with this command line."""
+        workspace = self._dbt.workspace
+        return self._dbt.processes.run(
+            [self._program.path, *arguments],
+            cwd=workspace.project_dir,
+            env=self._program.environment({**workspace.env, **(env or {})}),
+            secrets=workspace.secrets,
+        )
+
+    def artifact(self, name: str) -> Json:
+        """
+        Return a file that dbt has written to its target folder.
+
+        Raises:
+            DbtError: It has not.
+        """
+        path = self._dbt.workspace.target_path / name
+        if not path.is_file():
+            raise DbtError(f"dbt has written no {name}.")
+        found: Json = json.loads(path.read_bytes())
+        return found
+
+    def _anchored(self, arguments: list[str]) -> list[str]:
+        return anchored(arguments, self._dbt.workspace.source)
+
+    @contextmanager
+    def _heard_by(self, on_line: Any) -> Iterator[None]:
+        before, self._dbt.processes.on_line = self._dbt.processes.on_line, on_line
+        try:
+            yield
+        finally:
+            self._dbt.processes.on_line = before
+
+    @contextmanager
+    def quiet(self) -> Iterator[list[str]]:
+        """Keep dbt's lines to ourselves: what it says of nodes that are only planned is not so."""
+        lines: list[str] = []
+        with self._heard_by(lines.append):
+            yield lines
+
+
+def _selecting(invocation: DbtInvocation, select: Sequence[str]) -> DbtInvocation:
+    return replace(invocation, select=list(select), exclude=None, selector=None, exclude_resource_types=())
+
+
+def selector_of(node: Mapping[str, Any]) -> str:
+    """Return what selects a node alone: its path in the project, its file and its kind, as names may begin alike."""
+    return f"fqn:{'.'.join(node['fqn'])},resource_type:{node['resource_type']}"
+
+
+def profile_output(dbt: Dbt) -> Json:
+    """Return the profile's target as it stands in the working copy's ``profiles.yml``, its templates not rendered."""
+    profile = dbt.invocation.profile_config
+    document = yaml.safe_load((dbt.workspace.profiles_dir / "profiles.yml").read_text(encoding="utf-8"))
+    output: Json = document[profile.profile_name]["outputs"][profile.target_name]
+    return output
+
+
+def write_profile(
+    dbt: Dbt, endpoint: str, *, without: Collection[str] = (), more: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """
+    Write the profile once more, with another ``api_endpoint``, and return the variables by which dbt finds it.
+
+    Args:
+        dbt: Opened.
+        endpoint: The address.
+        without: Settings of the target to leave out.
+        more: Settings to put there.
+    """
+    profile = dbt.invocation.profile_config
+    document = yaml.safe_load((dbt.workspace.profiles_dir / "profiles.yml").read_text(encoding="utf-8"))
+    outputs = document[profile.profile_name]["outputs"]
+    kept = {name: value for name, value in outputs[profile.target_name].items() if name not in without}
+    outputs[profile.target_name] = {**kept, **(more or {}), "api_endpoint": endpoint}
+    folder = dbt.workspace.target_path.parent / "cosmos_async_profiles"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = folder / "profiles.yml"
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+        yaml.safe_dump(document, stream)
+    env = {"DBT_PROFILES_DIR": str(folder)}
+    for name in _PROXIES:  # what is on this machine needs no proxy
+        named = dbt.workspace.env.get(name)
+        env[name] = f"{named},127.0.0.1" if named else "127.0.0.1"
+    return env
+
+
+def remove_run_hooks(dbt: Dbt) -> None:
+    """
+    Take the run's hooks out of the working copy, those of packages too: dbt 2 has no option to leave them out.
+
+    Raises:
+        ProjectError: A project file cannot be changed, as it is not ours.
+    """
+    workspace = dbt.workspace
+    files = [workspace.project_dir / "dbt_project.yml", *workspace.packages_dir.glob("*/dbt_project.yml")]
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        if not any(re.search(rf"^['\"]?{hook}['\"]?\s*:", text, re.M) for hook in _HOOKS):
+            continue
+        if not file.resolve().is_relative_to(workspace.tree.resolve()):
+            raise ProjectError(
+                f"{workspace.original(str(file))} has hooks of the run, which a part of a run must not repeat, and dbt 2 can "
+                "only be kept from that in a copy of the file. Let packages-install-path be a folder of the project."
+            )
+        document = {key: value for key, value in yaml.safe_load(text).items() if key not in _HOOKS}
+        file.unlink()
+        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")

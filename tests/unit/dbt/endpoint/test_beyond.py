@@ -1,0 +1,129 @@
+"""Which nodes of a dbt 2 project are real dbt's from the start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cosmos_async.dbt.endpoint.beyond import Beyond, hooks_of
+
+Json = dict[str, Any]
+
+
+def _manifest(**macros: str) -> Json:
+    found = {
+        f"macro.shop.{name}": {
+            "unique_id": f"macro.shop.{name}",
+            "name": name,
+            "package_name": "shop",
+            "macro_sql": text,
+        }
+        for name, text in macros.items()
+    }
+    found["macro.dbt.is_incremental"] = {
+        "unique_id": "macro.dbt.is_incremental",
+        "name": "is_incremental",
+        "package_name": "dbt",
+        "macro_sql": "{% set relation = load_relation(this) %}",
+    }
+    return {"macros": found, "nodes": {}}
+
+
+def _model(code: str = "select 1", **config: Any) -> Json:
+    return {"resource_type": "model", "raw_code": code, "config": {"materialized": "table", **config}}
+
+
+@pytest.mark.parametrize("materialized", ["view", "table", "incremental", "ephemeral"])
+def test_common_models_are_recorded(materialized: str) -> None:
+    assert Beyond(_manifest()).why(_model(materialized=materialized)) is None
+
+
+@pytest.mark.parametrize("kind", ["seed", "snapshot", "function", "unit_test"])
+def test_other_kinds_are_real_dbts(kind: str) -> None:
+    assert Beyond(_manifest()).why({**_model(), "resource_type": kind})
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {**_model(), "language": "python"},
+        _model(materialized="materialized_view"),
+        _model(materialized="incremental", incremental_strategy="microbatch"),
+        _model(materialized="incremental", partition_by={"field": "day", "copy_partitions": True}),
+        _model(materialized="view", grant_access_to=[{"project": "p", "dataset": "d"}]),
+    ],
+)
+def test_what_cannot_be_seen_in_requests_is_real_dbts(node: Json) -> None:
+    assert Beyond(_manifest()).why(node)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "{% if adapter.get_relation(this.database, this.schema, 'x') %} select 1 {% endif %}",
+        "{% set r = load_relation(ref('x')) %} select 1",
+        "{{ load_result('main') }}",
+        "{{ selected_resources }}",
+        "{% set known = adapter %} select 1",
+        "{% set found, r = get_or_create_relation('p', 'd', 'x', 'table') %}",
+    ],
+)
+def test_code_that_looks_at_what_comes_by_no_request_is_real_dbts(code: str) -> None:
+    assert "is in no request" in str(Beyond(_manifest()).why(_model(code)))
+
+
+def test_such_code_is_found_in_macros_that_macros_call() -> None:
+    manifest = _manifest(
+        outer="{{ inner() }}", default__inner="{% do adapter.list_relations_without_caching(x) %}"
+    )
+
+    assert "The macro default__inner" in str(Beyond(manifest).why(_model("{{ outer() }}")))
+    assert Beyond(manifest).why(_model("select 1")) is None
+
+
+def test_such_code_is_found_in_hooks() -> None:
+    assert Beyond(_manifest()).why(_model(**{"post-hook": [{"sql": "{{ load_result('main') }}"}]}))
+
+
+def test_macros_that_take_the_place_of_dbts_own_count_for_all() -> None:
+    manifest = _manifest(is_incremental="{{ return(load_relation(this) is not none) }}")
+
+    assert Beyond(manifest).why(_model())
+
+
+def test_what_a_comment_says_does_not_count() -> None:
+    assert Beyond(_manifest()).why(_model("{# adapter.get_relation #} select 1")) is None
+
+
+def test_dispatching_and_quoting_look_at_nothing() -> None:
+    code = "{{ adapter.dispatch('x', 'shop')() }} {{ adapter.quote('a') }}"
+
+    assert Beyond(_manifest()).why(_model(code)) is None
+
+
+def test_a_materialization_of_the_projects_own_is_real_dbts() -> None:
+    manifest = _manifest(materialization_table_bigquery="...")
+
+    assert "of its own" in str(Beyond(manifest).why(_model()))
+
+
+def test_tests_are_real_dbts_where_an_option_decides_about_them() -> None:
+    test = {"resource_type": "test", "raw_code": "select 1", "config": {}}
+
+    assert Beyond(_manifest()).why(test) is None
+    assert Beyond(_manifest(), tests="It is so.").why(test) == "It is so."
+
+
+def test_nodes_whose_code_sends_queries_are_told() -> None:
+    manifest = _manifest(ask="{% set rows = run_query('select 1') %}")
+
+    assert Beyond(manifest).asks(_model("{{ ask() }}"))
+    assert not Beyond(manifest).asks(_model("select 1"))
+
+
+def test_hooks_of_the_run_come_in_dbts_order() -> None:
+    names = ["shop-on-run-start-10", "shop-on-run-start-9", "shop-on-run-end-0"]
+    nodes = {name: {"resource_type": "operation", "name": name} for name in names}
+
+    assert [hook["name"] for hook in hooks_of({"nodes": nodes}, "on-run-start")] == names[1::-1]

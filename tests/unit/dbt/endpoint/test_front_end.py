@@ -1,0 +1,263 @@
+"""What dbt 2's requests are taken for, and that nothing is sent which could change something."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.dbt.endpoint import spans as module
+from cosmos_async.dbt.endpoint.front_end import FrontEnd
+from cosmos_async.dbt.endpoint.server import Refused
+from cosmos_async.dbt.endpoint.spans import Spans
+from cosmos_async.dbt.scripts.recording import answers
+from cosmos_async.dbt.scripts.recording.calls import Call
+from cosmos_async.dbt.scripts.recording.journal import RUN
+
+from .telemetry import Telemetry
+
+ROOT = "http://bigquery"
+MODEL, TEST = "model.p.a", "test.p.t"
+
+
+class Recorded:
+    """A front end, the telemetry of its dbt, and what was sent to BigQuery."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[tuple[str, str, Any]] = []
+        self.answers: dict[tuple[str, str], Any] = {}
+        self.telemetry = Telemetry(folder / "otel.jsonl")
+        self.front = FrontEnd(str(folder / "uploads"), root=ROOT, project="p")
+        self.front.spans = Spans(self.telemetry.path)
+        self.front.builds({("p", "d", "a"): MODEL}, reads={MODEL: [], "model.p.b": [MODEL]}, unknown=[])
+        self.front.overlay.project[("p", "d", "a")] = MODEL
+        monkeypatch.setattr(module, "PATIENCE", 0.0)
+        monkeypatch.setattr(self.front.server, "send", self._send)
+        # The core has been given what sends its own requests before.
+        self.front.wire.ask_by(self._send, project="p", location=None)
+
+    def _send(self, method: str, url: str, **kwargs: Any) -> Any:
+        body = json.loads(kwargs["data"]) if kwargs.get("data") else None
+        path = url[len(f"{ROOT}/bigquery/v2/") :].split("?")[0]
+        self.sent.append((method, path, body))
+        found = self.answers.get((method, path), {})
+        return found if hasattr(found, "status_code") else answers.reply(found, url=url)
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask as dbt does."""
+        data = None if body is None else json.dumps(body).encode()
+        url = f"{ROOT}/bigquery/v2/{path}"
+        return self.front.answer(Call(self._send, method, url, (), {"data": data, "headers": {}}))
+
+    def submit(
+        self, sql: str, *, node: str | None = None, job: str = "j", begun: bool = True, **span: Any
+    ) -> Any:
+        """Submit a query, which dbt's telemetry tells of."""
+        if begun:
+            more = {} if node is None else {"unique_id": node}
+            self.telemetry.query(sql, **more, **span)
+        query = {"query": sql, "useLegacySql": False}
+        body = {
+            "configuration": {"query": query},
+            "jobReference": {"projectId": "p", "jobId": job, "location": "US"},
+        }
+        return self.ask("POST", "projects/p/jobs", body)
+
+    @property
+    def queries(self) -> list[str]:
+        """The texts of the queries that were sent."""
+        return [body["configuration"]["query"]["query"] for method, _, body in self.sent if method == "POST"]
+
+    def events(self, node: str) -> list[tuple[Any, ...]]:
+        """What was written down for a node."""
+        return [
+            (each["event"], each.get("kind") or each.get("path"))
+            for each in self.front.journal.events.get(node, [])
+        ]
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    return Recorded(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "create or replace table `p`.`d`.`a` as select 1",
+        "drop table if exists `p`.`d`.`a`",
+        "alter table `p`.`d`.`a` rename to b",
+        "merge into `p`.`d`.`a` using x on false when not matched then insert row",
+        "drop schema if exists `p`.`d` cascade",
+        "declare x int64; insert into `p`.`d`.`a` values (1); select 1",
+        "call p.d.procedure()",
+    ],
+)
+def test_a_statement_that_changes_something_is_written_down_and_not_sent(
+    recorded: Recorded, sql: str
+) -> None:
+    answer = recorded.submit(sql, node=MODEL)
+
+    assert answer.json()["status"] == {"state": "DONE"}
+    assert recorded.sent == []
+    assert [event for event, _ in recorded.events(MODEL)] == ["job"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "projects/p/datasets/d/tables/a"),
+        ("PATCH", "projects/p/datasets/d/tables/a"),
+        ("PATCH", "projects/p/datasets/d"),
+        ("POST", "projects/p/datasets"),
+        ("POST", "projects/p/datasets/d/tables/a/insertAll"),
+        ("PUT", "projects/p/datasets/d/routines/r"),
+    ],
+)
+def test_a_request_that_changes_something_is_not_sent(recorded: Recorded, method: str, path: str) -> None:
+    recorded.telemetry.node(MODEL)
+
+    with suppress(Refused):
+        recorded.ask(method, path, {"schema": {}})
+
+    assert recorded.sent == []
+    assert MODEL in recorded.front.journal.flags or recorded.events(MODEL)
+
+
+def test_a_tests_query_is_written_down_and_a_row_that_passes_is_made(recorded: Recorded) -> None:
+    recorded.submit(
+        "select count(*) as failures from (select * from p.d.secret) dbt_internal_test", node=TEST
+    )
+
+    assert recorded.events(TEST) == [("job", "SELECT")]
+    (sent,) = recorded.queries
+    assert "secret" not in sent
+    assert "cast('0' as INT64) as `failures`" in sent
+
+
+def test_what_a_test_asks_while_it_is_rendered_is_sent(recorded: Recorded) -> None:
+    recorded.submit("select max(x) from p.d.other", node=TEST)
+
+    assert [event for event, _ in recorded.events(TEST)] == ["rows"]
+
+
+def test_a_query_of_a_node_is_sent_and_its_rows_are_kept(recorded: Recorded) -> None:
+    rows = {"jobComplete": True, "totalRows": "1", "rows": [{"f": [{"v": "7"}]}], "schema": {"fields": []}}
+    recorded.answers["GET", "projects/p/queries/j"] = rows
+
+    recorded.submit("select max(x) from p.d.other", node=MODEL)
+
+    (event,) = recorded.front.journal.events[MODEL]
+    assert (event["event"], event["total"], event["pages"]) == ("rows", 1, {"": rows["rows"]})
+
+
+def test_a_query_about_what_the_run_builds_leaves_its_node_to_dbt(recorded: Recorded) -> None:
+    with pytest.raises(Refused, match="depends on the rows of"):
+        recorded.submit("select max(x) from p.d.a", node="model.p.b")
+
+    assert recorded.sent == []
+    assert "model.p.b" in recorded.front.journal.flags
+
+
+def test_a_query_of_two_nodes_leaves_both_to_dbt(recorded: Recorded) -> None:
+    recorded.telemetry.query("insert into p.d.x select 1", unique_id="model.p.b")
+
+    with pytest.raises(Refused, match="not certain"):
+        recorded.submit("insert into p.d.x select 1", node=MODEL)
+
+    assert set(recorded.front.journal.flags) == {MODEL, "model.p.b"}
+    assert recorded.sent == []
+
+
+def test_a_query_that_dbt_has_not_told_of_is_not_sent(recorded: Recorded) -> None:
+    with pytest.raises(Refused, match="not certain"):
+        recorded.submit("select 1", begun=False)
+
+    assert set(recorded.front.journal.flags) == {RUN}
+    assert recorded.sent == []
+
+
+def test_a_node_that_is_left_to_dbt_sends_no_more_jobs(recorded: Recorded) -> None:
+    recorded.front.journal.flag(MODEL, "It is so.")
+
+    with pytest.raises(Refused, match="It is so"):
+        recorded.submit("select 1", node=MODEL)
+
+
+def test_whoever_may_have_read_a_table_has_a_guard_for_it(recorded: Recorded) -> None:
+    for node in (MODEL, "model.p.b"):
+        recorded.telemetry.node(node)
+
+    recorded.ask("GET", "projects/p/datasets/other/tables/t")
+
+    assert recorded.events(MODEL) == recorded.events("model.p.b") == [("table", ["p", "other", "t"])]
+
+
+def test_a_nodes_own_table_is_read_by_that_node(recorded: Recorded) -> None:
+    for node in (MODEL, "model.p.b"):
+        recorded.telemetry.node(node)
+
+    recorded.ask("GET", "projects/p/datasets/d/tables/a")
+
+    assert recorded.events(MODEL) == [("table", ["p", "d", "a"])]
+    assert recorded.events("model.p.b") == []
+
+
+def test_the_table_of_a_result_is_nobodys_read(recorded: Recorded) -> None:
+    recorded.telemetry.node(MODEL)
+
+    recorded.ask("GET", "projects/p/datasets/_hidden/tables/anon")
+
+    assert recorded.events(MODEL) == []
+
+
+def test_a_listing_for_dbts_cache_is_the_runs(recorded: Recorded) -> None:
+    recorded.answers["GET", "projects/p/datasets/d/tables"] = {
+        "tables": [{"tableReference": {"tableId": "old"}, "type": "VIEW"}]
+    }
+
+    recorded.submit(
+        "SELECT table_name FROM `p`.`d`.INFORMATION_SCHEMA.TABLES",
+        node=MODEL,
+        purpose="get_relation > list_relations call",
+    )
+
+    assert recorded.front.journal.listings == {"p.d": {"old": "VIEW"}}
+    assert recorded.events(MODEL) == []
+
+
+@pytest.mark.parametrize(("kind", "told"), [("TABLE", "BASE TABLE"), ("VIEW", "VIEW")])
+def test_a_relation_that_the_run_has_made_is_there_for_dbt(recorded: Recorded, kind: str, told: str) -> None:
+    recorded.front.overlay.note(("p", "d", "a"), by=MODEL, kind=kind)
+
+    recorded.submit(
+        "SELECT table_type FROM `p`.`d`.INFORMATION_SCHEMA.TABLES WHERE table_name = 'a';",
+        node="model.p.b",
+        purpose="get_relation adapter call",
+    )
+
+    assert recorded.events("model.p.b") == [("relation", ["p", "d", "a"])]
+    (sent,) = recorded.queries
+    assert f"cast('{told}' as STRING) as `table_type`" in sent
+
+
+def test_a_dataset_is_made_once_for_all_nodes_there(recorded: Recorded) -> None:
+    for job in ("one", "two"):
+        recorded.telemetry.end(recorded.telemetry.query("create schema if not exists `p`.`new`"))
+        recorded.submit("create schema if not exists `p`.`new`", job=job)
+
+    assert len(recorded.front.journal.events[RUN]) == 1
+    assert recorded.sent == []
+
+
+def test_a_table_that_the_run_has_written_tells_nothing_of_its_settings(recorded: Recorded) -> None:
+    recorded.front.overlay.note(("p", "d", "a"), by=MODEL)
+    recorded.telemetry.node(MODEL)
+
+    with pytest.raises(Refused, match="which it has written"):
+        recorded.ask("GET", "projects/p/datasets/d/tables/a")
+
+    assert recorded.sent == []

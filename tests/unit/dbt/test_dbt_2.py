@@ -1,0 +1,114 @@
+"""
+dbt 2 is run as it is, and a task that would plan with it is told at once that it cannot.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
+from cosmos_async.dbt.environment.program import DbtProgram
+from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.process import Processes
+from cosmos_async.dbt.project.working_copy import Workspace
+from cosmos_async.dbt.session import Dbt, open_dbt
+from cosmos_async.exceptions import ConfigError, ProfileError
+
+#: Says its version, its arguments and a part of its environment, and fails with the words that dbt 2 has for a project
+#: in the older style.
+DBT_2 = """\
+#!/bin/sh
+if [ "$1" = "--version" ]; then echo "dbt-core 2.0.7"; exit 0; fi
+echo "$@ | $DBT_ENGINE_MANAGE_STATE $DBT_SEND_ANONYMOUS_USAGE_STATS | $RUST_BACKTRACE"
+echo "  dbt-core 2.0.7"
+echo "=================== Errors and Warnings ===================="
+echo '[error] [DbtYamlValidationError (dbt1159)]: Deprecated test arguments: ["values"] at top-level detected.'
+echo "  --> $PWD/models/staging.yml:16:39"
+exit 1
+"""
+PROFILES = """\
+shop:
+  outputs:
+    prod: {type: bigquery, method: oauth, project: p, dataset: d, maximum_bytes_billed: 10}
+    partial: {type: bigquery, method: service-account-json, dataset: d, keyfile_json: {type: service_account}}
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A program that behaves as dbt 2."""
+    path = tmp_path / "bin" / "dbt"
+    path.parent.mkdir()
+    path.write_text(DBT_2)
+    path.chmod(0o755)
+    return path
+
+
+def invocation(folder: Path, program: Path, target: str = "prod") -> DbtInvocation:
+    project = folder / "shop"
+    project.mkdir()
+    (project / "dbt_project.yml").write_text("name: shop\n")
+    (folder / "profiles.yml").write_text(PROFILES)
+    return DbtInvocation(
+        project_config=ProjectConfig(project),
+        profile_config=ProfileConfig("shop", target, profiles_yml_filepath=folder / "profiles.yml"),
+        execution_config=ExecutionConfig(dbt_executable_path=program),
+    )
+
+
+def dbt(folder: Path, program: Path, lines: list[str]) -> Dbt:
+    workspace = Workspace(
+        folder, folder, folder, folder, folder, folder, folder / "tree", {"RUST_BACKTRACE": "1"}
+    )
+    return Dbt(DbtProgram(program, "2.0.7"), workspace, Processes(lines.append), invocation(folder, program))
+
+
+def test_it_is_run_without_a_python(tmp_path: Path, program: Path) -> None:
+    """Its own options come from us by its environment."""
+    lines: list[str] = []
+
+    finished = dbt(tmp_path, program, lines).run(["ls"])
+
+    assert finished.exit_code == 1
+    assert lines[0] == "ls | false false |"
+
+
+def test_its_errors_are_its_own_words_and_the_way_out(tmp_path: Path, program: Path) -> None:
+    """Without what it says on the way."""
+    ready = dbt(tmp_path, program, [])
+
+    said = str(ready.failure(["ls"], ready.run(["ls"])))
+
+    assert "Errors and Warnings" not in said
+    assert "Deprecated test arguments" in said
+    assert f"{tmp_path}/models/staging.yml:16:39" in said
+    assert said.endswith("dbt Core 1 runs it as it is.")
+
+
+@pytest.mark.parametrize("way", [lambda dbt: dbt.python, lambda dbt: dbt.run_script("node_runner", [], [])])
+def test_what_needs_a_python_says_so(tmp_path: Path, program: Path, way: Any) -> None:
+    """Nothing of dbt 1's is tried with it."""
+    with pytest.raises(ConfigError, match=r"dbt-core 2\.0\.7 .* has no Python"):
+        way(dbt(tmp_path, program, []))
+
+
+def test_another_version_than_the_one_that_was_tried_is_not_planned(tmp_path: Path, program: Path) -> None:
+    """Said before anything is run, with what dbt 2 would have left out."""
+    lines: list[str] = []
+    told = invocation(tmp_path, program)
+
+    with pytest.raises(ConfigError, match=r"dbt-core 2\.0\.7.*it cannot be planned.*dbt-core<2"):
+        open_dbt(told, Processes(lines.append), cache_dir=tmp_path / "cache", endpoint="").__enter__()
+
+    assert "maximum_bytes_billed 10" in lines[0]
+
+
+def test_a_profile_that_it_cannot_use_is_refused(tmp_path: Path, program: Path) -> None:
+    """By the names of what is missing."""
+    told = invocation(tmp_path, program, "partial")
+
+    with pytest.raises(ProfileError, match=r"target 'partial' .* lacks project_id, private_key_id"):
+        open_dbt(told, Processes(print), cache_dir=tmp_path / "cache", endpoint="").__enter__()
