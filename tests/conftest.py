@@ -4,7 +4,6 @@ Fixtures of the whole suite: the stages, each started once and only if a test as
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,18 +34,8 @@ def _dags(folder: Path, *which: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lineage_33(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file into which OpenLineage's events of that stage are written."""
-    return tmp_path_factory.mktemp("lineage-3.3") / "events.json"
-
-
-@pytest.fixture(scope="session")
-def stage_33(tmp_path_factory: pytest.TempPathFactory, lineage_33: Path) -> Iterator[Stage]:
-    """
-    Airflow 3.3 beside the local warehouse, with runs of the corner project and of the guide's DAG begun.
-
-    OpenLineage is there and switched on, as it is on many platforms: nothing else may change by it.
-    """
+def stage_33(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Airflow 3.3 beside the local warehouse, with runs of the corner project and of the guide's DAG begun."""
     from tests.airflow.shop import begin_corners
     from tests.airflow.stage import start_stage
 
@@ -57,9 +46,6 @@ def stage_33(tmp_path_factory: pytest.TempPathFactory, lineage_33: Path) -> Iter
         "PATH": os.pathsep.join([str(TESTS.parent / ".venvs/tools/bin"), os.environ["PATH"]]),
         "PIP_CONSTRAINT": constraints,
         "UV_CONSTRAINT": constraints,
-        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
-            {"type": "file", "log_file_path": str(lineage_33), "append": True}
-        ),
     }
     with start_stage("3.3", folder, _dags(folder / "dags"), env=env) as stage:
         begin_corners(stage)
