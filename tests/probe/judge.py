@@ -121,7 +121,9 @@ def _attributes(word: str, theirs: Seen, ours: Seen) -> tuple[str, str]:
     common = values[0].keys() & values[1].keys()
     if values[0] and any(values[0][task] != values[1][task] for task in common):
         task = next(task for task in sorted(common) if values[0][task] != values[1][task])
-        return DIFFERS, f"{task} has {values[0][task]} in Cosmos, {values[1][task]} here"
+        # Which version the project has does not matter.
+        own = re.sub(r"`[0-9a-f]{16}`", "`...`", values[1][task] or "")
+        return DIFFERS, f"{task} has {values[0][task]} in Cosmos, {own} here"
     return SAME, ""
 
 

@@ -13,6 +13,10 @@ AS_HERE: dict[str, str] = {
 }
 
 NOTES: dict[tuple[str, str], str] = {
+    (
+        "RenderConfig",
+        "seed_rendering_behavior",
+    ): "A seed is loaded where its file, its configuration or its table has changed; in Cosmos where its file has.",
     ("", "cache_dir"): "Harmless: set AIRFLOW__COSMOS_ASYNC__CACHE_DIR.",
     ("", "invocation_mode"): "Harmless: dbt is always a process of its own.",
     ("", "output_encoding"): "Harmless: dbt writes UTF-8.",

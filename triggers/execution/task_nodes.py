@@ -223,11 +223,10 @@ class Result:
             counts[outcome.status] += 1
         passed = counts[Status.PASS] + counts[Status.SUCCESS]
         failed = counts[Status.FAIL] + counts[Status.ERROR]
+        passed_by = f"NO-OP={counts[Status.NO_OP]} " if counts[Status.NO_OP] else ""
         return (
-            f"Done. PASS={passed} WARN={counts[Status.WARN]} ERROR={failed} SKIP={len(self.skipped)} "
-            f"NO-OP={counts[Status.NO_OP]} "
-            * bool(counts[Status.NO_OP])
-            + f"DBT={len(self.dbt)} TOTAL={len(self.outcomes) + len(self.skipped) + len(self.dbt)}"
+            f"Done. PASS={passed} WARN={counts[Status.WARN]} ERROR={failed} SKIP={len(self.skipped)} {passed_by}"
+            f"DBT={len(self.dbt)} TOTAL={len(self.outcomes) + len(self.skipped) + len(self.dbt)}"
         )
 
     @property

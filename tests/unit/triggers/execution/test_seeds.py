@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from cosmos_async.plan.model import CallOperation, Level, NativeKind, NativeOperation, NodePlan
-from cosmos_async.plan.outcome import Status, load_outcome
+from cosmos_async.plan.outcome import Outcome, Status, load_outcome
 from cosmos_async.plan.seeds import content_of, state_of
 from cosmos_async.plan.store import upload_object
 from cosmos_async.testing import Request
+from cosmos_async.triggers.execution.task_nodes import Result
 from tests.unit.triggers.bench import RUN, Bench, job, model, target_state
 from tests.unit.triggers.ends import is_success
 
@@ -201,3 +202,14 @@ def test_a_table_that_may_have_changed_has_no_state(resource: Any) -> None:
     """So the seed is loaded."""
     assert state_of(resource) is None
     assert state_of({"type": "TABLE", "creationTime": "1", "lastModifiedTime": "1"}) is not None
+
+
+def test_the_last_line_of_a_task_counts_what_was_passed_by() -> None:
+    """As dbt's does since 1.10; where there is none, the line is as before."""
+    at = "2026-01-01T00:00:00+00:00"
+
+    def summary(status: Status) -> str:
+        return Result(earlier=[Outcome("seed.shop.prices", status, None, Level.STATIC, at, at, 1)]).summary()
+
+    assert summary(Status.NO_OP) == "Done. PASS=0 WARN=0 ERROR=0 SKIP=0 NO-OP=1 DBT=0 TOTAL=1"
+    assert summary(Status.SUCCESS) == "Done. PASS=1 WARN=0 ERROR=0 SKIP=0 DBT=0 TOTAL=1"
