@@ -49,7 +49,7 @@ WITHOUT_EFFECT = {
         ("false",), "the results task announces assets, and the XCom dbt_jobs of each task names its jobs"
     ),
     "enable_watcher_reliable_retry": _WATCHER,
-    "pre_dbt_fusion": Harmless((), "dbt 2 is refused in words"),
+    "pre_dbt_fusion": Harmless((), "dbt 2 is told from dbt 1 by what stands at its path"),
     "profile_cache_dir_name": _PROFILE,
     "remote_cache_dir": _REMOTE,
     "remote_cache_dir_conn_id": _REMOTE,

@@ -286,7 +286,8 @@ async def test_sql_is_sent_as_it_stands_when_a_worker_defers(bench: Bench) -> No
     task = await asyncio.to_thread(operator)  # as no triggerer makes one: Airflow 3.0 imports for it, lazily
     with pytest.raises(TaskDeferred) as deferred:
         # Without what Airflow wraps it in, which in 2.10 and 2.11 knows the main thread alone.
-        await asyncio.to_thread(inspect.unwrap(type(task).execute), task, {})
+        context = {"ti": bench.trigger().task_instance}
+        await asyncio.to_thread(inspect.unwrap(type(task).execute), task, context)
     await bench.plan(templated())
     trigger: Any = deferred.value.trigger
     trigger.identity, trigger.airflow, trigger._log = bench.identity, bench.airflow, bench.log

@@ -22,6 +22,8 @@ BETWEEN = "model.shop.between"
 class Dbt:
     """A dbt that records nothing but what it is told to have seen."""
 
+    program = None  # it is dbt 1
+
     def __init__(self, folder: Path, **seen: Any) -> None:
         self.workspace = SimpleNamespace(target_path=folder)
         self._seen = seen
