@@ -284,9 +284,9 @@ async def test_sql_is_sent_as_it_stands_when_airflow_starts_the_trigger(bench: B
 async def test_sql_is_sent_as_it_stands_when_a_worker_defers(bench: Bench) -> None:
     """The other entry: execute() and its deferral."""
     task = await asyncio.to_thread(operator)  # as no triggerer makes one: Airflow 3.0 imports for it, lazily
+    context = {"ti": bench.trigger().task_instance}
     with pytest.raises(TaskDeferred) as deferred:
         # Without what Airflow wraps it in, which in 2.10 and 2.11 knows the main thread alone.
-        context = {"ti": bench.trigger().task_instance}
         await asyncio.to_thread(inspect.unwrap(type(task).execute), task, context)
     await bench.plan(templated())
     trigger: Any = deferred.value.trigger
