@@ -18,7 +18,7 @@ from cosmos_async import settings
 from cosmos_async.dbt.command import dbt_arguments, dbt_environment
 from cosmos_async.dbt.environment.hints import hint
 from cosmos_async.dbt.environment.interpreter import FoundDbt, find_dbt
-from cosmos_async.dbt.environment.program import CORE, TRIED, DbtProgram
+from cosmos_async.dbt.environment.program import DbtProgram
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished, Processes
@@ -225,7 +225,9 @@ def open_dbt(
         refuse_for_dbt_2(profile)
         for warning in ignored_by_dbt_2(profile):
             processes.on_line(warning)
-        _refuse_untried(found)
+        warning = found.warning()
+        if warning is not None:
+            processes.on_line(warning)
         if endpoint is not None:  # dbt 2 knows none of Google's variables for it
             profile = replace(profile, output={**profile.output, "api_endpoint": endpoint})
     kept = cache_dir if invocation.project_config.partial_parse else None
@@ -246,23 +248,6 @@ def open_dbt(
 def variant_of(found: FoundDbt) -> str:
     """Return what tells this dbt's parsed projects from those of others."""
     return str(found if isinstance(found, Path) else found.path)
-
-
-def _refuse_untried(program: DbtProgram) -> None:
-    """
-    Refuse a dbt 2 whose requests nobody here knows: what is taken for a read might be none.
-
-    Raises:
-        ConfigError: It is another version than those that were tried.
-    """
-    if program.product == CORE and program.version in TRIED:
-        return
-    raise ConfigError(
-        f"{program.path} is {program.name}. Its projects are listed, but it cannot be planned: of dbt 2, requests are known of "
-        f"{CORE} {', '.join(TRIED)} only. Install that, or 'dbt-core<2' and dbt-bigquery, into an environment and name its "
-        "bin/dbt (dbt_executable_path in a DAG, --dbt at a terminal), or set "
-        'async_py_requirements=["dbt-core<2", "dbt-bigquery"].'
-    )
 
 
 def private_folder(path: Path) -> Path:

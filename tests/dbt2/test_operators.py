@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from cosmos_async import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.airflow.compat import DAG
@@ -33,6 +34,7 @@ class Run:
 
     def __init__(self, project: Path) -> None:
         self.xcoms: dict[tuple[str, str], Any] = {}
+        self.project = project
         with DAG("shop", schedule=None):
             self.setup = SetupAsyncOperator(
                 task_id="setup",
@@ -108,3 +110,26 @@ def test_a_seed_is_loaded_by_dbt_2_on_a_worker_and_so_is_a_node_whose_plan_does_
     assert (told[SEED], told[VIEW]) == (("success", "Succeeded"), ("success", "Succeeded"))
     assert told["model.shop.customers"] == ("skipped", "Skipped due to upstream failure")
     assert results["metadata"]["invocation_id"] == index.run.invocation_id
+
+
+def test_of_a_version_that_nobody_has_tried_a_worker_runs_each_node(
+    run: Run, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Setup asks for the project alone, and sends nothing."""
+    monkeypatch.setattr("cosmos_async.dbt.environment.program.TRIED", ())
+    file = run.project / "dbt_project.yml"
+    document = yaml.safe_load(file.read_text())
+    document.pop("on-run-start")
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    since, _ = bench.warehouse.asked(since=1 << 60)
+
+    run.setup.execute(run.context("setup"))
+
+    assert bench.warehouse.asked(since)[1] == []
+    context = run.context("seed")
+    index = RunPlan(run.seed, context).index()
+    assert {node.level for node in index.nodes.values()} == {Level.DBT}
+    for unique_id in (SEED, VIEW):
+        node = {"unique_id": unique_id, "reason": index.nodes[unique_id].reason, "way": "dbt"}
+        assert work(run.seed, context, {"dbt": [node], "position": 0, "rest": 0}) is None
+    assert len(bench.warehouse.query("select * from operators.stg_customers")) > 0

@@ -35,6 +35,7 @@ from cosmos_async.profiles.templates import rendered
 Json = dict[str, Any]
 
 FORMAT = 1
+RESULTS_SCHEMA = "https://schemas.getdbt.com/dbt/run-results/v6.json"
 TELEMETRY = "cosmos_async_otel.jsonl"
 BUILT = ("model", "seed", "snapshot", "function", "test", "unit_test")
 _PASSES = 50
@@ -65,7 +66,7 @@ class Recorder:
         assert dbt.program is not None
         self._dbt = dbt
         self._program = Program(dbt)
-        self._version = dbt.program.version
+        self._version, self._tried = dbt.program.version, dbt.program.tried
         self._output = profile_output(dbt)
         self._project = self._setting("project") or self._setting("database")
         if not self._project:
@@ -90,7 +91,8 @@ class Recorder:
 
     def record(self) -> Json:
         """Return the recording."""
-        require_own_endpoint(self._dbt, self._program)
+        if self._tried:
+            require_own_endpoint(self._dbt, self._program)
         listed = self._program.listed()
         nodes = buildable(listed.manifest)
         selected = [unique_id for unique_id in nodes if unique_id in listed.selected]
@@ -101,8 +103,20 @@ class Recorder:
                 "run, and dbt 2 takes no results that it has not made itself. Run it in a task of its own after this DAG's "
                 "nodes (`dbt run-operation`), or use dbt 1.9 to 1.12."
             )
+        on_run_start = hooks_of(listed.manifest, "on-run-start")
+        if on_run_start and not self._tried:
+            raise ConfigError(
+                f"The project has an on-run-start hook ({on_run_start[0]['original_file_path']}), which would be part of the plan, "
+                f"and dbt {self._version} is not planned, as it was not tried with this version of cosmos-async. Run it in a task "
+                "of its own before this DAG's nodes (`dbt run-operation`), or use dbt 1.9 to 1.12."
+            )
         beyond = Beyond(listed.manifest, tests=self._why_no_tests())
-        left = {unique_id: why for unique_id in selected for why in [beyond.why(nodes[unique_id])] if why}
+        left = {
+            unique_id: why
+            for unique_id in selected
+            for why in [self._why_not(beyond, nodes[unique_id])]
+            if why
+        }
         self._asking = {unique_id for unique_id in selected if beyond.asks(nodes[unique_id])}
         self._know(listed.manifest, selected, left, beyond)
         waiting = [
@@ -140,10 +154,17 @@ class Recorder:
         self._write_artifacts(manifest, selected)
         return self._document(manifest, selected)
 
+    def _why_not(self, beyond: Beyond, node: Json) -> str | None:
+        """Return why a node is real dbt's from the start, None where it is recorded."""
+        if not self._tried:
+            return f"dbt {self._version} was not tried with this version of cosmos-async."
+        return beyond.why(node)
+
     def _write_artifacts(self, manifest: Json, selected: Sequence[str]) -> None:
         """Leave dbt's artifacts as one run of it would: several passes have written them."""
         target, nodes = self._dbt.workspace.target_path, buildable(manifest)
-        results = self._first or {"metadata": {}, "args": {}, "elapsed_time": 0.0}
+        metadata = {"dbt_schema_version": RESULTS_SCHEMA, "dbt_version": self._version, "env": {}}
+        results = self._first or {"metadata": metadata, "args": {}, "elapsed_time": 0.0}
         entries = {result["unique_id"]: result for result in results.get("results", [])}
         entries.update(self._statuses)
         results["results"] = [

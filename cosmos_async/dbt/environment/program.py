@@ -44,13 +44,18 @@ class DbtProgram:
         """What it calls itself, such as "dbt-core 2.0.0-alpha.4"."""
         return f"{self.product} {self.version}"
 
+    @property
+    def tried(self) -> bool:
+        """Whether its requests are known, so that it can be recorded."""
+        return self.product == CORE and self.version in TRIED
+
     def warning(self) -> str | None:
         """Return what to say of a dbt 2 that nobody has tried; None of one that was."""
-        if self.product == CORE and self.version in TRIED:
+        if self.tried:
             return None
         return (
-            f"Warning: {self.name} was not tried with this version of cosmos-async; {CORE} {', '.join(TRIED)} was. "
-            "It is run all the same; to be on the safe side, name a version that was tried."
+            f"Warning: {self.name} was not tried with this version of cosmos-async, of dbt 2 {', '.join(TRIED)} was. Nobody here "
+            "knows its requests, so setup plans nothing with it, and a worker runs it for each node."
         )
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:

@@ -1,21 +1,28 @@
 """
-dbt 2 is run as it is, and a task that would plan with it is told at once that it cannot.
+dbt 2 is run as it is, and what cannot be planned with it is its own.
 """
 
 from __future__ import annotations
 
+import json
+import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
+from cosmos_async.dbt.artifacts import RECORDED_FILE, recorded_artifacts
 from cosmos_async.dbt.environment.program import DbtProgram
 from cosmos_async.dbt.invocation import DbtInvocation
+from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.project.working_copy import Workspace
 from cosmos_async.dbt.session import Dbt, open_dbt
+from cosmos_async.dbt_rules.program_artifacts import program_results
 from cosmos_async.exceptions import ConfigError, ProfileError
+from cosmos_async.plan.model import Level
 
 #: Says its version, its arguments and a part of its environment, and fails with the words that dbt 2 has for a project
 #: in the older style.
@@ -28,6 +35,50 @@ echo "=================== Errors and Warnings ===================="
 echo '[error] [DbtYamlValidationError (dbt1159)]: Deprecated test arguments: ["values"] at top-level detected.'
 echo "  --> $PWD/models/staging.yml:16:39"
 exit 1
+"""
+
+
+def _node(kind: str, name: str, *parents: str) -> dict[str, Any]:
+    return {
+        "unique_id": f"{kind}.shop.{name}",
+        "resource_type": kind,
+        "name": name,
+        "package_name": "shop",
+        "fqn": ["shop", name],
+        "original_file_path": f"models/{name}.sql",
+        "database": "p",
+        "schema": "d",
+        "alias": name,
+        "relation_name": f"`p`.`d`.`{name}`" if kind == "model" else None,
+        "config": {"materialized": "table" if kind == "model" else "test"},
+        "depends_on": {"nodes": list(parents)},
+        "raw_code": "select 1 as id",
+    }
+
+
+_NODES = [_node("model", "orders"), _node("test", "not_null", "model.shop.orders")]
+MANIFEST: dict[str, Any] = {
+    "metadata": {"project_name": "shop"},
+    "nodes": {node["unique_id"]: node for node in _NODES},
+    "sources": {},
+    "macros": {},
+}
+#: Lists a project of one model and its test, and keeps what it was asked for.
+LISTS = f"""\
+#!{sys.executable}
+import json, os, pathlib, sys
+here = pathlib.Path(__file__).parents[1]
+with open(here / "asked", "a") as file:
+    print(*sys.argv[1:], file=file)
+if sys.argv[1] == "--version":
+    print("dbt-core 2.0.7")
+elif sys.argv[1] == "ls":
+    manifest = {json.dumps(MANIFEST)!r}
+    pathlib.Path(os.environ["DBT_TARGET_PATH"], "manifest.json").write_text(manifest)
+    for unique_id in json.loads(manifest)["nodes"]:
+        print(json.dumps({{"unique_id": unique_id}}))
+else:
+    sys.exit(3)
 """
 PROFILES = """\
 shop:
@@ -95,15 +146,45 @@ def test_what_needs_a_python_says_so(tmp_path: Path, program: Path, way: Any) ->
         way(dbt(tmp_path, program, []))
 
 
-def test_another_version_than_the_one_that_was_tried_is_not_planned(tmp_path: Path, program: Path) -> None:
-    """Said before anything is run, with what dbt 2 would have left out."""
+def test_another_version_than_the_one_that_was_tried_runs_each_node(tmp_path: Path, program: Path) -> None:
+    """It is asked for its nodes and for nothing else, whatever its requests may be; and somebody is told."""
+    program.write_text(LISTS)
     lines: list[str] = []
     told = invocation(tmp_path, program)
 
-    with pytest.raises(ConfigError, match=r"dbt-core 2\.0\.7.*it cannot be planned.*dbt-core<2"):
-        open_dbt(told, Processes(lines.append), cache_dir=tmp_path / "cache", endpoint="").__enter__()
+    with open_dbt(told, Processes(lines.append), cache_dir=tmp_path / "cache", endpoint="") as dbt:
+        planned = record_plan(dbt, dag_id="d", run_id="r")
+        template = json.loads(recorded_artifacts(dbt)[RECORDED_FILE])
 
     assert "maximum_bytes_billed 10" in lines[0]
+    assert "dbt-core 2.0.7 was not tried" in lines[1]
+    assert {node.level for node in planned.plan.nodes.values()} == {Level.DBT}
+    assert planned.plan.nodes["model.shop.orders"].reason.startswith("dbt 2.0.7 was not tried")
+    asked = [line.split()[0] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert set(asked) == {"--version", "ls"}
+    results = program_results(
+        template, MANIFEST, planned.plan.nodes, {}, planned.plan.run, now=datetime.now(timezone.utc)
+    )
+    assert [result["status"] for result in results["results"]] == ["skipped", "skipped"]
+    assert results["metadata"]["dbt_version"] == "2.0.7"
+
+
+@pytest.mark.parametrize("when", ["start", "end"])
+def test_hooks_of_a_run_that_nobody_would_run_are_refused(tmp_path: Path, program: Path, when: str) -> None:
+    """Rather than left out."""
+    hook = {
+        **_node("operation", f"shop-on-run-{when}-0"),
+        "original_file_path": "./dbt_project.yml",
+    }
+    nodes = {**MANIFEST["nodes"], hook["unique_id"]: hook}
+    program.write_text(LISTS.replace(json.dumps(MANIFEST), json.dumps({**MANIFEST, "nodes": nodes})))
+    told = invocation(tmp_path, program)
+
+    with (
+        open_dbt(told, Processes(print), cache_dir=tmp_path / "cache", endpoint="") as dbt,
+        pytest.raises(ConfigError, match=f"has an on-run-{when} hook"),
+    ):
+        record_plan(dbt, dag_id="d", run_id="r")
 
 
 def test_a_profile_that_it_cannot_use_is_refused(tmp_path: Path, program: Path) -> None:
