@@ -167,13 +167,14 @@ class SetupAsyncOperator(BaseOperator):
         require_triggerer()
         warn_of_listeners(self)
         nonce = self.planned_run(folder, first=first)
-        graph = task_graph(self).dump() if first and settings.run_ahead() else None
+        graph = task_graph(self).dump() if settings.run_ahead() else None
         digest = "" if graph is None else hashlib.sha256(graph).hexdigest()
         own = {
             "nonce": nonce,
             "follows": self._kept(context),
             "tasks": digest or None,
             "ahead": settings.run_ahead(),
+            "planned_anew": not first,
             "max_jobs": self.max_concurrent_jobs,
             "seeds_when_changed": self.seeds_when_changed,
         }

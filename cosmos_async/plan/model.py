@@ -226,6 +226,7 @@ class RunInfo:
         None  #: SHA-256 of the graph of the run's tasks, where those may begin ahead of Airflow
     )
     ahead: bool = False  #: tasks may have begun ahead of Airflow, by this plan or by one before it
+    planned_anew: bool = False  #: by a later try of setup: no further task begins ahead of Airflow
     threads: int = 0  #: dbt's: how many batches of its microbatch models run at once; 0 means no bound
     max_jobs: int = 0  #: how many of its jobs a triggerer runs at once; 0 means no bound
     full_refresh: bool = False  #: ``--full-refresh``, or what stands for it

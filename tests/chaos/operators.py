@@ -40,7 +40,7 @@ class MadeUpSetup(SetupAsyncOperator):
         instance = context["ti"]
         folder, first = self.run_folder(context), instance.try_number <= 1
         conf = context["dag_run"].conf or {}
-        graph = task_graph(self).dump() if first and conf.get("ahead") else None
+        graph = task_graph(self).dump() if conf.get("ahead") else None
         run = RunInfo(
             dag_id=instance.dag_id,
             run_id=instance.run_id,
@@ -54,6 +54,7 @@ class MadeUpSetup(SetupAsyncOperator):
             package_version="0",
             nonce=self.planned_run(folder, first=first),
             ahead=bool(conf.get("ahead")),
+            planned_anew=not first,
             tasks=None if graph is None else hashlib.sha256(graph).hexdigest(),
         )
         mark = conf.get("mark", "")

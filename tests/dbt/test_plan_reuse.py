@@ -265,11 +265,13 @@ def test_whatever_changes_has_the_run_planned_anew(
     runs.setup()
 
     change(runs)
-    runs.setup(try_number=2 if name == "its own try" else 1)
+    index = runs.setup(try_number=2 if name == "its own try" else 1)
 
     assert recorded() == 2
     assert words in capsys.readouterr().out
     assert len(runs.kept()) == 1  # the newest
+    assert index.run.tasks is not None  # so that whoever was ahead by the plan before can be judged
+    assert index.run.planned_anew is (name == "its own try")
 
 
 def test_it_can_be_switched_off(

@@ -394,7 +394,7 @@ class RunAhead:
             depth: How many tasks on the way to it Airflow has not started, itself included.
         """
         own = self._graph.tasks.get(key.task_id)
-        if key.try_number > 1 or own is None or not own.ends_in_triggerer:
+        if self._index.run.planned_anew or key.try_number > 1 or own is None or not own.ends_in_triggerer:
             return
         self._succeeded[key.task_id] = depth
         if depth < MOST_AHEAD:

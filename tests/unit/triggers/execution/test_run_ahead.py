@@ -284,7 +284,9 @@ async def test_what_has_succeeded_by_an_outdated_plan_counts_if_the_plan_says_th
     if elsewhere:
         another_process(monkeypatch)
     other = model("second", job("select 2")) if changed else replaced("second")
-    await bench.plan(replaced("first"), other, replaced("third"), tasks=CHAIN, invocation_id="another")
+    await bench.plan(
+        replaced("first"), other, replaced("third"), tasks=CHAIN, planned_anew=True, invocation_id="another"
+    )
 
     assert is_success(await run(bench, "second")), bench.log.text
 
@@ -304,7 +306,7 @@ async def test_what_goes_on_while_setup_plans_the_same_once_more_counts(
     await answer.started()
     bench.airflow.setup_states = ["running"]
     await asyncio.sleep(0.2)
-    await planned(bench, invocation_id="another")
+    await planned(bench, planned_anew=True, invocation_id="another")
     bench.airflow.setup_states = []
     if elsewhere:
         run_ahead._runs.clear()  # what it executes goes on all the same
@@ -316,6 +318,16 @@ async def test_what_goes_on_while_setup_plans_the_same_once_more_counts(
     assert is_success(await second), bench.log.text
     sent = [str(made.spec.configuration) for made in bench.google.inserted_jobs]
     assert len([sql for sql in sent if "`second`" in sql]) == 1
+
+
+async def test_nothing_begins_by_a_plan_that_was_made_anew(bench: Bench) -> None:
+    """Somebody has cleared something, and Airflow knows best what comes."""
+    await planned(bench, planned_anew=True)
+
+    assert is_success(await run(bench, "first")), bench.log.text
+    await asyncio.sleep(0.2)
+
+    assert submitted(bench) == ["first"]
 
 
 @pytest.mark.parametrize("state", [None, "success", "failed"], ids=["deleted", "changed", "given up"])
