@@ -26,7 +26,7 @@ def main() -> None:
     entry = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(entry)
     record = entry.load("recorder.main").main
-    answers, sql = (importlib.import_module(f"{entry.NAME}.recorder.{name}") for name in ("answers", "sql"))
+    answers, sql = (importlib.import_module(f"{entry.NAME}.recording.{name}") for name in ("answers", "sql"))
 
     Altered(random.Random(os.environ["ALTERED_SEED"])).install(answers, sql)
     record(sys.argv[1:])
