@@ -225,9 +225,9 @@ def open_dbt(
         refuse_for_dbt_2(profile)
         for warning in ignored_by_dbt_2(profile):
             processes.on_line(warning)
-        warning = found.warning()
-        if warning is not None:
-            processes.on_line(warning)
+        untried = found.warning()
+        if untried is not None:
+            processes.on_line(untried)
         if endpoint is not None:  # dbt 2 knows none of Google's variables for it
             profile = replace(profile, output={**profile.output, "api_endpoint": endpoint})
     kept = cache_dir if invocation.project_config.partial_parse else None
