@@ -123,9 +123,7 @@ class BigQueryDbtTrigger(EndingTrigger):
 
         Airflow calls this also where another triggerer has taken over; so it asks first.
         """
-        refs = self._jobs_under_way()
-        if refs or self._execution is not None or self._lineage is not None:
-            await self._cancel_if_killed(TaskFacts.of(self), refs)
+        await self._cancel_if_killed(TaskFacts.of(self))
 
     # -- the work -----------------------------------------------------------------------------------------------------
 
@@ -176,10 +174,8 @@ class BigQueryDbtTrigger(EndingTrigger):
             self.log.warning(f"{gone} A worker plans this task alone now, and it goes on here.")
             result.gone = str(gone)
         except asyncio.CancelledError:
-            refs = self._jobs_under_way()
-            known = refs or self._execution is not None or self._lineage is not None
-            if not HAS_ON_KILL and known:  # removable when Airflow 3.2 is dropped
-                await self._cancel_if_killed(facts, refs)
+            if not HAS_ON_KILL:  # removable when Airflow 3.2 is dropped
+                await self._cancel_if_killed(facts)
             raise
         return result
 
@@ -327,7 +323,11 @@ class BigQueryDbtTrigger(EndingTrigger):
                 "BigQuery did not answer in time; these jobs may still be running: " + _listed(refs)
             )
 
-    async def _cancel_if_killed(self, facts: TaskFacts, refs: Sequence[JobRef]) -> None:
+    async def _cancel_if_killed(self, facts: TaskFacts) -> None:
+        refs = self._jobs_under_way()
+        if not refs and self._execution is None and self._lineage is None:
+            return  # nothing is there that would have to end
+
         async def cancel() -> None:
             if not await self.was_killed(facts):
                 return

@@ -7,9 +7,9 @@ Every number, time and row that nobody knows before the run is another one, chos
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import random
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +20,11 @@ ENTRY = Path(__file__).parents[2] / "cosmos_async" / "dbt" / "scripts" / "__main
 
 def main() -> None:
     """Load the recorder, replace its answers, and run it."""
-    spec = importlib.util.spec_from_file_location("entry", ENTRY)
-    assert spec is not None
-    assert spec.loader is not None
-    entry = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(entry)
-    record = entry.load("recorder.main").main
-    answers, sql = (importlib.import_module(f"{entry.NAME}.recording.{name}") for name in ("answers", "sql"))
+    entry = runpy.run_path(str(ENTRY))
+    record = entry["load"]("recorder.main").main
+    answers, sql = (
+        importlib.import_module(f"{entry['NAME']}.recording.{name}") for name in ("answers", "sql")
+    )
 
     Altered(random.Random(os.environ["ALTERED_SEED"])).install(answers, sql)
     record(sys.argv[1:])

@@ -7,7 +7,7 @@ With ``unknown`` as its argument it prints the names of this dbt that it does no
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import runpy
 import sys
 from pathlib import Path
 
@@ -17,13 +17,9 @@ NEW = "local_md5"
 
 def main() -> None:
     """Load the recorder, let it forget a name, and run it."""
-    spec = importlib.util.spec_from_file_location("entry", ENTRY)
-    assert spec is not None
-    assert spec.loader is not None
-    entry = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(entry)
-    record = entry.load("recorder.main").main
-    moments = importlib.import_module(f"{entry.NAME}.recorder.moments")
+    entry = runpy.run_path(str(ENTRY))
+    record = entry["load"]("recorder.main").main
+    moments = importlib.import_module(f"{entry['NAME']}.recorder.moments")
     if sys.argv[1:] == ["unknown"]:
         print(*sorted(moments.names_of_dbt() - moments.SAME - moments.NAMES.keys()))
         return

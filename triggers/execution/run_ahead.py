@@ -19,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -324,7 +325,7 @@ class RunAhead:
             groups = self._groups(key.task_id)
             if nodes_of(other, task.work, task.unique_id) != groups:
                 return False
-            for unique_id in (unique_id for group in groups for unique_id in group):
+            for unique_id in chain.from_iterable(groups):
                 plans = [
                     await read_node(folder, unique_id, each.nodes[unique_id].digest)
                     for each in (self._index, other)
