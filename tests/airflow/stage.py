@@ -41,8 +41,15 @@ class Stage:
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return every job the warehouse has seen, newest first."""
-        answer = self.warehouse.call("GET", f"projects/{PROJECT}/jobs?maxResults=1000&projection=full")
-        return list(answer.get("jobs", ()))
+        found: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            query = urllib.parse.urlencode({"maxResults": 1000, "projection": "full", "pageToken": token})
+            answer = self.warehouse.call("GET", f"projects/{PROJECT}/jobs?{query}")
+            found += answer.get("jobs", ())
+            token = answer.get("nextPageToken", "")
+            if not token:
+                return found
 
     def _storage(self, rest: str) -> bytes:
         url = f"{self.warehouse.endpoint}/storage/v1/b/{BUCKET}/o{'' if rest.startswith('?') else '/'}{rest}"
@@ -60,18 +67,23 @@ def environment(version: str) -> Path:
 
 
 @contextmanager
-def start_warehouse(folder: Path, *, job_ms: int = 0, say: Say = lambda text: None) -> Iterator[Warehouse]:
+def start_warehouse(
+    folder: Path, *, job_ms: int = 0, standin_ms: float | None = None, say: Say = lambda text: None
+) -> Iterator[Warehouse]:
     """
     Start the local warehouse with one bucket, and end it with us.
 
     Args:
         folder: Where it keeps its data, its log and its key.
         job_ms: How long each job takes at least.
+        standin_ms: Take the stand-in without SQL (``tests.bench.standin``) in its place, whose requests take that long.
     """
     folder.mkdir(parents=True, exist_ok=True)
     key_file = folder / "key.json"
-    words = [sys.executable, "-m", "tests.warehouse", "--data-dir", folder, "--key-file", key_file]
-    words += ["--project", PROJECT, "--bucket", BUCKET, "--job-ms", str(job_ms)]
+    words = [sys.executable, "-m", "tests.warehouse", "--data-dir", folder]
+    if standin_ms is not None:
+        words = [sys.executable, "-m", "tests.bench.standin", "--latency-ms", str(standin_ms)]
+    words += ["--key-file", key_file, "--project", PROJECT, "--bucket", BUCKET, "--job-ms", str(job_ms)]
     with Processes(folder) as processes:
         say("local warehouse: starting (BigQuery's API over DuckDB, Cloud Storage, tokens)")
         processes.start("warehouse", words, {**plain_environment(), "PYTHONPATH": str(ROOT)}, ROOT)
@@ -85,11 +97,11 @@ def start_warehouse(folder: Path, *, job_ms: int = 0, say: Say = lambda text: No
         yield Warehouse(
             endpoint=answer["endpoint"],
             token_uri=answer["token_uri"],
-            project=answer["project"],
+            project=PROJECT,
             key=json.loads(key_file.read_text()),
             key_file=key_file,
             pid=processes.pids["warehouse"],
-            emulator_pid=answer["emulator_pid"],
+            emulator_pid=answer.get("emulator_pid", processes.pids["warehouse"]),
         )
 
 
@@ -100,6 +112,7 @@ def start_stage(
     dags: Path,
     *,
     job_ms: int = 0,
+    standin_ms: float | None = None,
     env: Mapping[str, str] | None = None,
     say: Say = lambda text: None,
 ) -> Iterator[Stage]:
@@ -111,9 +124,10 @@ def start_stage(
         folder: For everything they keep.
         dags: The folder with DAG files.
         job_ms: How long each BigQuery job takes at least.
+        standin_ms: As of :func:`start_warehouse`.
         env: More variables for Airflow.
     """
-    with start_warehouse(folder / "warehouse", job_ms=job_ms, say=say) as warehouse:
+    with start_warehouse(folder / "warehouse", job_ms=job_ms, standin_ms=standin_ms, say=say) as warehouse:
         settings = {
             "AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH": f"gs://{BUCKET}/dbt",
             "AIRFLOW__COSMOS_ASYNC__BIGQUERY_ENDPOINT": warehouse.endpoint,

@@ -42,6 +42,7 @@ DAG_ID, DATASET = "whole", "whole"
 DBT = ROOT / ".venvs/dbt-1.12/bin/dbt"
 ON_WORKERS = ("dbt_setup_async", "dbt_results_async")
 PATIENCE = 1800  # seconds for one run
+LATENCY = 60.0  # milliseconds that each request waits
 
 _DAG = f"""
 # Airflow passes by files without this word.
@@ -107,7 +108,7 @@ def playing(folder: Path, project: Path, job_ms: int, **settings: str) -> Iterat
     dags.mkdir(parents=True)
     (dags / "whole.py").write_text(_DAG.format(project=str(project), dbt=str(DBT)))
     env = {f"AIRFLOW__COSMOS_ASYNC__{name.upper()}": value for name, value in settings.items()}
-    with start_stage("3.3", folder / "stage", dags, job_ms=job_ms, env=env) as stage:
+    with start_stage("3.3", folder / "stage", dags, job_ms=job_ms, standin_ms=LATENCY, env=env) as stage:
         stage.airflow.wait_for_dag(DAG_ID, 300)
         for number in range(2):
             ended(stage, f"warm-{number}")
