@@ -4,7 +4,6 @@ What runs one command of real dbt on a worker: the base of the operators in :mod
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -245,6 +244,7 @@ class DbtLocalBaseOperator(BaseOperator):
 
     def _keep(self, target: Path, context: Any) -> None:
         from cosmos_async.plan.store import PlanAddress, artifacts_folder
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_objects
 
         paths = [target / name for name in KEPT]
@@ -255,7 +255,7 @@ class DbtLocalBaseOperator(BaseOperator):
             return
         folder = artifacts_folder(folder_of_run(context, self.task_id, context["ti"].map_index))
         address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
-        asyncio.run(write_objects(address, files, identity=self.profile_config.identity()))
+        run_until_complete(write_objects(address, files, identity=self.profile_config.identity()))
         context["ti"].xcom_push(key=ARTIFACTS_KEY, value=folder)
         self.log.info("dbt's artifacts of this task: %s", folder)
 

@@ -121,9 +121,11 @@ class DbtNodeAsyncOperator(TriggererOperator):
             raise AirflowSkipException(event["message"])
         if event["status"] in ("dbt", "late"):
             from cosmos_async.operators.worker import plan_anew, work
+            from cosmos_async.triggers.google.blocking import one_loop
 
-            # An event of an earlier release knows of no plan that is gone.
-            resume = (plan_anew if event.get("gone") else work)(self, context, event)
+            with one_loop():
+                # An event of an earlier release knows of no plan that is gone.
+                resume = (plan_anew if event.get("gone") else work)(self, context, event)
             if resume is not None:
                 self.hand_over(context, resume=resume)
         if self.on_warning_callback is not None:

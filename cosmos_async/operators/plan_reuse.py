@@ -7,7 +7,6 @@ reads that of the run before. So whoever can write to the store alone cannot mak
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import secrets
@@ -190,11 +189,12 @@ class PlanReuse:
 
     def _why_not_again(self, kept: KeptPlan, fingerprint: Fingerprint) -> str | None:
         from cosmos_async.triggers.execution.relations import changed_relations
+        from cosmos_async.triggers.google.blocking import run_until_complete
 
         different = first_difference(kept.fingerprint, fingerprint.with_environment(kept.environment))
         if different is not None:
             return f"{different} changed"
-        changed = asyncio.run(
+        changed = run_until_complete(
             changed_relations(
                 kept.relations,
                 identity=self._setup.identity,
@@ -208,19 +208,21 @@ class PlanReuse:
 
     def _read(self, pin: Pin) -> KeptPlan:
         from cosmos_async.exceptions import PlanDamaged
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import read_object
 
         name = kept_plan_object(pin.digest)
-        data = asyncio.run(read_object(self._place, name, identity=self._setup.identity))
+        data = run_until_complete(read_object(self._place, name, identity=self._setup.identity))
         if hashlib.sha256(data).hexdigest() != pin.digest:
             raise PlanDamaged(f"{self._place.folder}/{name} is not what the setup task wrote")
         return KeptPlan.load(data)
 
     def _write(self, pin: Pin, data: bytes) -> None:
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_objects
 
         objects = {kept_plan_object(pin.digest): data}
-        asyncio.run(write_objects(self._place, objects, identity=self._setup.identity))
+        run_until_complete(write_objects(self._place, objects, identity=self._setup.identity))
 
 
 def _without_code_of_late(again: PlanAgain) -> None:
@@ -240,9 +242,10 @@ def _place(folder: str) -> PlanAddress:
 
 def forget(pin: Pin, place: PlanAddress, identity: dict[str, Any]) -> None:
     """Remove a kept plan."""
+    from cosmos_async.triggers.google.blocking import run_until_complete
     from cosmos_async.triggers.storage.documents import remove_object
 
-    asyncio.run(remove_object(place, kept_plan_object(pin.digest), identity=identity))
+    run_until_complete(remove_object(place, kept_plan_object(pin.digest), identity=identity))
 
 
 def forget_outdated(

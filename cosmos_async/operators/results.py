@@ -96,6 +96,12 @@ class ResultsAsyncOperator(BaseOperator):
             AirflowFailException: A node failed, and with ``--fail-fast`` the others were skipped. Where Airflow skips a task
                 before it has heard of another's failure, the tasks behind both look as if all were well.
         """
+        from cosmos_async.triggers.google.blocking import one_loop
+
+        with one_loop():
+            self._tell(context)
+
+    def _tell(self, context: Any) -> None:
         from cosmos_async.dbt.results import tell_results
 
         plan = RunPlan(self, context)

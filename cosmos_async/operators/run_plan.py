@@ -132,11 +132,12 @@ class RunPlan:
         Raises:
             PlanGone: The setup task left no plan for this run, or it was deleted since.
         """
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import read_index_bytes
 
         if self._missing:
             raise PlanGone(self._missing)
-        return asyncio.run(read_index_bytes(self.address, identity=self._identity))
+        return run_until_complete(read_index_bytes(self.address, identity=self._identity))
 
     def index(self) -> Index:
         """
@@ -154,12 +155,13 @@ class RunPlan:
         Raises:
             PlanNotFound: It has not, or of another plan than the setup task speaks of.
         """
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
 
         where = f"{self._artifacts.folder}/{INDEX_FILE}"
         way_out = "Clear the setup task together with this one, and the run is planned anew."
         try:
-            data = asyncio.run(read_object(self._artifacts, INDEX_FILE, identity=self._identity))
+            data = run_until_complete(read_object(self._artifacts, INDEX_FILE, identity=self._identity))
         except ObjectMissing as error:
             raise PlanNotFound(
                 f"the plan of this run is gone, and what it was is not kept in {where}. {way_out}"
@@ -185,32 +187,42 @@ class RunPlan:
 
     def artifact(self, name: str) -> bytes:
         """Return one of the files that setup left beside the plan, or the results task beyond its end."""
-        from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
+        from cosmos_async.triggers.google.blocking import run_until_complete
 
-        try:
-            return asyncio.run(read_object(self.address, artifact_object(name), identity=self._identity))
-        except ObjectMissing:
-            return asyncio.run(read_object(self._artifacts, name, identity=self._identity))
+        return run_until_complete(self._read_artifact(name))
 
     def recorded(self) -> dict[str, bytes]:
         """Return what setup's dbt wrote of the run, as far as it is kept, by the names of the files."""
         from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE, RUN_FILES
+        from cosmos_async.triggers.event_loop.gather import gather_bounded
+        from cosmos_async.triggers.google.blocking import run_until_complete
 
-        found = {name: self._artifact_or_none(name) for name in (MANIFEST_FILE, RECORDED_FILE, RUN_FILES)}
-        return {name: data for name, data in found.items() if data is not None}
+        names = (MANIFEST_FILE, RECORDED_FILE, RUN_FILES)
+        found = run_until_complete(gather_bounded(map(self._artifact_or_none, names)))
+        return {name: data for name, data in zip(names, found) if data is not None}
 
     def lineage(self) -> Lineage | None:
         """Return what setup has written of lineage, None where it has not."""
-        data = self._artifact_or_none(LINEAGE_FILE)
+        from cosmos_async.triggers.google.blocking import run_until_complete
+
+        data = run_until_complete(self._artifact_or_none(LINEAGE_FILE))
         return None if data is None else load_lineage(data)
 
-    def _artifact_or_none(self, name: str) -> bytes | None:
+    async def _artifact_or_none(self, name: str) -> bytes | None:
         from cosmos_async.triggers.storage.documents import ObjectMissing
 
         try:
-            return self.artifact(name)
+            return await self._read_artifact(name)
         except ObjectMissing:  # planned by an earlier release
             return None
+
+    async def _read_artifact(self, name: str) -> bytes:
+        from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
+
+        try:
+            return await read_object(self.address, artifact_object(name), identity=self._identity)
+        except ObjectMissing:
+            return await read_object(self._artifacts, name, identity=self._identity)
 
     def write_part(self, index: Index, unique_ids: Iterable[str], reason: str) -> PlanAddress:
         """
@@ -221,6 +233,7 @@ class RunPlan:
             unique_ids: The task's nodes.
             reason: Why they are planned late.
         """
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import upload_part
 
         objects, entries = {}, {}
@@ -234,7 +247,7 @@ class RunPlan:
             entries[unique_id] = replace(entry, level=level, reason=reason, digest=digest)
         # The run's hooks are done; its parsed project and the graph of its tasks are gone with the plan.
         part = Index(run=replace(index.run, parsed=None, tasks=None), nodes=entries)
-        return asyncio.run(
+        return run_until_complete(
             upload_part(self.address, objects=objects, index=dump_index(part), identity=self._identity)
         )
 
@@ -245,12 +258,13 @@ class RunPlan:
         Raises:
             PlanDamaged: It is not what setup kept.
         """
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import read_object
 
         if run.parsed is None:
             return None
         name = parsed_object(run.parsed)
-        data = asyncio.run(read_object(self.address, name, identity=self._identity))
+        data = run_until_complete(read_object(self.address, name, identity=self._identity))
         if hashlib.sha256(data).hexdigest() != run.parsed:
             raise PlanDamaged(
                 f"{self.address.folder}/{name} is not what the setup task wrote. Somebody or something else writes to "
@@ -296,13 +310,14 @@ class RunPlan:
 
     def in_folder(self, work: Callable[[Folder], Awaitable[T]]) -> T:
         """Do *work* with the run's folder, and return what it returns."""
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import folder_at
 
         async def opened() -> T:
             async with folder_at(self.address, identity=self._identity) as folder:
                 return await work(folder)
 
-        return asyncio.run(opened())
+        return run_until_complete(opened())
 
     def outcomes(self, run: RunInfo) -> dict[str, Outcome]:
         """
@@ -314,26 +329,37 @@ class RunPlan:
         Args:
             run: What the index says of the run.
         """
-        from cosmos_async.triggers.storage.documents import ObjectMissing, read_object, read_outcomes
+        from cosmos_async.triggers.google.blocking import run_until_complete
+        from cosmos_async.triggers.storage.documents import read_outcomes
 
-        try:
-            kept = json.loads(
-                asyncio.run(read_object(self._artifacts, OUTCOMES_FILE, identity=self._identity))
+        async def read() -> tuple[bytes, dict[str, Outcome]]:
+            return await asyncio.gather(
+                self._kept_outcomes(), read_outcomes(self.address, identity=self._identity)
             )
-        except ObjectMissing:
-            kept = {}
+
+        data, outcomes = run_until_complete(read())
+        kept = json.loads(data)
         ours = isinstance(kept, dict) and kept.get("nonce") in {run.nonce, run.follows} - {None}
-        outcomes = {
+        before = {
             entry["unique_id"]: load_outcome(json.dumps(entry).encode())
             for entry in (kept["outcomes"] if ours else ())
         }
-        return {**outcomes, **asyncio.run(read_outcomes(self.address, identity=self._identity))}
+        return {**before, **outcomes}
+
+    async def _kept_outcomes(self) -> bytes:
+        from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
+
+        try:
+            return await read_object(self._artifacts, OUTCOMES_FILE, identity=self._identity)
+        except ObjectMissing:
+            return b"{}"
 
     def write_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Leave outcomes in the run's folder."""
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_outcomes
 
-        asyncio.run(write_outcomes(self.address, outcomes, identity=self._identity))
+        run_until_complete(write_outcomes(self.address, outcomes, identity=self._identity))
 
     def failed_task(self, key: TaskKey) -> str | None:
         """Return the id of a task of the run *key* is of that has failed for good; of a run with ``--fail-fast``."""
@@ -350,6 +376,7 @@ class RunPlan:
 
     def keep_artifacts(self, files: Mapping[str, bytes], outcomes: Iterable[Outcome], *, run: RunInfo) -> str:
         """Keep dbt's artifacts and the outcomes beyond the run's teardown; return their folder."""
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_objects
 
         document = {
@@ -357,21 +384,27 @@ class RunPlan:
             "outcomes": [json.loads(dump_outcome(outcome)) for outcome in outcomes],
         }
         kept = json.dumps(document, indent=1).encode()
-        asyncio.run(write_objects(self._artifacts, {**files, OUTCOMES_FILE: kept}, identity=self._identity))
+        run_until_complete(
+            write_objects(self._artifacts, {**files, OUTCOMES_FILE: kept}, identity=self._identity)
+        )
         return self._artifacts.folder
 
     def keep(self, name: str, data: bytes) -> None:
         """Keep one more file beside dbt's artifacts."""
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_objects
 
-        asyncio.run(write_objects(self._artifacts, {name: data}, identity=self._identity))
+        run_until_complete(write_objects(self._artifacts, {name: data}, identity=self._identity))
 
     def announcements(self) -> list[Announcement]:
         """Return what a task of this run has recorded of its assets."""
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
 
         try:
-            data = asyncio.run(read_object(self._artifacts, ANNOUNCEMENTS_FILE, identity=self._identity))
+            data = run_until_complete(
+                read_object(self._artifacts, ANNOUNCEMENTS_FILE, identity=self._identity)
+            )
         except ObjectMissing:
             return []
         return load_announcements(data)

@@ -6,7 +6,6 @@ It reads the warehouse and changes nothing there. What it leaves behind is the r
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import socket
@@ -159,6 +158,12 @@ class SetupAsyncOperator(BaseOperator):
             DbtError: dbt itself refused; its own words are in the message.
             StoreError: The place for plans cannot be used.
         """
+        from cosmos_async.triggers.google.blocking import one_loop
+
+        with one_loop():
+            self._plan(context)
+
+    def _plan(self, context: Any) -> None:
         from cosmos_async.dbt.process import Processes, to_log
         from cosmos_async.dbt.session import open_dbt
         from cosmos_async.operators.plan_reuse import PlanReuse
@@ -251,11 +256,12 @@ class SetupAsyncOperator(BaseOperator):
             first: Whether this is setup's first try in the DAG run.
         """
         from cosmos_async.plan.store import PlanAddress
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import nonce_of, write_objects
 
         address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
-        asyncio.run(write_objects(address, {"README.txt": _README}, identity=self.identity))
-        return asyncio.run(nonce_of(address, first=first, identity=self.identity))
+        run_until_complete(write_objects(address, {"README.txt": _README}, identity=self.identity))
+        return run_until_complete(nonce_of(address, first=first, identity=self.identity))
 
     def _kept(self, context: Any) -> str | None:
         """
@@ -306,10 +312,11 @@ class SetupAsyncOperator(BaseOperator):
         return index, objects
 
     def _upload(self, folder: str, index: Index, objects: dict[str, bytes]) -> PlanAddress:
+        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import upload_plan
 
         self.log.info("Uploading %d objects to %s", len(objects), folder)
-        return asyncio.run(
+        return run_until_complete(
             upload_plan(
                 folder,
                 objects=objects,

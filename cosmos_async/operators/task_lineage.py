@@ -4,7 +4,6 @@ Lineage of a task that ends on a worker, where OpenLineage's provider asks its o
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ def tables_of_task(operator: NodeTask, instance: Any) -> Tables:
         instance: Its task instance.
     """
     from cosmos_async.triggers.execution.task_nodes import nodes_of
+    from cosmos_async.triggers.google.blocking import run_until_complete
 
     plan = RunPlan(operator, instance.get_template_context())
     lineage = plan.lineage()
@@ -39,7 +39,7 @@ def tables_of_task(operator: NodeTask, instance: Any) -> Tables:
         for unique_id, outcome in plan.outcomes(index.run).items()
         if unique_id in chosen
     ]
-    return asyncio.run(_tables(operator.identity, lineage, index, outcomes))
+    return run_until_complete(_tables(operator.identity, lineage, index, outcomes))
 
 
 async def _tables(identity: Any, lineage: Lineage, index: Index, outcomes: list[Outcome]) -> Tables:

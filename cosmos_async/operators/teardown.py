@@ -34,10 +34,13 @@ class TeardownAsyncOperator(TriggererOperator):
             AirflowException: The folder could not be deleted.
         """
         if event is not None and event["status"] == "announce":
-            plan = RunPlan(self, context)
-            assets = plan.announcements()
-            announce(self, context, assets)
-            plan.keep(ANNOUNCEMENTS_FILE, dump_announcements(all_made(assets)))
+            from cosmos_async.triggers.google.blocking import one_loop
+
+            with one_loop():
+                plan = RunPlan(self, context)
+                assets = plan.announcements()
+                announce(self, context, assets)
+                plan.keep(ANNOUNCEMENTS_FILE, dump_announcements(all_made(assets)))
             return
         if event is None or event["status"] != "success":
             raise AirflowException(

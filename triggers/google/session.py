@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import aiohttp
 
@@ -211,6 +211,7 @@ class _Lease:
 
 
 _leases: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Lease]] = WeakKeyDictionary()
+_kept: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 _real_clock = Clock()
 
 
@@ -237,10 +238,24 @@ async def shared_session(identity: Identity, *, clock: Clock = _real_clock) -> A
         yield await asyncio.shield(lease.opening)
     finally:
         lease.users -= 1
-        if not lease.users:
+        failed = lease.opening.done() and (lease.opening.cancelled() or lease.opening.exception() is not None)
+        if not lease.users and (failed or loop not in _kept):
             if leases.get(key) is lease:
                 del leases[key]
             await _finish(_close(lease.opening), timeout=CLOSE_TIMEOUT)
+
+
+def keep_sessions(loop: asyncio.AbstractEventLoop) -> None:
+    """Let the last user of a session on *loop* leave it open, for the next one; see :func:`close_sessions`."""
+    _kept.add(loop)
+
+
+async def close_sessions() -> None:
+    """Close what was kept open on this event loop."""
+    loop = asyncio.get_running_loop()
+    _kept.discard(loop)
+    for lease in _leases.pop(loop, {}).values():
+        await _finish(_close(lease.opening), timeout=CLOSE_TIMEOUT)
 
 
 async def _open(identity: Identity, clock: Clock) -> Session:
