@@ -1,11 +1,12 @@
 """
-The trigger of the teardown task: end what the run left running, and delete its folder in the store.
+The trigger of the teardown task: end what the run left running, and delete its folder in the store, once the results are told.
 
 It needs a worker only where the results task has failed before it could announce what the run has built.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -19,24 +20,65 @@ from cosmos_async.triggers.jobs.orphans import cancel_orphaned_jobs
 from cosmos_async.triggers.storage.documents import ObjectMissing, delete_folder, read_object
 from cosmos_async.triggers.task import TaskFacts
 
+#: States in which the results task needs the folder no more.
+ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+LOOK = 1.0  # seconds between two looks at the results task
+PATIENT_LOOK = 5.0  # likewise, after some time
+MOST_LOOKS = 60  # of the former; of a results task without a state, as one that is not there
+PATIENCE = 10.0  # seconds for one look
+
 
 class TeardownTrigger(EndingTrigger):
     """
     Delete the plans and outcomes of a run, and end its jobs that nobody ended; nothing to do is as good.
 
-    The arguments are those of :class:`EndingTrigger`; the plan's address may name a connection of its own.
+    The other arguments are those of :class:`EndingTrigger`; the plan's address may name a connection of its own.
+
+    Args:
+        results_task_id: The results task, which Airflow starts at the same time and which reads the folder; None waits for
+            nobody.
     """
+
+    fields = (*EndingTrigger.fields, "results_task_id")
 
     #: Whether events of lineage are sent.
     openlineage: OpenLineage = OpenLineage()
 
+    def __init__(self, *args: Any, results_task_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.results_task_id = results_task_id
+
     async def event(self) -> TriggerEvent:
         """Delete the folder; return the event that says so."""
+        if self.results_task_id is not None:
+            await self._wait_for(self.results_task_id)
         payload = await self._delete()
         if self.deferred_by_worker and await self.openlineage.is_active():
             # The listener has told of the start there. This task has nothing to tell, but its run has to end.
             return TriggerEvent(payload)
         return self.end(payload)
+
+    async def _wait_for(self, results: str) -> None:
+        """Wait until the results task has ended, whichever way."""
+        key, looks, unknown, away = TaskFacts.of(self).key, 0, 0, False
+        while True:
+            try:
+                asked = self.airflow.task_states(key, [results])
+                state = (await asyncio.wait_for(asked, timeout=PATIENCE))[results]
+            except Exception as error:  # whatever Airflow raises while its API is away
+                if not away:
+                    self.log.warning(
+                        f"Airflow does not tell the state of {results}: {error!r}. Asking again."
+                    )
+                away = True
+            else:
+                unknown = unknown + 1 if state is None else 0
+                if state in ENDED or unknown > MOST_LOOKS:
+                    return
+            if not looks:
+                self.log.info(f"Waiting for the end of {results}.")
+            looks += 1
+            await self.clock.sleep(LOOK if looks < MOST_LOOKS else PATIENT_LOOK)
 
     async def _delete(self) -> dict[str, Any]:
         try:

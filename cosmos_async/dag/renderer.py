@@ -256,9 +256,16 @@ class Renderer:
         connect(results, done)
         self.tasks_map.update({SETUP_TASK_ID: self.tasks.setup, RESULTS_TASK_ID: results, DONE_TASK_ID: done})
         if settings.enable_teardown_async_task():
-            teardown = self.tasks.around(TeardownAsyncOperator, TEARDOWN_TASK_ID, **self.tasks.args.triggerer)
+            teardown = self.tasks.around(
+                TeardownAsyncOperator,
+                TEARDOWN_TASK_ID,
+                results_task_id=results.task_id,
+                **self.tasks.args.triggerer,
+            )
             self.tasks_map[TEARDOWN_TASK_ID] = teardown
-            results >> teardown
+            # Beside the results, for which its trigger waits: behind them, Airflow would need some seconds more to start it.
+            for task in last:
+                connect(task, teardown)
             teardown.as_teardown(setups=self.tasks.setup)
             return
         # A group without a teardown at its end ends with this task alone: what comes after the group waits for nothing else.

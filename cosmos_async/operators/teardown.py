@@ -16,15 +16,21 @@ class TeardownAsyncOperator(TriggererOperator):
     Delete the plans and outcomes of the run, from the triggerer.
 
     Args:
+        results_task_id: The full id of the run's results task, whose end the trigger waits for.
         kwargs: See :class:`~cosmos_async.operators.deferred.TriggererOperator`.
     """
 
     ui_color = "#c7d0d9"
     trigger_classpath = "cosmos_async.triggers.teardown.TeardownTrigger"
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, results_task_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.results_task_id = results_task_id
         self.prepare_start()
+
+    def trigger_kwargs(self) -> dict[str, Any]:
+        """Return the trigger's arguments."""
+        return {**super().trigger_kwargs(), "results_task_id": self.results_task_id}
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> None:
         """

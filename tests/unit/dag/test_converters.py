@@ -111,7 +111,7 @@ def test_the_task_of_all_tests_belongs_to_no_node(make_dag: MakeDag) -> None:
 
     assert convert.asked == {(None, "shop_test")}
     assert "order_history_run" in dag.get_task("shop_test_c").upstream_task_ids
-    assert dag.get_task("shop_test_c").downstream_task_ids == {"dbt_results_async"}
+    assert dag.get_task("shop_test_c").downstream_task_ids == {"dbt_results_async", "dbt_teardown_async"}
 
 
 def test_a_converter_may_leave_tests_out(make_dag: MakeDag) -> None:

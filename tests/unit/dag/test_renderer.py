@@ -102,7 +102,7 @@ def test_tests_that_stand_on_nothing_have_one_task(
     task = dag.get_task("dbt_other_tests_async")
     assert (task.work, task.unique_id) == ("others", None)
     assert task.upstream_task_ids == {"dbt_setup_async"}
-    assert task.downstream_task_ids == {"dbt_results_async"}
+    assert task.downstream_task_ids == {"dbt_results_async", "dbt_teardown_async"}
 
 
 def test_a_test_of_unrelated_nodes_has_a_task_of_its_own(make_dag: MakeDag) -> None:
@@ -113,7 +113,7 @@ def test_a_test_of_unrelated_nodes_has_a_task_of_its_own(make_dag: MakeDag) -> N
     assert task.upstream_task_ids == {"orders.run", "customers.run"}
     assert task.downstream_task_ids == {"order_history.run"}
     assert RELATIONSHIPS not in above(dag, "prices_v1_run")
-    assert dag.get_task(COMPLETE).downstream_task_ids == {"dbt_results_async"}
+    assert dag.get_task(COMPLETE).downstream_task_ids == {"dbt_results_async", "dbt_teardown_async"}
 
 
 @pytest.mark.parametrize("name", ["my test", "x" * 300, "twice"])
@@ -242,13 +242,14 @@ OURS = {"dbt_setup_async", "dbt_results_async", "dbt_teardown_async", "dbt_done_
 
 @pytest.mark.parametrize("behavior", list(TestBehavior), ids=lambda behavior: behavior.name)
 def test_everything_runs_between_setup_and_results(make_dag: MakeDag, behavior: TestBehavior) -> None:
-    """Nothing starts before it is planned, and results come when all is over."""
+    """Nothing starts before it is planned, and results come when all is over; the teardown's trigger waits for them."""
     dag = make_dag(RenderConfig(test_behavior=behavior))
     work = set(dag.task_ids) - OURS
 
     assert [task.task_id for task in dag.roots] == ["dbt_setup_async"]
     assert above(dag, "dbt_results_async") == work | {"dbt_setup_async"}
-    assert above(dag, "dbt_teardown_async") == work | {"dbt_setup_async", "dbt_results_async"}
+    assert above(dag, "dbt_teardown_async") == work | {"dbt_setup_async"}
+    assert dag.get_task("dbt_teardown_async").results_task_id == "dbt_results_async"
     assert above(dag, "dbt_done_async") == work | {"dbt_setup_async", "dbt_results_async"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.unit.triggers.bench import (
     SETUP,
     TEST_SCHEMA,
     Bench,
+    FakeClock,
     data_test,
     event_of,
     job,
@@ -888,6 +890,31 @@ async def test_teardown_deletes_the_runs_folder_and_nothing_else(bench: Bench) -
     assert list(bucket.objects) == ["shop/dag/run11/plan/index.json"]
     assert "Deleted 4 objects below gs://plans/shop/dag/run1/life." in bench.log.text
     assert "Deleted 0 objects" in bench.log.text
+
+
+@pytest.mark.parametrize("last", ["success", "failed", None], ids=["told", "failed", "not in the DAG"])
+async def test_teardown_waits_for_the_results(bench: Bench, last: str | None) -> None:
+    """Both start at the same time, and the results are told from what the folder has."""
+    await bench.plan(model("orders"))
+    states = iter(["queued", RuntimeError("the API is away"), "running", "up_for_retry", None, "running"])
+
+    async def task_states(key: TaskKey, task_ids: Sequence[str]) -> dict[str, str | None]:
+        state = next(states, last)
+        if isinstance(state, Exception):
+            raise state
+        assert state == last or bench.google.stored("plans"), "deleted while the results task reads it"
+        return dict.fromkeys(task_ids, state)
+
+    trigger = TeardownTrigger(setup_task_id=SETUP, identity=bench.identity, results_task_id="results")
+    trigger.task_instance = bench.trigger().task_instance
+    trigger.airflow, trigger.clock = bench.airflow, FakeClock()
+    trigger._log = bench.log
+    bench.airflow.task_states = task_states
+
+    assert is_success(await event_of(trigger))
+    assert not bench.google.stored("plans")
+    assert bench.log.text.count("Waiting for the end of results.") == 1
+    assert bench.log.text.count("the API is away") == 1
 
 
 @pytest.mark.parametrize("made", [True, False], ids=["announced", "not announced"])
