@@ -7,6 +7,7 @@ OpenLineage's, whose events our triggers send.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from cosmos_async.airflow import openlineage
@@ -35,13 +36,20 @@ def task_listeners() -> list[str]:
         from airflow.sdk.listener import get_listener_manager
     else:
         from airflow.listeners.listener import get_listener_manager  # type: ignore[assignment]
-    names = {
-        _name(listener)
-        for listener in get_listener_manager().pm.get_plugins()
-        if any(hasattr(listener, hook) for hook in _HOOKS)
-    }
-    served = {openlineage.LISTENER} if openlineage.is_supported() else set()
-    return sorted(names - _INDIFFERENT - served)
+    names = _names(frozenset(get_listener_manager().pm.get_plugins()))
+    if openlineage.LISTENER in names and openlineage.is_supported():
+        names -= {openlineage.LISTENER}
+    return sorted(names)
+
+
+@lru_cache(maxsize=4)  # each task of a DAG asks
+def _names(listeners: frozenset[Any]) -> frozenset[str]:
+    return (
+        frozenset(
+            _name(listener) for listener in listeners if any(hasattr(listener, hook) for hook in _HOOKS)
+        )
+        - _INDIFFERENT
+    )
 
 
 def _name(listener: Any) -> str:
