@@ -67,6 +67,11 @@ class Metadata:
         """Return the DAGs that have been parsed and stored."""
         return {row["dag_id"] for row in self._rows("select dag_id from serialized_dag")}
 
+    def parsed_at(self, dag_id: str) -> datetime | None:
+        """Return when a DAG was parsed last, None if it never was."""
+        rows = self._rows("select last_parsed_time from dag where dag_id = ?", dag_id)
+        return _moment(rows[0]["last_parsed_time"]) if rows else None
+
     def import_errors(self) -> dict[str, str]:
         """Return the DAG files that cannot be imported, each with its stack trace."""
         return {
