@@ -305,6 +305,12 @@ def reads(sql: str) -> bool:
     return sql.startswith("select") and ";" not in sql
 
 
+def test_one_token_serves_all_nodes(recorded: Recorded) -> None:
+    """dbt's own clients read the service account's key once for each node, which takes longer than all else."""
+    # Two threads that begin at one time ask both.
+    assert [request.operation for request in recorded.requests].count("token") <= 2 < len(recorded.plan.nodes)
+
+
 def test_the_plan_is_what_real_dbt_sends(recorded: Recorded) -> None:
     """Statement by statement, options included, in dbt's order."""
     different = {
