@@ -78,7 +78,8 @@ def share_credentials() -> None:
     create = getattr(clients, "create_google_credentials", None)
     if create is None:  # a newer dbt, which plans as well without
         return
-    lock, made = threading.Lock(), []
+    lock = threading.Lock()
+    made: list[tuple[Any, Any]] = []  # by dbt's profile
 
     @functools.wraps(create)
     def shared(profile: Any) -> Any:
