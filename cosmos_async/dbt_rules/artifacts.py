@@ -220,7 +220,8 @@ def _compile(node: Json, code: str, target: str) -> None:
         file = os.path.join(file, node["path"])
     if late and kind != "snapshot":  # dbt writes no compiled file of it
         node["compiled_path"] = os.path.join(target, "compiled", node["package_name"], file)
-    if kind != "operation":  # of one that was left to real dbt before its main statement, setup's dbt has written no file
+    if kind != "operation":
+        # Setup's dbt has written no file of one that was left to real dbt before its main statement.
         node["build_path"] = os.path.join(target, "run", node["package_name"], file)
 
 

@@ -179,7 +179,9 @@ class Replay:
         if outcome.get("compiled_code") is not None and hasattr(node, "compiled_code"):
             node.compiled, node.compiled_code = True, outcome["compiled_code"]
         batches = outcome.get("batch_results")
-        more = {"overload_results": self._overloads(node, outcome)} if hasattr(RunResult, "overload_results") else {}
+        more = {}
+        if hasattr(RunResult, "overload_results"):  # since dbt 1.12
+            more["overload_results"] = self._overloads(node, outcome)
         return RunResult(
             node=node,
             status=status,
@@ -194,7 +196,7 @@ class Replay:
         )
 
     def _overloads(self, node: Any, outcome: dict[str, Any]) -> Any:
-        """Return what dbt, since 1.12, says of a function's overloads."""
+        """Return what dbt says of a function's overloads, and of a function that has none."""
         from dbt.artifacts.schemas.overload_results import OverloadResults
 
         told = outcome.get("overload_results")
