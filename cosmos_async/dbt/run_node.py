@@ -95,6 +95,7 @@ def outcome_of(result: Mapping[str, Any], *, begun: str, ended: str, try_number:
         adapter_response=response,
         jobs=_jobs(response),
         batch_results=result.get("batch_results"),
+        overload_results=result.get("overload_results"),
         compiled_code=result.get("compiled_code"),
     )
 

@@ -175,6 +175,8 @@ def _result(recorded: Json, outcome: Outcome, code: str | None, *, thread: str) 
         "failures": outcome.failures,
         "batch_results": outcome.batch_results,
     }
+    if outcome.overload_results is not None:
+        result["overload_results"] = outcome.overload_results
     if code is not None:
         result.update(compiled=True, compiled_code=code)
     elif recorded["compiled"] is not None:  # of a seed dbt says nothing
@@ -211,14 +213,15 @@ def _compile(node: Json, code: str, target: str) -> None:
     # What an ephemeral parent became is unknown where setup could not compile it.
     known = [each for each in node.get("extra_ctes", ()) if each.get("sql") is not None]
     node.update(compiled=True, compiled_code=code, extra_ctes=known, extra_ctes_injected=True)
-    if not late:
+    if not late and node.get("build_path") is not None:
         return
     kind, file = _kind(node), node["original_file_path"]
     if os.path.basename(node["path"]) != os.path.basename(file):  # several nodes of one file
         file = os.path.join(file, node["path"])
-    if kind != "snapshot":  # dbt writes no compiled file of it
+    if late and kind != "snapshot":  # dbt writes no compiled file of it
         node["compiled_path"] = os.path.join(target, "compiled", node["package_name"], file)
     if kind != "operation":
+        # Setup's dbt has written no file of one that was left to real dbt before its main statement.
         node["build_path"] = os.path.join(target, "run", node["package_name"], file)
 
 

@@ -28,7 +28,7 @@ class Status(str, Enum):
     WARN = "warn"
     SKIPPED = "skipped"  #: nothing was done for it, as something before it failed
     NO_OP = "no-op"
-    PARTIAL_SUCCESS = "partial success"  #: some batches of a microbatch model failed
+    PARTIAL_SUCCESS = "partial success"  #: some batches or overloads failed
 
     @property
     def failed(self) -> bool:
@@ -74,6 +74,7 @@ class Outcome:
     batch_results: dict[str, Any] | None = (
         None  #: a microbatch model's batches; `dbt retry` goes on from them
     )
+    overload_results: dict[str, Any] | None = None  #: likewise a function's, where real dbt made them
     compiled_code: str | None = None  #: where it is not what setup compiled
     freshness: dict[str, Any] | None = None  #: a source's entry in ``sources.json``
 

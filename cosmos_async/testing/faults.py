@@ -7,7 +7,6 @@ middleware carries it out.
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import random
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from fnmatch import fnmatchcase
 
 from cosmos_async.testing.engine import ApiError
 from cosmos_async.testing.requests import Request
+from cosmos_async.testing.signal import Signal
 
 
 class Harm(enum.Enum):
@@ -61,7 +61,7 @@ class Fault:
     error: ApiError | None = None  #: for REFUSED
     seconds: float = 0.0  #: for DELAYED and SLOW
     hits: int = 0  #: how many calls it has hit
-    released: asyncio.Event = field(default_factory=asyncio.Event)  #: for HELD
+    released: Signal = field(default_factory=Signal)  #: for HELD
 
     def release(self) -> None:
         """Let the calls it holds go on, and hit no more."""

@@ -173,7 +173,8 @@ class JobStore:
     ) -> None:
         self._engine = engine
         self._clock = clock
-        self._slots = asyncio.Semaphore(slots) if slots else None
+        self._most = slots
+        self._slots: asyncio.Semaphore | None = None  # made within the loop, see `Signal`
         self._jobs: dict[tuple[str, str, str], Job] = {}
         self._tasks: dict[Job, asyncio.Task[JobResult]] = {}
 
@@ -236,8 +237,10 @@ class JobStore:
         return job
 
     async def _execute(self, job: Job) -> JobResult:
-        if self._slots is None:
+        if not self._most:
             return await self._run(job)
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(self._most)
         async with self._slots:
             return await self._run(job)
 

@@ -4,13 +4,14 @@ What Google has been asked: every request in its order, for tests to assert on.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
+
+from cosmos_async.testing.signal import Signal
 
 #: The operations that change something.
 MUTATIONS = frozenset(
@@ -61,7 +62,7 @@ class RequestLog:
 
     def __init__(self) -> None:
         self._requests: list[Request] = []
-        self._arrival = asyncio.Event()
+        self._arrival = Signal()
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -73,7 +74,7 @@ class RequestLog:
         """Append *request*."""
         self._requests.append(request)
         self._arrival.set()
-        self._arrival = asyncio.Event()
+        self._arrival = Signal()
 
     def clear(self) -> None:
         """Forget the requests so far."""

@@ -16,6 +16,7 @@ from cosmos_async.testing.catalog import MemoryCatalog
 from cosmos_async.testing.effects import Outcome, apply_copy, apply_load, apply_query
 from cosmos_async.testing.engine import ChildJob, EngineJob, JobError, JobResult, Json
 from cosmos_async.testing.rows import infer_schema
+from cosmos_async.testing.signal import Signal
 from cosmos_async.testing.sql import statement_type, statements
 
 
@@ -31,8 +32,8 @@ class Answer:
     children: Sequence[ChildJob] = ()
     times: int | None = None  #: for how many jobs still; None means all
     jobs: list[EngineJob] = field(default_factory=list)  #: the jobs that got this answer
-    _released: asyncio.Event | None = None
-    _arrival: asyncio.Event = field(default_factory=asyncio.Event)
+    _released: Signal | None = None
+    _arrival: Signal = field(default_factory=Signal)
 
     def release(self) -> None:
         """Let the jobs it holds RUNNING go on."""
@@ -51,7 +52,7 @@ class Answer:
             self.times -= 1
         self.jobs.append(job)
         self._arrival.set()
-        self._arrival = asyncio.Event()
+        self._arrival = Signal()
 
     async def wait(self, seconds: float) -> None:
         """Spend the time a job takes."""
@@ -138,7 +139,7 @@ class ScriptedEngine:
             statistics=merged(facts, statistics or {}),
             children=children,
             times=times,
-            _released=asyncio.Event() if held else None,
+            _released=Signal() if held else None,
         )
         self._answers.append(answer)
         return answer

@@ -17,7 +17,7 @@ import pytest
 from cosmos_async.dbt.planner.keep import each_run, why_not_kept
 from cosmos_async.testing import FakeGoogle
 from tests.dbt.recording import RECORDER, Recorded, dbt_python, profile_of, record
-from tests.dbt_versions import NEWEST
+from tests.dbt_versions import HAS_1_12, NEWEST
 
 pytestmark = pytest.mark.dbt
 
@@ -210,6 +210,7 @@ def test_every_name_of_this_dbt_is_known(version: str) -> None:
 ALONE: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
     "parsed now": ({}, (), "while the project is parsed, it uses "),
     "without partial parsing": ({}, ("--no-partial-parse", "--select", "plain"), "partial parsing is off"),
+    "parsed by dbt 2": ({}, ("--use-v2-parser", "--select", "plain"), "dbt 2 parses the project"),
     "a profile of the day": (
         {
             "profiles.yml": PROFILE.replace(
@@ -226,6 +227,8 @@ ALONE: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
 def test_some_plans_are_for_one_run(tmp_path: Path, name: str) -> None:
     """A reason for a person."""
     files, more, why = ALONE[name]
+    if "--use-v2-parser" in more and not HAS_1_12:
+        pytest.skip("dbt 1.12 has brought it")
     recorded = asyncio.run(recorded_in(tmp_path, NEWEST, *more, files=files))
 
     found = why_not_kept(recorded.recording, recorded.plan, each_run(recorded.recording))

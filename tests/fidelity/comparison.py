@@ -19,7 +19,7 @@ Json = dict[str, Any]
 SAME, DIFFERENT, NOT_COMPARED = "same", "different", "not compared"
 #: What two equal jobs do not have in common.
 _OF_A_JOB = ("job_id", "slot_ms")
-_OUTCOME = ("status", "message", "failures", "relation_name", "batch_results")
+_OUTCOME = ("status", "message", "failures", "relation_name", "batch_results", "overload_results")
 #: Arguments that the two sides do not have in common: each has a profile of its own, and we say more of them than need be.
 _PLACES = ("profiles_dir", "invocation_command")
 _MAKES_DATASET = "create schema if not exists"

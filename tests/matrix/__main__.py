@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from tests.matrix.conftest import AIRFLOW
 
 ROOT = Path(__file__).resolve().parents[2]
-STORY = ("run", "clear", "retry", "kill", "again")
+STORY = ("run", "ahead", "clear", "retry", "kill", "again")
 CELERY = "celery"
 UNIT = ["tests/unit", "-m", "not dbt and not warehouse and not airflow"]
 # A file's tests stay together, as they share what is dear to make.

@@ -55,6 +55,22 @@ def test_run(stage: Stage, whole: RunEnd) -> None:
     )
 
 
+def test_ahead(stage: Stage, whole: RunEnd) -> None:
+    """What begins before Airflow starts its task has its lines in that task's log; nothing does where workers end tasks."""
+    logs = {
+        name: stage.airflow.log(DAG_ID, "whole", name, 1)
+        for name in ("items.test", "totals.run", "totals.test")
+    }
+    ahead = {name for name, log in logs.items() if "ahead of Airflow" in log}
+
+    # On a busy machine Airflow is the first at times.
+    assert bool(ahead) is ABLE.ends, logs
+    assert "PASS unique_items_item_id" in logs["items.test"]
+    assert "submitted BigQuery job shop-project:US.cosmos_totals_t1" in logs["totals.run"]
+    assert "OK created sql table model corner.totals" in logs["totals.run"]
+    assert "PASS not_null_totals_kind" in logs["totals.test"]
+
+
 def test_clear(stage: Stage, whole: RunEnd) -> None:
     """Clearing one model runs just that model again, whether or not Airflow clears its setup along."""
     before = job_ids(stage, "cosmos_")

@@ -573,7 +573,10 @@ class RunAhead:
                 max_jobs=self._index.run.max_jobs,
                 seeds=Seeds.of(self._index.run, self._address, self._identity),
             )
-            execution.log.info("Begun as soon as the tasks above it had succeeded, ahead of Airflow.")
+            # Lines that are kept get the time at which Airflow starts the task.
+            execution.log.info(
+                f"Begun as soon as the tasks above it had succeeded, ahead of Airflow: {self._clock.utc():%H:%M:%S} UTC."
+            )
             await Groups(execution.run, self._index, groups, Resume(-1), execution.result).carry_out()
 
     async def _renew(self, execution: Execution, lease: Lease) -> None:

@@ -14,7 +14,8 @@ OUTCOMES.json::
      "dbt_version": ..., "parsed": ...,              the project as setup kept it, a file, and the dbt that parsed it, or null
      "planned": [unique_id, ...] or null,            the run's nodes; null means all that are selected
      "outcomes": {unique_id: {"status", "message", "started_at", "completed_at", "level", "failures",
-                              "adapter_response", "compiled_code", "batch_results"}}}
+                              "adapter_response", "compiled_code", "batch_results",
+                              "overload_results"}}}
 
 The exit code is 0 even where nodes failed, as the run's state is decided elsewhere. It is not 0 where an on-run-end
 hook or dbt itself failed, and ``partial_invocation.UNUSABLE`` where the parsed project is of no use here.
@@ -178,6 +179,9 @@ class Replay:
         if outcome.get("compiled_code") is not None and hasattr(node, "compiled_code"):
             node.compiled, node.compiled_code = True, outcome["compiled_code"]
         batches = outcome.get("batch_results")
+        more = {}
+        if hasattr(RunResult, "overload_results"):  # since dbt 1.12
+            more["overload_results"] = self._overloads(node, outcome)
         return RunResult(
             node=node,
             status=status,
@@ -188,7 +192,18 @@ class Replay:
             adapter_response=outcome.get("adapter_response") or {},
             failures=outcome.get("failures"),
             batch_results=None if batches is None else BatchResults.from_dict(batches),
+            **more,
         )
+
+    def _overloads(self, node: Any, outcome: dict[str, Any]) -> Any:
+        """Return what dbt says of a function's overloads, and of a function that has none."""
+        from dbt.artifacts.schemas.overload_results import OverloadResults
+
+        told = outcome.get("overload_results")
+        if told is not None:
+            return OverloadResults.from_dict(told)
+        made = node.resource_type == "function" and outcome["status"] in WELL
+        return OverloadResults() if made else None
 
     def after_run(self, task: Any, adapter: Any, results: Any, original: Any) -> None:
         """Let dbt run its on-run-end hooks, and remember those that failed."""

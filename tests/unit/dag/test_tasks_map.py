@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.airflow.compat import DAG, BaseOperator, TaskGroup
+from cosmos_async.airflow.compat import AIRFLOW_VERSION, DAG, BaseOperator, TaskGroup
 from cosmos_async.config import ProfileConfig, ProjectConfig, RenderConfig
 from cosmos_async.constants import DbtResourceType, SourceRenderingBehavior, TestBehavior
 from cosmos_async.dag.dbt_dag import DbtTaskGroup
@@ -120,7 +120,8 @@ def test_nothing_of_it_is_serialized(make_dag: MakeDag, manifest: dict[str, Any]
 
     # Airflow 3.3 calls it so; the older name is removable when 3.2 is dropped.
     serializer = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
-    dag = make_dag()
+    # Airflow 2.10 and 2.11 ask their database what an alias has led to so far.
+    dag = make_dag(RenderConfig(emit_datasets=not (2, 10) <= AIRFLOW_VERSION < (3, 0)))
     with_it = serializer.to_dict(dag)
     del dag.tasks_map, dag.dbt_graph
 

@@ -110,3 +110,14 @@ def test_batches_survive():
     found = outcome(entry(status="partial success", batch_results=batches))
 
     assert load_outcome(dump_outcome(found)).batch_results == batches
+
+
+def test_overloads_survive():
+    """
+    `dbt retry` makes the failed overloads of a function alone; dbt tells of them since 1.12.
+    """
+    overloads = {"successful": ["added_text"], "failed": ["added_more"]}
+
+    found = outcome(entry(status="partial success", overload_results=overloads))
+
+    assert load_outcome(dump_outcome(found)).overload_results == overloads

@@ -281,6 +281,40 @@ def test_a_seed_that_cannot_be_loaded_has_no_built_file(status: str, path: str |
     assert found["nodes"][SEED]["build_path"] == path
 
 
+def test_a_node_that_real_dbt_has_built_has_a_built_file() -> None:
+    """Setup's dbt compiled it and left it there; dbt on the worker came to its main statement."""
+    orders = node(ORDERS, **{**COMPILED, "build_path": None})
+
+    found = finished_manifest(manifest(**{ORDERS: orders}), {"results": [entry(ORDERS)]}, RUN, now=NOW)
+
+    assert found["nodes"][ORDERS] == node(ORDERS, **COMPILED)
+
+
+@pytest.mark.parametrize(
+    ("real", "told"),
+    [
+        ({"successful": ["more"], "failed": []}, {"successful": ["more"], "failed": []}),
+        (None, {"successful": [], "failed": []}),
+    ],
+    ids=["real dbt made them", "it has none"],
+)
+def test_overloads_of_a_function_are_told(real: dict[str, Any] | None, told: dict[str, Any]) -> None:
+    """dbt 1.12 tells of them for each function, with or without; those before know no such thing."""
+    function = "function.shop.added"
+    recorded = entry(function, overload_results={"successful": [], "failed": []})
+
+    found = finished_results(
+        {**RECORDED, "results": [recorded, entry(ORDERS)]},
+        {function: outcome(function, 1, overload_results=real), ORDERS: WELL[ORDERS]},
+        {},
+        RUN,
+        now=NOW,
+    )
+
+    assert found["results"][0]["overload_results"] == told
+    assert "overload_results" not in found["results"][1]
+
+
 def test_a_test_of_a_yaml_file_has_that_file_for_a_folder() -> None:
     """As dbt names the compiled files of several nodes that one file describes."""
     unique_id = "test.shop.not_null_orders_id"

@@ -26,6 +26,8 @@ from tests.unit.docs.pages import DOCS, PAGES, ROOT, SKETCH, Block, blocks
 
 #: What a fence may say; anything else is a typing error, or needs a test of its own here.
 WORDS = {"python", "shell", "yaml", "ini", "dockerfile", "sql", "text", "{eval-rst}", "{toctree}"}
+#: An import, and where Airflow 2 has what is imported.
+OF_AIRFLOW_2 = re.compile(r"from \S+ import (\w+)  # Airflow 2: (\S+)")
 #: Other people's programs in shell blocks.
 PROGRAMS = {"airflow", "dbt", "export", "gcloud", "pip", "python3"}
 MADE_UP_PROFILES = """\
@@ -84,7 +86,7 @@ def names(
 
 def needs(text: str) -> str | None:
     """Return why code cannot be run by this Airflow."""
-    if ("airflow.sdk" in text or "airflow.providers.standard" in text) and AIRFLOW_VERSION < (3, 0):
+    if "airflow.sdk" in text and AIRFLOW_VERSION < (3, 0):
         return "it is for Airflow 3"
     return None
 
@@ -119,8 +121,9 @@ def test_code_runs(page: Path, names: dict[str, Any], monkeypatch: pytest.Monkey
 def carry_out(run: list[Block], names: dict[str, Any]) -> dict[str, Any]:
     """Execute blocks one after the other, and return what they have defined."""
     for block in run:
+        text = block.text if AIRFLOW_VERSION >= (3, 0) else OF_AIRFLOW_2.sub(r"from \2 import \1", block.text)
         # Lines are counted as on the page.
-        exec(compile("\n" * (block.line - 1) + block.text, str(block.page), "exec"), names)
+        exec(compile("\n" * (block.line - 1) + text, str(block.page), "exec"), names)
     return names
 
 

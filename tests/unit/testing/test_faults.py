@@ -225,5 +225,11 @@ async def test_the_log_tells_how_many_calls_were_under_way_at_once(google: FakeG
 
 
 def test_a_stand_in_that_is_not_started_has_no_address() -> None:
+    """It can be made, and told what to do, where there is no event loop; before Python 3.10 asyncio's own events cannot."""
+    asyncio.run(asyncio.sleep(0))  # leaves this thread without one
+    google = FakeGoogle(job_slots=1)
+    google.hold("jobs.get")
+    google.on_query("", held=True)
+
     with pytest.raises(RuntimeError, match="async with"):
-        FakeGoogle().key_file  # noqa: B018
+        google.key_file  # noqa: B018

@@ -67,6 +67,12 @@ class BatchPatches:
 
         return int(runner.batch_idx) if isinstance(runner, MicrobatchBatchRunner) else None
 
+    def has(self, runner: Any) -> bool:
+        """Return whether a runner's node has batches."""
+        from dbt.task.run import MicrobatchModelRunner
+
+        return isinstance(runner, MicrobatchModelRunner)
+
     def begins(self, runner: Any) -> None:
         """Note how a batch would be run."""
         batch = self.journal.batches[runner.node.unique_id][runner.batch_idx]

@@ -243,6 +243,8 @@ def why_once(task: Any) -> str | None:
         return "--sample depends on the time of the run"
     if not flags.PARTIAL_PARSE:
         return "partial parsing is off, so dbt reads the project anew in each run"
+    if getattr(flags, "USE_V2_PARSER", False):  # since dbt 1.12
+        return "dbt 2 parses the project (--use-v2-parser), which reads it anew in each run"
     options = flags.WARN_ERROR_OPTIONS
     strict = flags.WARN_ERROR or any(getattr(options, name, None) for name in ("include", "error"))
     if strict and any(getattr(node, "deprecation_date", None) for node in task.manifest.nodes.values()):

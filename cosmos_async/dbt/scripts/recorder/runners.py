@@ -40,7 +40,12 @@ class RunnerPatches:
         @functools.wraps(compile_node)
         def compiling(*args: Any, **kwargs: Any) -> Any:
             with self.journal.while_doing(phase="compile", rendering=True):
-                return compile_node(*args, **kwargs)
+                node = compile_node(*args, **kwargs)
+            if getattr(node, "overloads", None):  # since dbt 1.12
+                self.context.leave_to_dbt(
+                    "It is a function with overloads. Where one of them fails, dbt goes on with the next one."
+                )
+            return node
 
         Compiler.compile_node = compiling
 
@@ -106,6 +111,9 @@ class RunnerPatches:
         kind = str(node.resource_type.value)
         if getattr(node, "language", "sql") == "python":
             return "It is a Python model, which runs outside BigQuery."
+        points = getattr(runner, "_should_create_latest_version_pointer", None)  # since dbt 1.12
+        if points is not None and points(node) and self._batches.has(runner):
+            return "dbt makes the view of its latest version when all of its batches have ended."
         if kind in ("test", "unit_test"):
             materialization = "unit" if kind == "unit_test" else node.get_materialization()
             macro = manifest.find_materialization_macro_by_name(
