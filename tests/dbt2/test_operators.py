@@ -20,9 +20,9 @@ from cosmos_async.operators.results import ARTIFACTS_KEY
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.worker import work
 from cosmos_async.plan.model import Level
-from tests.dbt2.carried import copied
 from tests.warehouse.child import ROOT
 from tests.warehouse.dbt2 import DBT, Bench
+from tests.warehouse.dbt2.projects import copy_for_dbt_2
 
 pytestmark = [pytest.mark.slow, pytest.mark.dbt, pytest.mark.warehouse]
 
@@ -73,7 +73,7 @@ def run(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("RUST_BACKTRACE", raising=False)
-    return Run(copied(ROOT / "tests/demo/shop", tmp_path / "shop"))
+    return Run(copy_for_dbt_2(ROOT / "tests/demo/shop", tmp_path / "shop"))
 
 
 def test_a_seed_is_loaded_by_dbt_2_on_a_worker_and_so_is_a_node_whose_plan_does_not_fit(

@@ -17,7 +17,7 @@ MODEL = "model.shop.orders"
 AT = "2026-01-01T00:00:00+00:00"
 RUN = RunInfo("d", "r", AT, "h", "shop", "dev", "the id", "2.0.0-alpha.4", "2.0.0-alpha.4", "0")
 INDEX = Index(RUN, {MODEL: IndexEntry("orders", "model", Level.STATIC, "", "0")})
-MANIFEST: dict[str, Any] = {"metadata": {"invocation_id": "the id"}, "nodes": {MODEL: {}}}
+MANIFEST: dict[str, Any] = {"metadata": {"invocation_id": "the id"}, "nodes": {MODEL: {"resource_type": "model"}}}
 RECORDED: dict[str, Any] = {"metadata": {}, "args": {}, "elapsed_time": 0.0, "results": []}
 
 
