@@ -42,7 +42,9 @@ class Stage:
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return every job the warehouse has seen, newest first."""
-        answer = self.warehouse.call("GET", f"projects/{self.warehouse.project}/jobs?maxResults=1000&projection=full")
+        answer = self.warehouse.call(
+            "GET", f"projects/{self.warehouse.project}/jobs?maxResults=1000&projection=full"
+        )
         return list(answer.get("jobs", ()))
 
     def _storage(self, rest: str) -> bytes:

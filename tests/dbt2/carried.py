@@ -72,6 +72,12 @@ def carry_out(
         order = [unique_id for unique_id in TopologicalSorter(parents).static_order() if unique_id in plans]
         carried.plans = {unique_id: plans[unique_id] for unique_id in order}
         asyncio.run(all_nodes(carried, dbt, bench.warehouse, folder, index, planned.plan.run))
+        # Airflow would not have begun what stands on a node that failed.
+        failed = {unique_id for unique_id, outcome in carried.outcomes.items() if outcome.status.failed}
+        for unique_id in order:
+            if failed.intersection(parents[unique_id]):
+                failed.add(unique_id)
+                carried.outcomes.pop(unique_id, None)
     told = tell_results(
         load_index(index),
         carried.outcomes,

@@ -82,9 +82,7 @@ def test_setup_says_which_nodes_are_real_dbts(shop: ShopRuns) -> None:
 def test_hooks_at_the_end_of_the_run_are_carried_out(shop: ShopRuns) -> None:
     """By the results task, with the run's results: one of the shop's counts them."""
     assert "dbt runs the on-run-end hooks." in shop.log("dbt_results_async")
-    counted = {
-        f"built {len(results(shop, day)['results'])} nodes" for day in DAYS
-    }
+    counted = {f"built {len(results(shop, day)['results'])} nodes" for day in DAYS}
     rows = shop.stage.warehouse.query("select what from airflow_ours.audit_log")
     assert {row["what"] for row in rows} == counted
     assert len(rows) == len(DAYS)

@@ -98,7 +98,8 @@ def test_hooks_see_the_run_as_real_dbt_2_tells_it(bench: Bench, tmp_path: Path, 
     )
 
     assert failure is None
-    assert said(bench, ours) == left
+    found = said(bench, ours)
+    assert found == left
     assert carried.results["model.hooked.broken"]["status"] == "error"
     assert not [name for name in carried.results if name.startswith("operation.")]
 
@@ -112,7 +113,11 @@ def test_a_hook_that_fails_is_told_and_ends_the_hooks(bench: Bench, tmp_path: Pa
     ]
 
     carried, failure = carry_out(
-        bench, project(tmp_path / "hooked", hooks), dataset="end_fails", folder=tmp_path / "run", select=["b", "a"]
+        bench,
+        project(tmp_path / "hooked", hooks),
+        dataset="end_fails",
+        folder=tmp_path / "run",
+        select=["b", "a"],
     )
 
     assert "operation.hooked.hooked-on-run-end-1 failed" in str(failure)

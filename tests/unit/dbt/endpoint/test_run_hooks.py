@@ -60,7 +60,9 @@ def test_hooks_of_the_run_come_in_dbts_order() -> None:
     ],
 )
 def test_hooks_at_the_end_of_runs_are_carried_out(macro: str) -> None:
-    _refuse(_manifest(_node(), _hook("on-run-end", "{{ tell(schemas) }} {{ selected_resources }}"), tell=macro))
+    _refuse(
+        _manifest(_node(), _hook("on-run-end", "{{ tell(schemas) }} {{ selected_resources }}"), tell=macro)
+    )
 
 
 @pytest.mark.parametrize("name", ["schemas", "database_schemas", "selected_resources"])
