@@ -58,6 +58,18 @@ models:
 {% endmacro %}
 """,
 }
+#: A package with a hook of its own.
+PACKAGE = {
+    "packages.yml": "packages: [{local: pkg}]",
+    "pkg/dbt_project.yml": yaml.safe_dump(
+        {
+            "name": "pkg",
+            "version": "1.0.0",
+            "on-run-end": "create or replace table {{ target.schema }}.counted as select {{ results | length }} as results",
+        }
+    ),
+    "pkg/models/e.sql": "{{ config(materialized='ephemeral') }} select 1 as x",
+}
 HOOKS = [
     "create or replace table {{ target.schema }}.said (what string)",
     "{% if execute %}{{ tell(results) }}{{ tell_unasked() }}{% endif %}",
@@ -83,12 +95,16 @@ def said(bench: Bench, dataset: str) -> list[str]:
     return [row["what"] for row in bench.warehouse.query(f"select what from {dataset}.said order by what")]
 
 
-@pytest.mark.parametrize("ephemeral", [True, False], ids=["ephemeral", "test"])
-def test_hooks_see_the_run_as_real_dbt_2_tells_it(bench: Bench, tmp_path: Path, ephemeral: bool) -> None:
+@pytest.mark.parametrize("package", [True, False], ids=["package", "alone"])
+def test_hooks_see_the_run_as_real_dbt_2_tells_it(bench: Bench, tmp_path: Path, package: bool) -> None:
     """Whatever dbt is told to build for their sake: an ephemeral model, or a test that must not be asked."""
-    more = {"models/e.sql": "{{ config(materialized='ephemeral') }} select 1 as x"} if ephemeral else {}
-    theirs, ours = f"end_theirs_{ephemeral}", f"end_ours_{ephemeral}"
-    real = bench.dbt("build", project=project(tmp_path / "theirs/hooked", HOOKS, **more), dataset=theirs)
+    more = PACKAGE if package else {}
+    theirs, ours = f"end_theirs_{package}", f"end_ours_{package}"
+    real_project = project(tmp_path / "theirs/hooked", HOOKS, **more)
+    if package:
+        installed = bench.dbt("deps", project=real_project, dataset=theirs)
+        assert installed.status == 0, installed.output
+    real = bench.dbt("build", project=real_project, dataset=theirs)
     assert real.status == 1, real.output
     left = said(bench, theirs)
     assert len(left) > 20
@@ -100,6 +116,9 @@ def test_hooks_see_the_run_as_real_dbt_2_tells_it(bench: Bench, tmp_path: Path, 
     assert failure is None
     found = said(bench, ours)
     assert found == left
+    if package:
+        counted = [bench.warehouse.query(f"select results from {each}.counted") for each in (theirs, ours)]
+        assert counted[0] == counted[1]
     assert carried.results["model.hooked.broken"]["status"] == "error"
     assert not [name for name in carried.results if name.startswith("operation.")]
 
