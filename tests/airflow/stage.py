@@ -154,7 +154,9 @@ def connect_airflow(
         # expand it at times, and the scheduler ends with sqlalchemy's StaleDataError (seen with 2.11.2).
         "AIRFLOW__SCHEDULER__SCHEDULE_AFTER_TASK_EXECUTION": "False",
     }
-    extra = {"project": warehouse.project, "keyfile_dict": json.dumps(warehouse.key)}
+    # dbt 2 wants all that Google's key files have.
+    key = {"client_x509_cert_url": warehouse.key["auth_provider_x509_cert_url"], **warehouse.key}
+    extra = {"project": warehouse.project, "keyfile_dict": json.dumps(key)}
     connections = {CONNECTION: {"conn_type": "google_cloud_platform", "extra": extra}}
     with start_airflow(
         environment(version),
