@@ -24,6 +24,8 @@ from cosmos_async.dbt.artifacts import (
     own_results,
     zipped,
 )
+from cosmos_async.dbt.endpoint.end_hooks import run_end_hooks
+from cosmos_async.dbt.endpoint.run_hooks import END, hooks_of
 from cosmos_async.dbt.process import Finished
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.dbt_rules.artifacts import (
@@ -32,7 +34,7 @@ from cosmos_async.dbt_rules.artifacts import (
     target_files,
     why_dbt_writes,
 )
-from cosmos_async.dbt_rules.program_artifacts import program_results
+from cosmos_async.dbt_rules.program_artifacts import failed_hook, program_results
 from cosmos_async.exceptions import DbtError
 from cosmos_async.plan.model import Index, RunInfo
 from cosmos_async.plan.outcome import Outcome
@@ -79,7 +81,7 @@ def tell_results(
     manifest: Json | None = _loaded(recorded.get(MANIFEST_FILE))
     template = _loaded(recorded.get(RECORDED_FILE))
     if run.dbt_version.startswith("2."):
-        return _told_by_program(index, outcomes, manifest, template)
+        return _told_by_program(index, outcomes, manifest, template, open_dbt=open_dbt, tell=tell)
     why: str | None = "it is not kept what setup's dbt has written"
     if manifest is not None and template is not None:
         why = why_dbt_writes(manifest, template, index.nodes, outcomes)
@@ -112,15 +114,42 @@ def tell_results(
 
 
 def _told_by_program(
-    index: Index, outcomes: Mapping[str, Outcome], manifest: Json | None, template: Json | None
+    index: Index,
+    outcomes: Mapping[str, Outcome],
+    manifest: Json | None,
+    template: Json | None,
+    *,
+    open_dbt: Callable[[], AbstractContextManager[Dbt]],
+    tell: Callable[[str], None],
 ) -> Told:
     """Return dbt 2's artifacts: it takes no outcomes, so what it wrote at setup is filled in here."""
     if manifest is None or template is None:
         raise DbtError("What dbt 2 has written at setup is not kept, so its run_results.json cannot be made.")
-    now = datetime.now(timezone.utc)
-    results = program_results(template, manifest, index.nodes, outcomes, index.run, now=now)
+    now, failure = datetime.now(timezone.utc), None
+    starts = [outcomes[hook.unique_id] for hook in index.hooks if hook.unique_id in outcomes]
+    results = program_results(template, manifest, index.nodes, outcomes, index.run, now=now, hooks=starts)
+    if hooks_of(manifest, END):
+        why_not = _why_dbt_2_runs_no_hooks(index, outcomes)
+        if why_not is not None:
+            tell(f"dbt 2 runs no on-run-end hooks: {why_not}.")
+        else:
+            tell("dbt runs the on-run-end hooks.")
+            with open_dbt() as dbt:
+                failed = run_end_hooks(dbt, manifest, results["results"], run=index.run)
+            if failed is not None:
+                results["results"].append(failed_hook(failed))
+                failure = DbtError(f"The on-run-end hook {failed.unique_id} failed: {failed.message}")
     documents = {RESULTS_FILE: results, MANIFEST_FILE: manifest}
-    return Told({name: json.dumps(each).encode() for name, each in documents.items()})
+    return Told({name: json.dumps(each).encode() for name, each in documents.items()}, failure)
+
+
+def _why_dbt_2_runs_no_hooks(index: Index, outcomes: Mapping[str, Outcome]) -> str | None:
+    """Return why dbt 2 ends before its on-run-end hooks; None where it does not."""
+    if any(hook.unique_id in outcomes and outcomes[hook.unique_id].status.failed for hook in index.hooks):
+        return "an on-run-start hook failed"
+    if index.run.fail_fast and any(outcome.status.failed for outcome in outcomes.values()):
+        return "a node failed, and the run has --fail-fast"
+    return None
 
 
 def _loaded(data: bytes | None) -> Json | None:

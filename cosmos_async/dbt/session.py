@@ -70,7 +70,7 @@ class Dbt:
     def run(self, arguments: Sequence[str]) -> Finished:
         """Run dbt itself, for real."""
         if self.program is not None:
-            return self._run([self.program.path, *arguments], self.program.environment(self.workspace.env))
+            return self._run(self.program.command(arguments), self.program.environment(self.workspace.env))
         return self.run_python([SCRIPTS, "plain_dbt", *arguments])
 
     def run_script(self, script: str, options: Sequence[str], arguments: Sequence[str]) -> Finished:

@@ -2,7 +2,8 @@
 ``run_results.json`` of a run of dbt 2, made of the one that setup's dbt wrote and of what became of the nodes.
 
 It has what dbt Core 2.0.0-alpha.4 writes (``dbt-schemas/src/schemas/run_results.rs``, ``dbt-common/src/stats.rs``): a word as
-the message, no compiled code, no hooks.
+the message, no compiled code, no hooks. Where a hook of the run fails, dbt 2 calls all of its nodes failed; here they are told
+as they ended, and the hook as dbt 1 does.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def program_results(
     run: RunInfo,
     *,
     now: datetime,
+    hooks: Iterable[Outcome] = (),
 ) -> Json:
     """
     Return ``run_results.json`` of a run.
@@ -45,6 +47,7 @@ def program_results(
         outcomes: By unique id; a node without one was skipped.
         run: What the index says of the run.
         now: The end of the run.
+        hooks: Of the run's hooks; those that have failed are told.
     """
     nodes = {**manifest["nodes"], **manifest.get("unit_tests", {}), **manifest.get("functions", {})}
     found = [
@@ -52,10 +55,26 @@ def program_results(
     ]
     # Ephemeral models, which dbt passes by.
     found += [result for result in recorded["results"] if result["status"] == "skipped"]
+    found += [failed_hook(outcome) for outcome in hooks if outcome.status.failed]
     found.sort(key=lambda result: str(result["timing"][-1]["completed_at"]))
     begun = datetime.fromisoformat(run.created_at)
     metadata = {**recorded["metadata"], "generated_at": _time(now), "invocation_id": run.invocation_id}
     return {**recorded, "metadata": metadata, "results": found, "elapsed_time": (now - begun).total_seconds()}
+
+
+def failed_hook(outcome: Outcome) -> Json:
+    """Return the entry of a hook of the run that has failed."""
+    begun, ended = (datetime.fromisoformat(at) for at in (outcome.started_at, outcome.completed_at))
+    return {
+        "status": outcome.status.value,
+        "timing": _timing(begun, ended),
+        "thread_id": "main",
+        "execution_time": outcome.seconds,
+        "adapter_response": {},
+        "message": outcome.message,
+        "failures": 1,
+        "unique_id": outcome.unique_id,
+    }
 
 
 def _result(unique_id: str, node: Json, outcome: Outcome | None, now: datetime) -> Json:

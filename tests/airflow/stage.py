@@ -29,6 +29,7 @@ class Stage:
 
     airflow: Airflow
     warehouse: Warehouse
+    bucket: str = BUCKET
 
     def stored(self, name: str) -> bytes:
         """Return the content of an object of the bucket."""
@@ -45,14 +46,14 @@ class Stage:
         token = ""
         while True:
             query = urllib.parse.urlencode({"maxResults": 1000, "projection": "full", "pageToken": token})
-            answer = self.warehouse.call("GET", f"projects/{PROJECT}/jobs?{query}")
+            answer = self.warehouse.call("GET", f"projects/{self.warehouse.project}/jobs?{query}")
             found += answer.get("jobs", ())
             token = answer.get("nextPageToken", "")
             if not token:
                 return found
 
     def _storage(self, rest: str) -> bytes:
-        url = f"{self.warehouse.endpoint}/storage/v1/b/{BUCKET}/o{'' if rest.startswith('?') else '/'}{rest}"
+        url = f"{self.warehouse.endpoint}/storage/v1/b/{self.bucket}/o{'' if rest.startswith('?') else '/'}{rest}"
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.warehouse.token()}"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             return bytes(answer.read())
@@ -127,24 +128,56 @@ def start_stage(
         standin_ms: As of :func:`start_warehouse`.
         env: More variables for Airflow.
     """
-    with start_warehouse(folder / "warehouse", job_ms=job_ms, standin_ms=standin_ms, say=say) as warehouse:
-        settings = {
-            "AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH": f"gs://{BUCKET}/dbt",
-            "AIRFLOW__COSMOS_ASYNC__BIGQUERY_ENDPOINT": warehouse.endpoint,
-            "AIRFLOW__COSMOS_ASYNC__STORAGE_ENDPOINT": warehouse.endpoint,
-            "AIRFLOW__COSMOS_ASYNC__CACHE_DIR": str(folder / "cache"),
-            # In Airflow 2 a worker that has ended a task schedules what comes next as well. Where that is a mapped task, both
-            # expand it at times, and the scheduler ends with sqlalchemy's StaleDataError (seen with 2.11.2).
-            "AIRFLOW__SCHEDULER__SCHEDULE_AFTER_TASK_EXECUTION": "False",
-        }
-        extra = {"project": warehouse.project, "keyfile_dict": json.dumps(warehouse.key)}
-        connections = {CONNECTION: {"conn_type": "google_cloud_platform", "extra": extra}}
-        with start_airflow(
-            environment(version),
-            folder / "airflow",
-            dags,
-            connections=connections,
-            env={**settings, **(env or {})},
-            say=say,
-        ) as airflow:
-            yield Stage(airflow, warehouse)
+    with (
+        start_warehouse(
+            folder / "warehouse", job_ms=job_ms, standin_ms=standin_ms, say=say
+        ) as warehouse,
+        connect_airflow(version, folder, dags, warehouse, env=env, say=say) as stage,
+    ):
+        yield stage
+
+
+@contextmanager
+def connect_airflow(
+    version: str,
+    folder: Path,
+    dags: Path,
+    warehouse: Warehouse,
+    *,
+    bucket: str = BUCKET,
+    env: Mapping[str, str] | None = None,
+    say: Say = lambda text: None,
+) -> Iterator[Stage]:
+    """
+    Start an Airflow that is connected to a warehouse.
+
+    Args:
+        version: Such as ``3.3`` or ``2.11``.
+        folder: For everything it keeps.
+        dags: The folder with DAG files.
+        warehouse: Which is running.
+        bucket: One of its buckets, for plans.
+        env: More variables for Airflow.
+    """
+    settings = {
+        "AIRFLOW__COSMOS_ASYNC__REMOTE_TARGET_PATH": f"gs://{bucket}/dbt",
+        "AIRFLOW__COSMOS_ASYNC__BIGQUERY_ENDPOINT": warehouse.endpoint,
+        "AIRFLOW__COSMOS_ASYNC__STORAGE_ENDPOINT": warehouse.endpoint,
+        "AIRFLOW__COSMOS_ASYNC__CACHE_DIR": str(folder / "cache"),
+        # In Airflow 2 a worker that has ended a task schedules what comes next as well. Where that is a mapped task, both
+        # expand it at times, and the scheduler ends with sqlalchemy's StaleDataError (seen with 2.11.2).
+        "AIRFLOW__SCHEDULER__SCHEDULE_AFTER_TASK_EXECUTION": "False",
+    }
+    # dbt 2 wants all that Google's key files have.
+    key = {"client_x509_cert_url": warehouse.key["auth_provider_x509_cert_url"], **warehouse.key}
+    extra = {"project": warehouse.project, "keyfile_dict": json.dumps(key)}
+    connections = {CONNECTION: {"conn_type": "google_cloud_platform", "extra": extra}}
+    with start_airflow(
+        environment(version),
+        folder / "airflow",
+        dags,
+        connections=connections,
+        env={**settings, **(env or {})},
+        say=say,
+    ) as airflow:
+        yield Stage(airflow, warehouse, bucket)

@@ -8,37 +8,24 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
-from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE, recorded_artifacts
+from cosmos_async.dbt.artifacts import RESULTS_FILE, recorded_artifacts
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.process import Processes
+from cosmos_async.dbt.results import tell_results
 from cosmos_async.dbt.session import Dbt, open_dbt
-from cosmos_async.dbt_rules.program_artifacts import program_results
+from cosmos_async.exceptions import DbtError
 from cosmos_async.operators.setup import stored
-from cosmos_async.plan.model import dump_index, load_node
+from cosmos_async.plan.model import dump_index, load_index, load_node
 from tests.dbt.carried import Carried, all_nodes
 from tests.warehouse.dbt2 import DBT, Bench
-from tests.warehouse.dbt2.projects import copy_for_dbt_2
 
 Json = dict[str, Any]
-
-
-def copied(source: Path, target: Path) -> Path:
-    """Copy a project for dbt 2, without its on-run-end hooks, which setup refuses."""
-    project = copy_for_dbt_2(source, target)
-    file = project / "dbt_project.yml"
-    document = yaml.safe_load(file.read_text())
-    document.pop("on-run-end", None)
-    file.write_text(yaml.safe_dump(document, sort_keys=False))
-    return project
 
 
 @contextmanager
@@ -55,9 +42,11 @@ def opened(bench: Bench, project: Path, dataset: str, log: list[str], **options:
         yield dbt
 
 
-def carry_out(bench: Bench, project: Path, *, dataset: str, folder: Path, **options: Any) -> Carried:
+def carry_out(
+    bench: Bench, project: Path, *, dataset: str, folder: Path, **options: Any
+) -> tuple[Carried, DbtError | None]:
     """
-    Build *project* into *dataset*.
+    Build *project* into *dataset*, and return what has been left, and what the results task would fail with.
 
     Args:
         bench: With the warehouse.
@@ -83,13 +72,21 @@ def carry_out(bench: Bench, project: Path, *, dataset: str, folder: Path, **opti
         order = [unique_id for unique_id in TopologicalSorter(parents).static_order() if unique_id in plans]
         carried.plans = {unique_id: plans[unique_id] for unique_id in order}
         asyncio.run(all_nodes(carried, dbt, bench.warehouse, folder, index, planned.plan.run))
-    results = program_results(
-        json.loads(artifacts[RECORDED_FILE]),
-        json.loads(artifacts[MANIFEST_FILE]),
-        plans,
+        # Airflow would not have begun what stands on a node that failed.
+        failed = {unique_id for unique_id, outcome in carried.outcomes.items() if outcome.status.failed}
+        for unique_id in order:
+            if failed.intersection(parents[unique_id]):
+                failed.add(unique_id)
+                carried.outcomes.pop(unique_id, None)
+    told = tell_results(
+        load_index(index),
         carried.outcomes,
-        planned.plan.run,
-        now=datetime.now(timezone.utc),
+        recorded=artifacts,
+        compiled_code={},
+        parsed=lambda: None,
+        open_dbt=lambda: opened(bench, project, dataset, carried.log, **options),
+        tell=carried.log.append,
     )
-    carried.results = {result["unique_id"]: result for result in results["results"]}
-    return carried
+    results = json.loads(told.files[RESULTS_FILE])["results"]
+    carried.results = {result["unique_id"]: result for result in results}
+    return carried, told.failure

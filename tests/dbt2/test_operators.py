@@ -20,9 +20,9 @@ from cosmos_async.operators.results import ARTIFACTS_KEY
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.worker import work
 from cosmos_async.plan.model import Level
-from tests.dbt2.carried import copied
 from tests.warehouse.child import ROOT
 from tests.warehouse.dbt2 import DBT, Bench
+from tests.warehouse.dbt2.projects import copy_for_dbt_2
 
 pytestmark = [pytest.mark.slow, pytest.mark.dbt, pytest.mark.warehouse]
 
@@ -73,7 +73,7 @@ def run(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("RUST_BACKTRACE", raising=False)
-    return Run(copied(ROOT / "tests/demo/shop", tmp_path / "shop"))
+    return Run(copy_for_dbt_2(ROOT / "tests/demo/shop", tmp_path / "shop"))
 
 
 def test_a_seed_is_loaded_by_dbt_2_on_a_worker_and_so_is_a_node_whose_plan_does_not_fit(
@@ -103,6 +103,7 @@ def test_a_seed_is_loaded_by_dbt_2_on_a_worker_and_so_is_a_node_whose_plan_does_
     assert len(bench.warehouse.query("select * from operators.stg_customers")) > 0
     assert "audit_log" not in bench.warehouse.dump("operators")  # which an on-run-start hook makes
 
+    bench.warehouse.query("create table operators.audit_log (day int64, what string)")
     run.results.execute(run.context("results"))
     folder = Path(run.xcoms["results", ARTIFACTS_KEY])
     results = json.loads((folder / "run_results.json").read_text())
@@ -110,6 +111,9 @@ def test_a_seed_is_loaded_by_dbt_2_on_a_worker_and_so_is_a_node_whose_plan_does_
     assert (told[SEED], told[VIEW]) == (("success", "Succeeded"), ("success", "Succeeded"))
     assert told["model.shop.customers"] == ("skipped", "Skipped due to upstream failure")
     assert results["metadata"]["invocation_id"] == index.run.invocation_id
+    # The on-run-end hook has been told of all of them.
+    rows = bench.warehouse.query("select what from operators.audit_log")
+    assert [row["what"] for row in rows] == [f"built {len(results['results'])} nodes"]
 
 
 def test_of_a_version_that_nobody_has_tried_a_worker_runs_each_node(
@@ -120,6 +124,7 @@ def test_of_a_version_that_nobody_has_tried_a_worker_runs_each_node(
     file = run.project / "dbt_project.yml"
     document = yaml.safe_load(file.read_text())
     document.pop("on-run-start")
+    document.pop("on-run-end")
     file.write_text(yaml.safe_dump(document, sort_keys=False))
     since, _ = bench.warehouse.asked(since=1 << 60)
 

@@ -8,7 +8,7 @@ dbt 2 only requests are. So code of the project's that may look at what comes by
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 Json = dict[str, Any]
@@ -88,6 +88,10 @@ class Beyond:
         """Tell whether code of the project's, for this node, may name a relation that the node does not depend on."""
         return any("api.Relation" in text for _, text in self._code(node, node.get("config") or {}))
 
+    def code_of(self, hook: Json) -> Iterator[tuple[str, str]]:
+        """Yield all code of the project's that a hook of the run may run: its own, and macros with their names."""
+        return self._code(hook, {})
+
     def _looks(self, node: Json, config: Json) -> str | None:
         for name, text in self._code(node, config):
             look = _LOOKS.search(text)
@@ -127,13 +131,3 @@ def _called(name: str) -> Iterator[str]:
     prefix, separator, rest = name.partition("__")
     if separator and prefix in ("default", "bigquery"):
         yield rest
-
-
-def hooks_of(manifest: Mapping[str, Any], when: str) -> list[Json]:
-    """Return the run's hooks, such as ``on-run-start``, in dbt's order."""
-    found = [
-        node
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "operation" and f"-{when}-" in node["name"]
-    ]
-    return sorted(found, key=lambda node: int(node["name"].rpartition("-")[2]))

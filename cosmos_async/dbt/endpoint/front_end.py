@@ -126,6 +126,10 @@ class FrontEnd:
             askers = self._readers_of(call.table, askers)
         return self._answer_all(call, askers)
 
+    def has_sent(self, job_id: str) -> bool:
+        """Tell whether a job has come by."""
+        return job_id in self._owners
+
     def _readers_of(self, table: sql.Path, askers: list[Asker]) -> list[Asker]:
         """Return who of those at work may look at a table."""
         change = self.overlay.change(table)
@@ -194,7 +198,7 @@ class FrontEnd:
             return self.spans.at_work() or [Asker(None)]
         job = Submission(call.document, call.url)
         try:
-            asker = self._sender(job)
+            asker = self.sender(job)
         except Ambiguous as error:
             if not error.args or {asker.purpose for asker in error.args} - _FILLS_CACHE:
                 self._is_ambiguous(call, [asker.unique_id for asker in error.args])
@@ -210,7 +214,13 @@ class FrontEnd:
             self.journal.flag(unique_id or RUN, reason)
         raise Refused(reason)
 
-    def _sender(self, job: Submission) -> Asker:
+    def sender(self, job: Submission) -> Asker:
+        """
+        Return who sends a job.
+
+        Raises:
+            Ambiguous: Nobody does, or several.
+        """
         assert self.spans is not None
         if job.query is None:
             askers = self.spans.at_work()

@@ -7,22 +7,24 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
-from cosmos_async.dbt.command import dbt_arguments
+from cosmos_async.dbt.command import dbt_arguments, merged_vars
+from cosmos_async.dbt.endpoint.run_hooks import END, START
+from cosmos_async.dbt.endpoint.server import GOOGLE
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished
 from cosmos_async.dbt.session import Dbt
-from cosmos_async.exceptions import DbtError, ProjectError
+from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
+from cosmos_async.profiles.templates import rendered
 
 Json = dict[str, Any]
-_HOOKS = ("on-run-start", "on-run-end")
 STARTED_AT = "DBT_RUN_STARTED_AT"  # pins ``run_started_at`` (``dbt-loader/src/loader.rs``)
 _PROXIES = ("NO_PROXY", "no_proxy")
 
@@ -115,7 +117,7 @@ class Program:
         """Run dbt with this command line."""
         workspace = self._dbt.workspace
         return self._dbt.processes.run(
-            [self._program.path, *arguments],
+            self._program.command(arguments),
             cwd=workspace.project_dir,
             env=self._program.environment({**workspace.env, **(env or {})}),
             secrets=workspace.secrets,
@@ -170,6 +172,32 @@ def profile_output(dbt: Dbt) -> Json:
     return output
 
 
+def setting(dbt: Dbt, name: str) -> str:
+    """Return a setting of the profile's target, its template rendered; empty where it has none."""
+    invocation = dbt.invocation
+    variables = merged_vars(invocation.project_config.dbt_vars, invocation.vars)
+    value = str(profile_output(dbt).get(name) or "")
+    return rendered(value, variables, dbt.workspace.env, f"The profile's {name}")
+
+
+def project_of(dbt: Dbt) -> str:
+    """
+    Return the project that the profile names.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    found = setting(dbt, "project") or setting(dbt, "database")
+    if not found:
+        raise ConfigError("The profile names no project. With dbt 2 it has to.")
+    return found
+
+
+def root_of(dbt: Dbt) -> str:
+    """Return the root of the BigQuery API that the profile's requests go to."""
+    return dbt.endpoint or setting(dbt, "api_endpoint") or GOOGLE
+
+
 def write_profile(
     dbt: Dbt, endpoint: str, *, without: Collection[str] = (), more: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
@@ -199,9 +227,27 @@ def write_profile(
     return env
 
 
-def remove_run_hooks(dbt: Dbt) -> None:
+def remove_run_hooks(dbt: Dbt, when: Collection[str] = (START, END)) -> None:
     """
-    Take the run's hooks out of the working copy, those of packages too: dbt 2 has no option to leave them out.
+    Take hooks of the run out of the working copy, those of packages too: dbt 2 has no option to leave them out.
+
+    Args:
+        dbt: Opened.
+        when: Which of them.
+
+    Raises:
+        ProjectError: A project file cannot be changed, as it is not ours.
+    """
+    rewrite_run_hooks(dbt, dict.fromkeys(when, lambda _: ""))
+
+
+def rewrite_run_hooks(dbt: Dbt, rewrite: Mapping[str, Callable[[str], str]]) -> None:
+    """
+    Change hooks of the run in the working copy, those of packages too.
+
+    Args:
+        dbt: Opened.
+        rewrite: Returns what stands in a hook's place, by when hooks are run; an empty one is no hook.
 
     Raises:
         ProjectError: A project file cannot be changed, as it is not ours.
@@ -210,13 +256,24 @@ def remove_run_hooks(dbt: Dbt) -> None:
     files = [workspace.project_dir / "dbt_project.yml", *workspace.packages_dir.glob("*/dbt_project.yml")]
     for file in files:
         text = file.read_text(encoding="utf-8")
-        if not any(re.search(rf"^['\"]?{hook}['\"]?\s*:", text, re.M) for hook in _HOOKS):
+        if not any(re.search(rf"^['\"]?{hook}['\"]?\s*:", text, re.M) for hook in rewrite):
             continue
         if not file.resolve().is_relative_to(workspace.tree.resolve()):
             raise ProjectError(
                 f"{workspace.original(str(file))} has hooks of the run, which a part of a run must not repeat, and dbt 2 can "
                 "only be kept from that in a copy of the file. Let packages-install-path be a folder of the project."
             )
-        document = {key: value for key, value in yaml.safe_load(text).items() if key not in _HOOKS}
+        document = yaml.safe_load(text)
+        for when in rewrite.keys() & document.keys():
+            hooks = [rewrite[when](hook) for hook in _texts(document[when])]
+            document[when] = [hook for hook in hooks if hook]
+            if not document[when]:
+                del document[when]
         file.unlink()
         file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+
+def _texts(hooks: Any) -> list[str]:
+    """Return hooks of a project file: dbt takes one or several, each as a text or as ``{sql: ...}``."""
+    listed = hooks if isinstance(hooks, list) else [hooks]
+    return [str(hook.get("sql") or "") if isinstance(hook, dict) else str(hook or "") for hook in listed]

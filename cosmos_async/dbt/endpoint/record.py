@@ -14,23 +14,22 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from cosmos_async.dbt.command import merged_vars
-from cosmos_async.dbt.endpoint.beyond import Beyond, hooks_of
+from cosmos_async.dbt.endpoint.beyond import Beyond
 from cosmos_async.dbt.endpoint.front_end import FrontEnd
 from cosmos_async.dbt.endpoint.probe import require_own_endpoint
 from cosmos_async.dbt.endpoint.program import (
     STARTED_AT,
     Program,
-    profile_output,
+    project_of,
     remove_run_hooks,
+    root_of,
+    setting,
     write_profile,
 )
-from cosmos_async.dbt.endpoint.server import GOOGLE
+from cosmos_async.dbt.endpoint.run_hooks import END, START, hooks_of, refuse_hooks
 from cosmos_async.dbt.endpoint.spans import Spans
 from cosmos_async.dbt.scripts.recording import effects, sql
 from cosmos_async.dbt.session import Dbt
-from cosmos_async.exceptions import ConfigError
-from cosmos_async.profiles.templates import rendered
 
 Json = dict[str, Any]
 
@@ -67,27 +66,15 @@ class Recorder:
         self._dbt = dbt
         self._program = Program(dbt)
         self._version, self._tried = dbt.program.version, dbt.program.tried
-        self._output = profile_output(dbt)
-        self._project = self._setting("project") or self._setting("database")
-        if not self._project:
-            raise ConfigError("The profile names no project. With dbt 2 it has to.")
+        self._project = project_of(dbt)
         self._arguments = dbt.arguments()
-        root = dbt.endpoint or self._setting("api_endpoint") or GOOGLE
-        self._front = FrontEnd(str(uploads), root=root, project=self._project)
+        self._front = FrontEnd(str(uploads), root=root_of(dbt), project=self._project)
         self._statuses: dict[str, Json] = {}  # dbt's results, by unique id
         self._first: Json = {}  # run_results.json of the first pass
         self._start_hooks: Json = {}  # the ends of on-run-start hooks, as dbt's telemetry tells them
         self._asking: set[str] = set()  # nodes whose own code sends queries
         self._invocation_id = str(uuid.uuid4())
         self._begun = datetime.now(timezone.utc)  # what dbt calls ``run_started_at``
-
-    def _setting(self, name: str) -> str:
-        """Return a setting of the profile, empty where it has none."""
-        invocation = self._dbt.invocation
-        variables = merged_vars(invocation.project_config.dbt_vars, invocation.vars)
-        return rendered(
-            str(self._output.get(name) or ""), variables, self._dbt.workspace.env, f"The profile's {name}"
-        )
 
     def record(self) -> Json:
         """Return the recording."""
@@ -96,21 +83,8 @@ class Recorder:
         listed = self._program.listed()
         nodes = buildable(listed.manifest)
         selected = [unique_id for unique_id in nodes if unique_id in listed.selected]
-        on_run_end = hooks_of(listed.manifest, "on-run-end")
-        if on_run_end:
-            raise ConfigError(
-                f"The project has an on-run-end hook ({on_run_end[0]['original_file_path']}), which needs the results of the "
-                "run, and dbt 2 takes no results that it has not made itself. Run it in a task of its own after this DAG's "
-                "nodes (`dbt run-operation`), or use dbt 1.9 to 1.12."
-            )
-        on_run_start = hooks_of(listed.manifest, "on-run-start")
-        if on_run_start and not self._tried:
-            raise ConfigError(
-                f"The project has an on-run-start hook ({on_run_start[0]['original_file_path']}), which would be part of the plan, "
-                f"and dbt {self._version} is not planned, as it was not tried with this version of cosmos-async. Run it in a task "
-                "of its own before this DAG's nodes (`dbt run-operation`), or use dbt 1.9 to 1.12."
-            )
         beyond = Beyond(listed.manifest, tests=self._why_no_tests())
+        refuse_hooks(listed.manifest, beyond, untried=None if self._tried else self._version)
         left = {
             unique_id: why
             for unique_id in selected
@@ -126,6 +100,8 @@ class Recorder:
         ]
         ephemerals = [unique_id for unique_id in selected if _materialized(nodes[unique_id]) == "ephemeral"]
         manifest = listed.manifest
+        # They are the results task's (``end_hooks``).
+        remove_run_hooks(self._dbt, (END,))
         with self._front.server.serve() as endpoint:
             env = {**write_profile(self._dbt, endpoint), STARTED_AT: self._begun.isoformat()}
             for count in range(_PASSES):
@@ -139,6 +115,8 @@ class Recorder:
                 )
                 if not count:
                     manifest = self._program.artifact("manifest.json")
+                    ends = hooks_of(listed.manifest, END)
+                    manifest["nodes"].update({hook["unique_id"]: hook for hook in ends})
                 done = [
                     unique_id for unique_id in waiting if self._status(unique_id) not in (None, "skipped")
                 ]
@@ -277,7 +255,7 @@ class Recorder:
             "execution_project": job["project"] if job else self._project,
             "dataset": None,
             "location": job["location"] if job else None,
-            "endpoint": None if self._dbt.endpoint else self._setting("api_endpoint") or None,
+            "endpoint": None if self._dbt.endpoint else setting(self._dbt, "api_endpoint") or None,
             "threads": 0,
             "full_refresh": bool(self._dbt.invocation.full_refresh),
             "hooks_needed": True,  # dbt 2 runs no node after an on-run-start hook that fails
@@ -285,7 +263,7 @@ class Recorder:
             "warn_error": False,
             "run": {
                 "on_run_start": self._hooks(manifest),
-                "on_run_end": 0,
+                "on_run_end": len(hooks_of(manifest, END)),
                 "parents": parents,
                 "listings": journal.listings,
                 "built": [
@@ -320,7 +298,7 @@ class Recorder:
                 "compiled_code": hook.get("compiled_code"),
                 "error": self._hook_error(hook["unique_id"]),
             }
-            for at, hook in enumerate(hooks_of(manifest, "on-run-start"))
+            for at, hook in enumerate(hooks_of(manifest, START))
         ]
 
     def _hook_error(self, unique_id: str) -> str | None:

@@ -60,6 +60,7 @@ class Spans:
         self.hooks: dict[
             str, dict[str, Any]
         ] = {}  #: on-run hooks in dbt's order, as their last line tells of them
+        self._phases: set[str] = set()  # those that have begun
 
     def asker_of(self, sql: str) -> Asker:
         """
@@ -97,6 +98,24 @@ class Spans:
                     found[asker.unique_id] = asker
         return list(found.values())
 
+    def has_begun(self, phase: str, *, patience: float = 0.0) -> bool:
+        """
+        Tell whether a phase has begun, such as ``ON_RUN_END``.
+
+        Args:
+            phase: dbt's word.
+            patience: Seconds to wait for it.
+        """
+        until = time.monotonic() + patience
+        while True:
+            with self._lock:
+                self._read()
+                if phase in self._phases:
+                    return True
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_POLL)
+
     def _asker(self, span: dict[str, Any]) -> Asker:
         unique_id, hook, phase = None, False, ""
         for each in self._upwards(span):
@@ -105,7 +124,7 @@ class Spans:
             hook = hook or (
                 kind == _HOOK and attributes.get("hook_type") in ("HOOK_TYPE_PRE_HOOK", "HOOK_TYPE_POST_HOOK")
             )
-            phase = phase or str(attributes.get("phase") or "").replace("EXECUTION_PHASE_", "")
+            phase = phase or _phase(attributes)
         purpose = span["attributes"].get("query_description") or "" if span["event_type"] == _QUERY else ""
         return Asker(unique_id, phase, hook, purpose)
 
@@ -129,6 +148,8 @@ class Spans:
             kind = record.get("record_type")
             if kind == "SpanStart":
                 self._open[record["span_id"]] = record
+                if record.get("event_type") == _PHASE:
+                    self._phases.add(_phase(record["attributes"]))
             elif kind == "SpanEnd":
                 self._open.pop(record["span_id"], None)
             if record.get("event_type") == _HOOK and record["attributes"].get("unique_id", "").startswith(
@@ -139,3 +160,7 @@ class Spans:
 
 def _depth(asker: Asker) -> tuple[bool, bool]:
     return asker.hook, asker.phase == "RUN"
+
+
+def _phase(attributes: dict[str, Any]) -> str:
+    return str(attributes.get("phase") or "").replace("EXECUTION_PHASE_", "")

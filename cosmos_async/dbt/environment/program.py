@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cosmos_async.dbt import follow
 from cosmos_async.dbt.process import Processes
 from cosmos_async.exceptions import DbtError
 
@@ -57,6 +59,10 @@ class DbtProgram:
             f"Warning: {self.name} was not tried with this version of cosmos-async, of dbt 2 {', '.join(TRIED)} was. Nobody here "
             "knows its requests, so setup plans nothing with it, and a worker runs it for each node."
         )
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        """Return the command line that runs it, in the care of :mod:`cosmos_async.dbt.follow`: it ends with its task."""
+        return [sys.executable, "-I", "-S", follow.__file__, str(self.path), *arguments]
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return *env* as this dbt is to see it: what it would ask other servers for is off, its backtraces, too."""

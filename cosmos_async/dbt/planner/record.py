@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from cosmos_async.dbt.endpoint.record import record as record_program
+from cosmos_async.dbt.environment.program import TRIED
 from cosmos_async.dbt.planner.freshness import record_sources
 from cosmos_async.dbt.planner.keep import each_run
 from cosmos_async.dbt.planner.planner import Plan, make_plan, projects_of
@@ -107,7 +108,8 @@ def _recorded(dbt: Dbt, arguments: Sequence[str], recording: Path, sources: Sequ
     if dbt.program is not None:
         if sources:
             raise ConfigError(
-                "The DAG measures the freshness of sources, which is not there for dbt 2 yet. Set "
+                f"The DAG measures the freshness of sources, which {dbt.program.name} is not known to do: `dbt source freshness` of "
+                f'{", ".join(TRIED)} only says "Unhandled command". Set '
                 "RenderConfig(source_rendering_behavior=SourceRenderingBehavior.NONE), or use dbt 1.9 to 1.12."
             )
         return record_program(dbt, uploads=recording.parent / "uploads")

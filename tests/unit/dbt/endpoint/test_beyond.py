@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.endpoint.beyond import Beyond, hooks_of
+from cosmos_async.dbt.endpoint.beyond import Beyond
 
 Json = dict[str, Any]
 
@@ -120,10 +120,3 @@ def test_nodes_whose_code_sends_queries_are_told() -> None:
 
     assert Beyond(manifest).asks(_model("{{ ask() }}"))
     assert not Beyond(manifest).asks(_model("select 1"))
-
-
-def test_hooks_of_the_run_come_in_dbts_order() -> None:
-    names = ["shop-on-run-start-10", "shop-on-run-start-9", "shop-on-run-end-0"]
-    nodes = {name: {"resource_type": "operation", "name": name} for name in names}
-
-    assert [hook["name"] for hook in hooks_of({"nodes": nodes}, "on-run-start")] == names[1::-1]

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from cosmos_async.dbt.endpoint import end_hooks
 from cosmos_async.dbt.endpoint import spans as module
+from cosmos_async.dbt.endpoint.end_hooks import EndFrontEnd
 from cosmos_async.dbt.endpoint.front_end import FrontEnd
 from cosmos_async.dbt.endpoint.server import Refused
 from cosmos_async.dbt.endpoint.spans import Spans
@@ -26,11 +28,13 @@ MODEL, TEST = "model.p.a", "test.p.t"
 class Recorded:
     """A front end, the telemetry of its dbt, and what was sent to BigQuery."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FrontEnd] = FrontEnd
+    ) -> None:
         self.sent: list[tuple[str, str, Any]] = []
         self.answers: dict[tuple[str, str], Any] = {}
         self.telemetry = Telemetry(folder / "otel.jsonl")
-        self.front = FrontEnd(str(folder / "uploads"), root=ROOT, project="p")
+        self.front = kind(str(folder / "uploads"), root=ROOT, project="p")
         self.front.spans = Spans(self.telemetry.path)
         self.front.builds({("p", "d", "a"): MODEL}, reads={MODEL: [], "model.p.b": [MODEL]}, unknown=[])
         self.front.overlay.project[("p", "d", "a")] = MODEL
@@ -261,3 +265,37 @@ def test_a_table_that_the_run_has_written_tells_nothing_of_its_settings(recorded
         recorded.ask("GET", "projects/p/datasets/d/tables/a")
 
     assert recorded.sent == []
+
+
+HOOK = "operation.p.p-on-run-end-0"
+INSERT = "insert into d.log values (1)"
+
+
+@pytest.fixture
+def ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    """dbt that is run for its on-run-end hooks."""
+    monkeypatch.setattr(end_hooks, "PATIENCE", 0.0)
+    return Recorded(tmp_path, monkeypatch, EndFrontEnd)
+
+
+def test_what_is_built_for_the_sake_of_hooks_is_not_sent(ending: Recorded) -> None:
+    """Only the hooks' statements are, from when their phase has begun."""
+    ending.submit("create or replace view d.a as select 1 as x", node=MODEL)
+    with pytest.raises(Refused, match="Nothing is changed"):
+        ending.ask("DELETE", "projects/p/datasets/d/tables/a")
+    assert ending.queries == []
+
+    ending.telemetry.begin("phase.PhaseExecuted", phase="EXECUTION_PHASE_ON_RUN_END")
+    ending.submit(INSERT, node=HOOK, job="k")
+    ending.ask("DELETE", "projects/p/datasets/d/tables/a")
+
+    assert ending.queries == [INSERT]
+    assert ending.sent[-1][0] == "DELETE"
+
+
+def test_a_query_of_which_nothing_is_told_is_not_sent(ending: Recorded) -> None:
+    """Nor is it lost in silence: whoever has sent it is told so."""
+    with pytest.raises(Refused):
+        ending.submit(INSERT, begun=False)
+
+    assert ending.queries == []

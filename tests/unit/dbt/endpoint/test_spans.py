@@ -89,3 +89,15 @@ def test_all_nodes_that_have_begun_and_not_ended_are_at_work(telemetry: Telemetr
     telemetry.end(ended)
 
     assert {asker.unique_id for asker in Spans(telemetry.path).at_work()} == {"model.p.b", "model.p.c"}
+
+
+def test_a_phase_has_begun_once_it_is_told(telemetry: Telemetry) -> None:
+    """Also when it has ended."""
+    spans = Spans(telemetry.path)
+    telemetry.end(telemetry.begin("phase.PhaseExecuted", phase="EXECUTION_PHASE_RUN"))
+
+    assert spans.has_begun("RUN")
+    assert not spans.has_begun("ON_RUN_END")
+
+    telemetry.begin("phase.PhaseExecuted", phase="EXECUTION_PHASE_ON_RUN_END")
+    assert spans.has_begun("ON_RUN_END")
