@@ -129,9 +129,7 @@ def start_stage(
         env: More variables for Airflow.
     """
     with (
-        start_warehouse(
-            folder / "warehouse", job_ms=job_ms, standin_ms=standin_ms, say=say
-        ) as warehouse,
+        start_warehouse(folder / "warehouse", job_ms=job_ms, standin_ms=standin_ms, say=say) as warehouse,
         connect_airflow(version, folder, dags, warehouse, env=env, say=say) as stage,
     ):
         yield stage
