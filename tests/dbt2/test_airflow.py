@@ -68,7 +68,7 @@ def test_nodes_that_are_planned_need_no_worker(shop: ShopRuns) -> None:
     planned = {task.task_id for task in shop.nodes()} - used
 
     assert {"raw_orders_seed", "customers.run"} <= used
-    assert {"stg_orders.run", "stg_orders.test", "orders.run"} <= planned
+    assert {"stg_orders.run", "stg_orders.test"} <= planned
     assert len(used) < len(planned)
 
 
