@@ -85,7 +85,8 @@ def changes() -> Iterator[Options]:
         lasting = {key: value for key, value in change.items() if key in ("vars", "env")}
         state = {**state, **lasting}
         yield Options(name, **{**state, **change})
-        if name == "one model more":  # its first run makes a table, so that the next one finds another warehouse
+        if name == "one model more":
+            # Its first run makes a table, so the next one finds another warehouse.
             yield Options(f"{name}, existing", **state)
         yield Options(f"{name}, again", **state, again=True)
 
