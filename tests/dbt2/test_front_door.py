@@ -25,7 +25,12 @@ from tests.warehouse.dbt2.projects import copy_for_dbt_2
 
 pytestmark = [pytest.mark.slow, pytest.mark.dbt]
 
-PROJECTS = sorted(path.parent.name for path in (ROOT / "tests/projects").glob("*/dbt_project.yml"))
+PROJECTS = sorted(
+    path.parent.name
+    for path in (ROOT / "tests/projects").glob("*/dbt_project.yml")
+    # It has functions with overloads, which dbt 1.12 knows; 2.0.0-alpha.4 takes each of their files for a function.
+    if path.parent.name != "newest"
+)
 PROFILE = """
 {name}:
   target: dev
@@ -38,6 +43,7 @@ PROFILE = """
 def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Graph]:
     """Load a project's graph through a dbt."""
     monkeypatch.setenv("AIRFLOW__COSMOS_ASYNC__ENABLE_CACHE", "False")
+    monkeypatch.setenv("REPLANNED_BEGIN", "2026-01-01")  # a project asks for it
     profiles = tmp_path / "profiles.yml"
     profiles.write_text(PROFILE.format(name="any"))
 
