@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Status
 from cosmos_async.plan.store import succeeded_object
 from cosmos_async.plan.task_graph import GraphTask, TaskGraph
+from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.execution import lease, run_ahead
 from tests.unit.triggers.bench import (
     PLACE,
@@ -51,6 +52,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     run_ahead._runs.clear()
     yield
     run_ahead._runs.clear()
+
+
+@pytest.fixture(autouse=True)
+async def ended(google: FakeGoogle) -> AsyncIterator[None]:
+    """End what is still executed ahead before the event loop ends, which would break off the closing of sessions as well."""
+    yield
+    left = [
+        task for task in asyncio.all_tasks() if str(task.get_coro()).startswith("<coroutine object RunAhead.")
+    ]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
