@@ -151,7 +151,8 @@ class _Child:
             command,
             cwd=cwd,
             env=dict(env),
-            # Our scripts read it, and so does who looks after dbt 2 (``follow``): its end tells them that this process is gone, even by SIGKILL.
+            # Our scripts read it, and so does who looks after dbt 2 (``follow``): its end tells them that this process is
+            # gone, even by SIGKILL.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

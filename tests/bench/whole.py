@@ -48,7 +48,7 @@ LATENCY = 60.0  # milliseconds that each request waits
 
 _DAG = f"""
 # Airflow passes by files without this word.
-from datetime import datetime, timezone
+from datetime import datetime
 from cosmos_async import DbtDag, ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 

@@ -51,8 +51,8 @@ def one_loop() -> Iterator[None]:
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    beats = {task for task in asyncio.all_tasks(loop) if not task.done()}
-    for task in beats:
+    left = {task for task in asyncio.all_tasks(loop) if not task.done()}
+    for task in left:
         task.cancel()
-    if beats:
-        loop.run_until_complete(asyncio.gather(*beats, return_exceptions=True))
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))

@@ -58,7 +58,7 @@ def refuse_hooks(manifest: Mapping[str, Any], beyond: Beyond, *, untried: str | 
         )
     if not ends:
         return
-    if carriers(manifest)[:1] == []:
+    if not carriers(manifest):
         raise ConfigError(
             f"The project has an on-run-end hook ({ends[0]['original_file_path']}), and no model or test in SQL. dbt 2 runs such "
             "hooks only where it builds something. Run it in a task of its own (`dbt run-operation`)."
