@@ -18,6 +18,7 @@ from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.local_words import without_words_of_cosmos
 from cosmos_async.operators.results import ARTIFACTS_KEY
 from cosmos_async.operators.run_plan import airflow_context, folder_of_run
+from cosmos_async.triggers.google.blocking import run_until_complete
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.process import Finished
@@ -244,7 +245,6 @@ class DbtLocalBaseOperator(BaseOperator):
 
     def _keep(self, target: Path, context: Any) -> None:
         from cosmos_async.plan.store import PlanAddress, artifacts_folder
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_objects
 
         paths = [target / name for name in KEPT]

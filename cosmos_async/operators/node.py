@@ -14,6 +14,7 @@ from cosmos_async.airflow.links import SQL_XCOM_KEY, BigQueryJobLink
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.deferred import TriggererOperator
 from cosmos_async.operators.warning_callback import tell_warnings
+from cosmos_async.triggers.google.blocking import one_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +122,6 @@ class DbtNodeAsyncOperator(TriggererOperator):
             raise AirflowSkipException(event["message"])
         if event["status"] in ("dbt", "late"):
             from cosmos_async.operators.worker import plan_anew, work
-            from cosmos_async.triggers.google.blocking import one_loop
 
             with one_loop():
                 # An event of an earlier release knows of no plan that is gone.

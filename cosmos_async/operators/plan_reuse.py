@@ -22,6 +22,7 @@ from cosmos_async.operators.task_mapping import index_for
 from cosmos_async.plan.kept import KeptPlan, PlanAgain, first_difference, use_again
 from cosmos_async.plan.model import Index, Level, dump_index
 from cosmos_async.plan.store import PlanAddress, artifact_object, kept_plan_object, kept_plans
+from cosmos_async.triggers.google.blocking import run_until_complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -189,7 +190,6 @@ class PlanReuse:
 
     def _why_not_again(self, kept: KeptPlan, fingerprint: Fingerprint) -> str | None:
         from cosmos_async.triggers.execution.relations import changed_relations
-        from cosmos_async.triggers.google.blocking import run_until_complete
 
         different = first_difference(kept.fingerprint, fingerprint.with_environment(kept.environment))
         if different is not None:
@@ -208,7 +208,6 @@ class PlanReuse:
 
     def _read(self, pin: Pin) -> KeptPlan:
         from cosmos_async.exceptions import PlanDamaged
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import read_object
 
         name = kept_plan_object(pin.digest)
@@ -218,7 +217,6 @@ class PlanReuse:
         return KeptPlan.load(data)
 
     def _write(self, pin: Pin, data: bytes) -> None:
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_objects
 
         objects = {kept_plan_object(pin.digest): data}
@@ -242,7 +240,6 @@ def _place(folder: str) -> PlanAddress:
 
 def forget(pin: Pin, place: PlanAddress, identity: dict[str, Any]) -> None:
     """Remove a kept plan."""
-    from cosmos_async.triggers.google.blocking import run_until_complete
     from cosmos_async.triggers.storage.documents import remove_object
 
     run_until_complete(remove_object(place, kept_plan_object(pin.digest), identity=identity))

@@ -32,6 +32,7 @@ from cosmos_async.plan.announcements import (
     dump_announcements,
 )
 from cosmos_async.plan.model import Level, load_index
+from cosmos_async.triggers.google.blocking import one_loop
 
 if TYPE_CHECKING:
     from cosmos_async.dbt.invocation import DbtInvocation
@@ -96,8 +97,6 @@ class ResultsAsyncOperator(BaseOperator):
             AirflowFailException: A node failed, and with ``--fail-fast`` the others were skipped. Where Airflow skips a task
                 before it has heard of another's failure, the tasks behind both look as if all were well.
         """
-        from cosmos_async.triggers.google.blocking import one_loop
-
         with one_loop():
             self._tell(context)
 

@@ -32,6 +32,7 @@ from cosmos_async.plan.store import (
     run_folder,
     upload_object,
 )
+from cosmos_async.triggers.google.blocking import run_until_complete
 
 if TYPE_CHECKING:
     from cosmos_async.plan.waves import Pin
@@ -132,7 +133,6 @@ class RunPlan:
         Raises:
             PlanGone: The setup task left no plan for this run, or it was deleted since.
         """
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import read_index_bytes
 
         if self._missing:
@@ -155,7 +155,6 @@ class RunPlan:
         Raises:
             PlanNotFound: It has not, or of another plan than the setup task speaks of.
         """
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
 
         where = f"{self._artifacts.folder}/{INDEX_FILE}"
@@ -187,15 +186,12 @@ class RunPlan:
 
     def artifact(self, name: str) -> bytes:
         """Return one of the files that setup left beside the plan, or the results task beyond its end."""
-        from cosmos_async.triggers.google.blocking import run_until_complete
-
         return run_until_complete(self._read_artifact(name))
 
     def recorded(self) -> dict[str, bytes]:
         """Return what setup's dbt wrote of the run, as far as it is kept, by the names of the files."""
         from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE, RUN_FILES
         from cosmos_async.triggers.event_loop.gather import gather_bounded
-        from cosmos_async.triggers.google.blocking import run_until_complete
 
         names = (MANIFEST_FILE, RECORDED_FILE, RUN_FILES)
         found = run_until_complete(gather_bounded(map(self._artifact_or_none, names)))
@@ -203,7 +199,6 @@ class RunPlan:
 
     def lineage(self) -> Lineage | None:
         """Return what setup has written of lineage, None where it has not."""
-        from cosmos_async.triggers.google.blocking import run_until_complete
 
         data = run_until_complete(self._artifact_or_none(LINEAGE_FILE))
         return None if data is None else load_lineage(data)
@@ -233,7 +228,6 @@ class RunPlan:
             unique_ids: The task's nodes.
             reason: Why they are planned late.
         """
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import upload_part
 
         objects, entries = {}, {}
@@ -258,7 +252,6 @@ class RunPlan:
         Raises:
             PlanDamaged: It is not what setup kept.
         """
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import read_object
 
         if run.parsed is None:
@@ -310,7 +303,6 @@ class RunPlan:
 
     def in_folder(self, work: Callable[[Folder], Awaitable[T]]) -> T:
         """Do *work* with the run's folder, and return what it returns."""
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import folder_at
 
         async def opened() -> T:
@@ -329,7 +321,6 @@ class RunPlan:
         Args:
             run: What the index says of the run.
         """
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import read_outcomes
 
         async def read() -> tuple[bytes, dict[str, Outcome]]:
@@ -356,7 +347,6 @@ class RunPlan:
 
     def write_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Leave outcomes in the run's folder."""
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_outcomes
 
         run_until_complete(write_outcomes(self.address, outcomes, identity=self._identity))
@@ -376,7 +366,6 @@ class RunPlan:
 
     def keep_artifacts(self, files: Mapping[str, bytes], outcomes: Iterable[Outcome], *, run: RunInfo) -> str:
         """Keep dbt's artifacts and the outcomes beyond the run's teardown; return their folder."""
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_objects
 
         document = {
@@ -391,14 +380,12 @@ class RunPlan:
 
     def keep(self, name: str, data: bytes) -> None:
         """Keep one more file beside dbt's artifacts."""
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import write_objects
 
         run_until_complete(write_objects(self._artifacts, {name: data}, identity=self._identity))
 
     def announcements(self) -> list[Announcement]:
         """Return what a task of this run has recorded of its assets."""
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
 
         try:

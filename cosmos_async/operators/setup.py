@@ -40,6 +40,7 @@ from cosmos_async.plan.store import (
     parsed_object,
     upload_object,
 )
+from cosmos_async.triggers.google.blocking import one_loop, run_until_complete
 
 if TYPE_CHECKING:
     from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
@@ -158,8 +159,6 @@ class SetupAsyncOperator(BaseOperator):
             DbtError: dbt itself refused; its own words are in the message.
             StoreError: The place for plans cannot be used.
         """
-        from cosmos_async.triggers.google.blocking import one_loop
-
         with one_loop():
             self._plan(context)
 
@@ -256,7 +255,6 @@ class SetupAsyncOperator(BaseOperator):
             first: Whether this is setup's first try in the DAG run.
         """
         from cosmos_async.plan.store import PlanAddress
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import nonce_of, write_objects
 
         address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
@@ -312,7 +310,6 @@ class SetupAsyncOperator(BaseOperator):
         return index, objects
 
     def _upload(self, folder: str, index: Index, objects: dict[str, bytes]) -> PlanAddress:
-        from cosmos_async.triggers.google.blocking import run_until_complete
         from cosmos_async.triggers.storage.documents import upload_plan
 
         self.log.info("Uploading %d objects to %s", len(objects), folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_async.operators.run_plan import COMPILED_FILE, RunPlan
 from cosmos_async.plan.lineage import NO_TABLES, Lineage, Tables
+from cosmos_async.triggers.google.blocking import run_until_complete
 
 if TYPE_CHECKING:
     from cosmos_async.operators.worker import NodeTask
@@ -26,7 +27,6 @@ def tables_of_task(operator: NodeTask, instance: Any) -> Tables:
         instance: Its task instance.
     """
     from cosmos_async.triggers.execution.task_nodes import nodes_of
-    from cosmos_async.triggers.google.blocking import run_until_complete
 
     plan = RunPlan(operator, instance.get_template_context())
     lineage = plan.lineage()

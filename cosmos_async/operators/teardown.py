@@ -9,6 +9,7 @@ from cosmos_async.operators.assets import announce
 from cosmos_async.operators.deferred import TriggererOperator
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, all_made, dump_announcements
+from cosmos_async.triggers.google.blocking import one_loop
 
 
 class TeardownAsyncOperator(TriggererOperator):
@@ -40,8 +41,6 @@ class TeardownAsyncOperator(TriggererOperator):
             AirflowException: The folder could not be deleted.
         """
         if event is not None and event["status"] == "announce":
-            from cosmos_async.triggers.google.blocking import one_loop
-
             with one_loop():
                 plan = RunPlan(self, context)
                 assets = plan.announcements()

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Optional, TypeVar
 
-from cosmos_async.triggers.google.session import close_sessions, keep_sessions
-
 T = TypeVar("T")
 
 _loop: ContextVar[Optional[asyncio.AbstractEventLoop]] = ContextVar("cosmos_async_loop", default=None)
@@ -34,6 +32,9 @@ def one_loop() -> Iterator[None]:
     if _loop.get() is not None:
         yield
         return
+    # This module is imported with DAG files, which pay for no client.
+    from cosmos_async.triggers.google.session import close_sessions, keep_sessions
+
     loop = asyncio.new_event_loop()
     keep_sessions(loop)
     within = _loop.set(loop)
