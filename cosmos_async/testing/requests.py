@@ -19,7 +19,7 @@ MUTATIONS = frozenset(
     for resource, verbs in {
         "datasets": "insert patch update delete",
         "jobs": "insert query cancel delete",
-        "objects": "insert patch delete rewrite",
+        "objects": "insert patch delete rewrite batch",
         "tables": "insert patch update delete",
         "uploads": "continue",
     }.items()

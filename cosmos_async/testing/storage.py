@@ -5,12 +5,13 @@ Cloud Storage's JSON API over an `ObjectStore`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from aiohttp import web
 
 from cosmos_async.testing.answers import integer, json_answer, json_body, page_start, page_token
+from cosmos_async.testing.batch import answer_batch
 from cosmos_async.testing.engine import ApiError, Json
 from cosmos_async.testing.objects import NOT_MET, Bucket, NotModified, ObjectStore, StoredObject
 from cosmos_async.testing.routes import Handler, Route
@@ -23,6 +24,7 @@ OBJECTS = BUCKET + "/o"
 OBJECT = OBJECTS + "/{object:[^/]+}"
 TARGET = "/b/{to_bucket}/o/{to_object:[^/]+}"
 UPLOAD = "/upload" + OBJECTS
+BATCH = "/batch/storage/v1"
 LARGEST_PAGE = 1000
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -46,6 +48,7 @@ class StorageApi:
         yield Route("DELETE", OBJECT, "objects.delete", _conditional(self.delete))
         yield Route("POST", OBJECT + "/rewriteTo" + TARGET, "objects.rewrite", _conditional(self.rewrite))
         yield Route("POST", OBJECT + "/copyTo" + TARGET, "objects.rewrite", _conditional(self.copy))
+        yield Route("POST", BATCH, "objects.batch", self.batch)
         yield Route("POST", UPLOAD, "objects.insert", _conditional(self.insert))
         yield Route("PUT", UPLOAD, "uploads.continue", _conditional(self.proceed))
 
@@ -136,6 +139,15 @@ class StorageApi:
         bucket = self._bucket(request, caller, "storage.objects.delete")
         self._store.delete(bucket, request.match_info["object"], request.query)
         return web.Response(status=204)
+
+    async def batch(self, request: web.Request, caller: str) -> web.StreamResponse:
+        """Answer a batch request, of which each call has an answer of its own; only deletions are known."""
+
+        def delete(bucket: str, name: str, query: Mapping[str, str]) -> None:
+            found = self._store.bucket(bucket, caller=caller, permission="storage.objects.delete")
+            self._store.delete(found, name, query)
+
+        return answer_batch(request.headers.get("Content-Type", ""), await request.read(), delete)
 
     async def rewrite(self, request: web.Request, caller: str) -> web.StreamResponse:
         """Answer objects.rewrite, always in one go."""

@@ -22,6 +22,7 @@ from cosmos_async.exceptions import ApiError, AuthError, StoreError
 from cosmos_async.plan.ids import object_name
 from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.google.session import Session
+from cosmos_async.triggers.storage import batch
 
 PUBLIC_ENDPOINT = "https://storage.googleapis.com"
 TIMEOUT = 60  # seconds for one object
@@ -183,8 +184,25 @@ class GcsFolder:
 
     async def delete(self) -> int:
         names = await self.names()
-        await gather_bounded(self.remove(name) for name in names)
+        left = await gather_bounded(
+            self._delete_batch(names[start : start + batch.MOST])
+            for start in range(0, len(names), batch.MOST)
+        )
+        await gather_bounded(self.remove(name) for part in left for name in part)
         return len(names)
+
+    async def _delete_batch(self, names: list[str]) -> list[str]:
+        """Delete objects in one request; return those that may be there still, which are deleted one by one then."""
+        client, keys = self._client(), {self._key(name): name for name in names}
+        root = self._endpoint or PUBLIC_ENDPOINT
+        try:
+            left = await self._call(
+                f"deleting {len(names)} objects of gs://{self.bucket}/{self._prefix}",
+                lambda: batch.delete(client, root, self.bucket, list(keys)),
+            )
+        except (ApiError, StoreError):  # also where something in Google's place knows no batches
+            return names
+        return [keys[key] for key in left]
 
     async def _call(self, what: str, send: Callable[[], Awaitable[T]]) -> T:
         return await self._session.call(what, send)

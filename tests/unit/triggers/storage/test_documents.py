@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound, StoreEr
 from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.store import NEWEST_OBJECT, PlanAddress, index_object
+from cosmos_async.testing.engine import ApiError as FakeApiError
+from cosmos_async.testing.objects import Bucket
 from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.triggers.storage.batch import statuses
 from cosmos_async.triggers.storage.documents import (
     delete_folder,
     nonce_of,
@@ -265,3 +269,79 @@ async def test_what_had_no_place_before_an_error_is_not_forgotten(most: int) -> 
     await cancelled(all_of_them)
 
     assert {inspect.getcoroutinestate(each) for each in waiting} == {inspect.CORO_CLOSED}
+
+
+# -- a hundred objects by one request ---------------------------------------------------------------------------------
+
+
+def stored_objects(bench: Bench, count: int) -> PlanAddress:
+    """Let a run's folder have objects, of names that have to be quoted; return the run's address."""
+    bucket = bench.google.objects.find("plans")
+    for number in range(count):
+        bench.google.objects.write(bucket, f"shop/dag/run1/life/plan/ü {number}+{{x}}", b"", {}, {})
+    return PlanAddress(FOLDER, "", "")
+
+
+async def test_a_folder_is_deleted_a_hundred_objects_at_a_time(bench: Bench) -> None:
+    """A run of a hundred nodes leaves some three hundred of them."""
+    address = stored_objects(bench, 250)
+
+    assert await delete_folder(address, identity=bench.identity) == 250
+    assert bench.google.objects.find("plans").objects == {}
+    assert len(bench.google.requests.of("objects.batch")) == 3
+    assert bench.google.requests.of("objects.delete") == []
+
+
+async def test_what_a_batch_leaves_is_deleted_by_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call of a batch has a status of its own."""
+    address = stored_objects(bench, 3)
+    refused = ["shop/dag/run1/life/plan/ü 1+{x}"]
+    delete = bench.google.objects.delete
+
+    def once_refused(bucket: Bucket, name: str, query: Mapping[str, str]) -> None:
+        if name in refused:
+            refused.remove(name)
+            raise FakeApiError(503, "backendError", "Try again.")
+        delete(bucket, name, query)
+
+    monkeypatch.setattr(bench.google.objects, "delete", once_refused)
+
+    assert await delete_folder(address, identity=bench.identity) == 3
+    assert bench.google.objects.find("plans").objects == {}
+    assert [request.path.rpartition("/o/")[2] for request in bench.google.requests.of("objects.delete")] == [
+        "shop/dag/run1/life/plan/ü 1+{x}"
+    ]
+
+
+async def test_objects_are_deleted_one_by_one_where_there_are_no_batches(bench: Bench) -> None:
+    """As behind an endpoint of one's own that only knows the API's resources."""
+    address = stored_objects(bench, 3)
+    bench.google.fail("objects.batch", 404, reason="notFound")
+
+    assert await delete_folder(address, identity=bench.identity) == 3
+    assert len(bench.google.requests.of("objects.delete")) == 3
+
+
+async def test_a_batch_whose_answer_was_lost_is_sent_once_more(bench: Bench, clock: FakeClock) -> None:
+    """Its objects are gone by then, which is as good."""
+    address = stored_objects(bench, 3)
+    bench.google.lose_reply("objects.batch")
+
+    assert await delete_folder(address, identity=bench.identity) == 3
+    assert bench.google.requests.of("objects.delete") == []
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/html", b"<html>Please sign in.</html>"),
+        ("multipart/mixed; boundary=b", b"--b\r\nContent-Type: application/http\r\n\r\nnothing\r\n--b--\r\n"),
+        ("", b""),
+    ],
+)
+def test_what_is_no_answer_to_a_batch_is_an_error(content_type: str, body: bytes) -> None:
+    """Then nobody knows what became of its calls."""
+    with pytest.raises(StoreError, match="has no calls"):
+        statuses(content_type, body)
