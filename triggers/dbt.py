@@ -99,12 +99,12 @@ class BigQueryDbtTrigger(EndingTrigger):
             # Where no worker starts a task, Airflow keeps the XComs of the try before.
             await self.airflow.leave_xcoms(facts.key, {LINK_XCOM_KEY: "", SQL_XCOM_KEY: ""})
         result = await self._result(facts)
-        if self._xcoms is not None:
-            await self._xcoms.leave(xcoms.all_of(result.outcomes, result.plans))
         if self._ahead is not None:
             self._ahead.forget(facts.key)
             if result.status == "success":
                 self._ahead.begin_below(facts.key)
+        if self._xcoms is not None:
+            await self._xcoms.leave(xcoms.all_of(result.outcomes, result.plans))
         payload = result.payload()
         if self.warns_on_worker and payload["status"] == "success" and result.has_warned:
             return TriggerEvent(payload)

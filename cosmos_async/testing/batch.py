@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from email import message_from_bytes
+from email.message import Message
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -40,7 +41,11 @@ def answer_batch(
     message = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
     if not message.is_multipart():
         raise ApiError(400, "badRequest", "Failed to parse batch request, error: no boundary.")
-    calls = [(part["Content-ID"] or "", str(part.get_payload())) for part in message.get_payload()]
+    calls = [
+        (part["Content-ID"] or "", str(part.get_payload()))
+        for part in message.get_payload()
+        if isinstance(part, Message)
+    ]
     if len(calls) > MOST:
         raise ApiError(400, "badRequest", f"The batch request has {len(calls)} calls, more than {MOST}.")
     parts = [f"--{_BOUNDARY}\r\n{_answer(name, call, delete)}\r\n" for name, call in calls]

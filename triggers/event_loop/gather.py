@@ -9,6 +9,7 @@ import time
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 CONCURRENCY = 32
@@ -32,6 +33,13 @@ async def gather_bounded(coroutines: Iterable[Coroutine[Any, Any, T]], *, most: 
         for coroutine in waiting:
             coroutine.close()  # Python warns of one that had no place yet
         raise
+
+
+async def both(one: Coroutine[Any, Any, S], other: Coroutine[Any, Any, T]) -> tuple[S, T]:
+    """Await both at once and return what they give; the first error cancels the other."""
+    either: tuple[Coroutine[Any, Any, Any], ...] = (one, other)
+    found = await gather_bounded(either)
+    return found[0], found[1]
 
 
 async def unless(work: Coroutine[Any, Any, None], stop: Coroutine[Any, Any, T]) -> T | None:

@@ -37,7 +37,7 @@ from cosmos_async.plan.store import (
 )
 from cosmos_async.plan.task_graph import TaskGraph
 from cosmos_async.triggers.event_loop.clock import Clock
-from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.triggers.event_loop.gather import both, gather_bounded
 from cosmos_async.triggers.execution.buffered_log import BufferedLog
 from cosmos_async.triggers.execution.continuation import is_same_work
 from cosmos_async.triggers.execution.groups import Groups
@@ -170,6 +170,7 @@ class RunAhead:
         self._setup = setup_task_id
         self._identity, self._airflow, self._clock = identity, airflow, clock
         self._succeeded: dict[str, int] = {}  # tasks, and how many on the way to them Airflow has not started
+        self._told: dict[str, int] = {}  # those of which this process has told, likewise
         self._begun: set[str] = set()
         self._executions: dict[str, Execution] = {}  # until their own triggers have ended
         self._background: set[asyncio.Task[None]] = set()
@@ -390,6 +391,8 @@ class RunAhead:
         """
         Begin the tasks for which *key* was the last to wait for; returns at once.
 
+        Told once more of the same task, it does something only where Airflow has started more on the way to it.
+
         Args:
             key: A task whose nodes have succeeded at its first try.
             depth: How many tasks on the way to it Airflow has not started, itself included.
@@ -398,7 +401,8 @@ class RunAhead:
         if self._index.run.planned_anew or key.try_number > 1 or own is None or not own.ends_in_triggerer:
             return
         self._succeeded[key.task_id] = depth
-        if depth < MOST_AHEAD:
+        if depth < MOST_AHEAD and self._told.get(key.task_id) != depth:
+            self._told[key.task_id] = depth
             self._spawn(self._begin_below(key))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -424,24 +428,26 @@ class RunAhead:
             below = [one for one in self._graph.below(key.task_id) if self._may_begin(one)]
             if not below:
                 return
-            again = await self._tell_and_ask(key, below)
-            ready = [
-                one
-                for one in below
-                if not self._graph.missing(one, self._succeeded)
-                and not again.intersection(self._graph.all_above(one))
-            ]
-            if ready and not await self._may_begin_now(key, ready):
-                return
+            asked = self._ready(below)
+            # At once where that is likely to be all: the next job waits for each answer.
+            again, wanted = await both(self._tell_and_ask(key, below), self._wanted(key, asked))
+            ready = [one for one in self._ready(below) if not again.intersection(self._graph.all_above(one))]
+            wanted |= await self._wanted(key, [one for one in ready if one not in asked])
         except (CosmosAsyncError, ObjectMissing):
-            return  # the run's folder is gone, or Google does not answer: Airflow starts them all the same
+            # The run's folder is gone, or Google does not answer: Airflow starts them all the same.
+            self._told.pop(key.task_id, None)
+            return
         for one in ready:
             depth = 1 + max(self._succeeded[above] for above in self._graph.tasks[one].above or ())
-            if one not in self._begun and depth <= MOST_AHEAD:  # by the end of another task above it
+            if one in wanted and one not in self._begun and depth <= MOST_AHEAD:  # by the end of another task above it
                 self._begun.add(one)
                 execution = Execution(replace(key, task_id=one), depth)
                 self._executions[one] = execution
                 execution.task = self._spawn(self._execute(execution))
+
+    def _ready(self, task_ids: Sequence[str]) -> list[str]:
+        """Return the tasks of which all above have succeeded, as far as this process knows."""
+        return [one for one in task_ids if not self._graph.missing(one, self._succeeded)]
 
     def _may_begin(self, task_id: str) -> bool:
         nodes = [unique_id for group in self._groups(task_id) for unique_id in group]
@@ -475,21 +481,21 @@ class RunAhead:
             self._succeeded.pop(one, None)
         return again
 
-    async def _may_begin_now(self, key: TaskKey, task_ids: Sequence[str]) -> bool:
+    async def _wanted(self, key: TaskKey, task_ids: Sequence[str]) -> set[str]:
         """
-        Return whether tasks may begin: the plan is the run's newest, and Airflow is still going to start them all.
+        Return which of some tasks Airflow is still going to start: none where the plan is not the run's newest.
 
-        Where Airflow does not answer, they may not.
+        Where Airflow does not answer, none.
         """
-        if await newest_index(self._address, identity=self._identity) != self._address.index:
-            return False
-        states = await self._states(key, task_ids)
-        # A run that was deleted has no setup task any more, and one that is planned anew none that has succeeded.
-        return (
-            states is not None
-            and states[self._setup] == "success"
-            and all(states[one] in WANTED for one in task_ids)
+        if not task_ids:
+            return set()
+        newest, states = await both(
+            newest_index(self._address, identity=self._identity), self._states(key, task_ids)
         )
+        # A run that was deleted has no setup task any more, and one that is planned anew none that has succeeded.
+        if newest != self._address.index or states is None or states[self._setup] != "success":
+            return set()
+        return {one for one in task_ids if states[one] in WANTED}
 
     async def _is_still_wanted(self, execution: Execution, folder: Folder) -> bool | None:
         """
@@ -546,8 +552,8 @@ class RunAhead:
         await asyncio.wait({renewing})
         if execution.stopped:
             return
-        if not execution.started and execution.result.status == "success" and execution.failed is None:
-            # Its own trigger does so otherwise, unless it is killed.
+        if execution.result.status == "success" and execution.failed is None:
+            # At once: its own trigger, where Airflow has started that, has more to do at its end.
             self.begin_below(key, depth=execution.depth)
         with suppress(CosmosAsyncError):  # else who waits for it takes it for gone, and meets its jobs
             async with self._folder() as folder:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Status
 from cosmos_async.plan.store import succeeded_object
@@ -141,6 +142,26 @@ async def test_a_task_is_found_under_way(bench: Bench) -> None:
     assert is_success(await second), bench.log.text
     assert submitted(bench)[:2] == ["first", "second"]
     assert "OK created" in bench.log.text
+
+
+async def test_what_follows_does_not_wait_for_what_a_trigger_tells_airflow(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XComs take a question to Airflow each, and the next job stands on none of them."""
+    held, asked = await second_begun(bench), asyncio.Event()
+
+    async def leave(key: TaskKey, values: dict[str, Any]) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench.airflow, "leave_xcoms", leave)
+    second = asyncio.create_task(run(bench, "second"))
+    await asked.wait()
+    held.release()
+    await until(lambda: done(bench, "third"))
+
+    assert not second.done()
+    await cancelled(second)
 
 
 async def test_no_more_tasks_are_ahead_than_a_person_expects(
