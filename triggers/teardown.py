@@ -7,6 +7,8 @@ It needs a worker only where the results task has failed before it could announc
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -15,16 +17,18 @@ from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
 from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, load_announcements
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.base import EndingTrigger
+from cosmos_async.triggers.event_loop.gather import both
 from cosmos_async.triggers.execution.lineage import OpenLineage
+from cosmos_async.triggers.google.session import shared_session
 from cosmos_async.triggers.jobs.orphans import cancel_orphaned_jobs
 from cosmos_async.triggers.storage.documents import ObjectMissing, delete_folder, read_object
 from cosmos_async.triggers.task import TaskFacts
 
 #: States in which the results task needs the folder no more.
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-LOOK = 1.0  # seconds between two looks at the results task
-PATIENT_LOOK = 5.0  # likewise, after some time
-MOST_LOOKS = 60  # of the former; of a results task without a state, as one that is not there
+#: Seconds between two looks at the results task, for the given number of looks each; then the last of them.
+LOOKS = ((0.25, 20), (1.0, 60), (5.0, 0))
+MOST_UNKNOWN = 60  # looks at a results task without a state, as one that is not there
 PATIENCE = 10.0  # seconds for one look
 
 
@@ -50,9 +54,7 @@ class TeardownTrigger(EndingTrigger):
 
     async def event(self) -> TriggerEvent:
         """Delete the folder; return the event that says so."""
-        if self.results_task_id is not None:
-            await self._wait_for(self.results_task_id)
-        payload = await self._delete()
+        payload = await self._tear_down()
         if self.deferred_by_worker and await self.openlineage.is_active():
             # The listener has told of the start there. This task has nothing to tell, but its run has to end.
             return TriggerEvent(payload)
@@ -60,8 +62,8 @@ class TeardownTrigger(EndingTrigger):
 
     async def _wait_for(self, results: str) -> None:
         """Wait until the results task has ended, whichever way."""
-        key, looks, unknown, away = TaskFacts.of(self).key, 0, 0, False
-        while True:
+        key, unknown, away = TaskFacts.of(self).key, 0, False
+        for looks, pause in enumerate(_pauses()):
             try:
                 asked = self.airflow.task_states(key, [results])
                 state = (await asyncio.wait_for(asked, timeout=PATIENCE))[results]
@@ -73,19 +75,23 @@ class TeardownTrigger(EndingTrigger):
                 away = True
             else:
                 unknown = unknown + 1 if state is None else 0
-                if state in ENDED or unknown > MOST_LOOKS:
+                if state in ENDED or unknown > MOST_UNKNOWN:
                     return
             if not looks:
                 self.log.info(f"Waiting for the end of {results}.")
-            looks += 1
-            await self.clock.sleep(LOOK if looks < MOST_LOOKS else PATIENT_LOOK)
+            await self.clock.sleep(pause)
 
-    async def _delete(self) -> dict[str, Any]:
+    async def _tear_down(self) -> dict[str, Any]:
         try:
-            address = await self.plan_address(TaskFacts.of(self).key)
-            await cancel_orphaned_jobs(address, identity=self.identity, log=self.log)
-            count = await delete_folder(address, identity=self.identity)
-            announced = await self._all_announced(address)
+            async with shared_session(self.identity):  # for all that follows
+                address = await self.plan_address(TaskFacts.of(self).key)
+                # The nodes have ended; the results task may still be under way.
+                await cancel_orphaned_jobs(address, identity=self.identity, log=self.log)
+                if self.results_task_id is not None:
+                    await self._wait_for(self.results_task_id)
+                count, announced = await both(
+                    delete_folder(address, identity=self.identity), self._all_announced(address)
+                )
         except PlanNotFound as error:
             self.log.info(f"There is nothing to delete: {error}")
             return {"status": "success", "message": ""}
@@ -105,3 +111,8 @@ class TeardownTrigger(EndingTrigger):
         except ObjectMissing:  # nothing is announced of this run
             return True
         return all(one.made for one in load_announcements(data))
+
+
+def _pauses() -> Iterator[float]:
+    for pause, times in LOOKS:
+        yield from repeat(pause, times) if times else repeat(pause)

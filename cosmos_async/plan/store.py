@@ -208,22 +208,23 @@ def graph_object(digest: str) -> str:
     return f"plan/tasks-{digest[:16]}.json"
 
 
-AHEAD = "ahead/"  # how all names begin of what tasks tell one another that may begin ahead of Airflow
+#: How the names begin of what tasks tell one another that may begin ahead of Airflow.
+BEGUN, SUCCEEDED, AGAIN = "ahead/begun/", "ahead/succeeded/", "ahead/again/"
 
 
 def begun_object(task_id: str, map_index: int) -> str:
     """Return the name of what says who executes a task's first try, see :mod:`cosmos_async.triggers.execution.run_ahead`."""
-    return f"{AHEAD}begun/{digest(task_id, map_index)[:20]}.json"
+    return f"{BEGUN}{digest(task_id, map_index)[:20]}.json"
 
 
 def succeeded_object(task_id: str, map_index: int) -> str:
     """Return the name of what a task leaves that has succeeded, where other triggerers may have to know."""
-    return f"{AHEAD}succeeded/{digest(task_id, map_index)[:20]}"
+    return f"{SUCCEEDED}{digest(task_id, map_index)[:20]}"
 
 
 def again_object(task_id: str, map_index: int) -> str:
     """Return the name of what a task leaves that begins once more: what was begun below it counts no more."""
-    return f"{AHEAD}again/{digest(task_id, map_index)[:20]}"
+    return f"{AGAIN}{digest(task_id, map_index)[:20]}"
 
 
 def late_objects(key: TaskKey) -> str:

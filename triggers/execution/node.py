@@ -203,10 +203,13 @@ class Node:
 
     async def _check(self, action: steps.Check) -> int:
         """Return where to go on; raise GuardDiffered where the plan no longer fits."""
-        answers = await gather_bounded(
-            self._read(guard, action.position + offset) for offset, guard in enumerate(action.guards)
-        )
-        for guard, answer in zip(action.guards, answers):
+        guards = {position: guard for position, guard in enumerate(action.guards, action.position)}
+        # dbt often asks the same twice.
+        questions = {_question(guard, position): position for position, guard in guards.items()}
+        read = await gather_bounded(self._read(guards[one], one) for one in questions.values())
+        answers = dict(zip(questions, read))
+        for position, guard in guards.items():
+            answer = answers[_question(guard, position)]
             found = f"refused: {answer}" if isinstance(answer, ApiError) else steps.project(guard, answer)
             if steps.fits(guard, found, late=bool(self._run.key.late)):
                 continue
@@ -323,6 +326,18 @@ class Node:
             self._run.log.warning(self._run.told(self._plan, warning))
         self._run.log.info(self._run.told(self._plan, done.what))
         return action.position + 1
+
+
+def _question(guard: Guard, position: int) -> tuple[Any, ...]:
+    """Return what tells apart the requests of guards at one place; a query's and a dry run's are each its own."""
+    request = guard.request
+    if guard.kind in (GuardKind.TABLE, GuardKind.SETTINGS, GuardKind.TARGET_STATE):
+        return "table", request["project"], request["dataset"], request["table"]
+    if guard.kind is GuardKind.DATASET:
+        return "dataset", request["project"], request["dataset"]
+    if guard.kind is GuardKind.LISTING:
+        return "listing", request["what"], request["project"], request.get("dataset")
+    return "position", position
 
 
 class _Done(Exception):

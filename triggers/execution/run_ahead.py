@@ -28,7 +28,8 @@ from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Index, Level
 from cosmos_async.plan.outcome import Outcome, load_outcome
 from cosmos_async.plan.store import (
-    AHEAD,
+    AGAIN,
+    SUCCEEDED,
     PlanAddress,
     again_object,
     graph_object,
@@ -171,6 +172,9 @@ class RunAhead:
         self._identity, self._airflow, self._clock = identity, airflow, clock
         self._succeeded: dict[str, int] = {}  # tasks, and how many on the way to them Airflow has not started
         self._told: dict[str, int] = {}  # those of which this process has told, likewise
+        # Tasks by the names of what they leave.
+        self._that_succeeded = {succeeded_object(one, map_index): one for one in graph.tasks}
+        self._that_begin_again = {again_object(one, map_index): one for one in graph.tasks}
         self._begun: set[str] = set()
         self._executions: dict[str, Execution] = {}  # until their own triggers have ended
         self._background: set[asyncio.Task[None]] = set()
@@ -309,10 +313,7 @@ class RunAhead:
                 return True
             if lease.ended and not await self._has_succeeded(key, folder):
                 return True
-        names = set(await folder.names(f"{AHEAD}again/"))
-        return bool(names) and any(
-            again_object(one, key.map_index) in names for one in self._graph.all_above(key.task_id)
-        )
+        return self._is_below(key.task_id, await self._again(folder))
 
     async def _has_succeeded(self, key: TaskKey, folder: Folder) -> bool:
         outcomes = await self._outcomes(key, folder)
@@ -424,26 +425,53 @@ class RunAhead:
             )
 
     async def _begin_below(self, key: TaskKey) -> None:
+        below = [one for one in self._graph.below(key.task_id) if self._may_begin(one)]
+        ready = self._ready(below)
         try:
-            below = [one for one in self._graph.below(key.task_id) if self._may_begin(one)]
-            if not below:
-                return
-            asked = self._ready(below)
-            # At once where that is likely to be all: the next job waits for each answer.
-            again, wanted = await both(self._tell_and_ask(key, below), self._wanted(key, asked))
-            ready = [one for one in self._ready(below) if not again.intersection(self._graph.all_above(one))]
-            wanted |= await self._wanted(key, [one for one in ready if one not in asked])
+            # At once, as the next job waits for each question.
+            await both(
+                self._begin_wanted(key, ready),
+                self._begin_told(key, [one for one in below if one not in ready]),
+            )
         except (CosmosAsyncError, ObjectMissing):
             # The run's folder is gone, or Google does not answer: Airflow starts them all the same.
             self._told.pop(key.task_id, None)
+
+    async def _begin_told(self, key: TaskKey, below: Sequence[str]) -> None:
+        """
+        Begin those tasks of which others above have succeeded in other triggerers, who learn of *key* as well.
+
+        They are told of it before they are asked, so that one of two that end at once knows all.
+        """
+        if not below:
             return
+        async with self._folder() as folder:
+            await folder.write(succeeded_object(key.task_id, key.map_index), b"")
+            names = await folder.names(SUCCEEDED)
+        for name in names:
+            if name in self._that_succeeded:
+                self._succeeded.setdefault(self._that_succeeded[name], 0)
+        await self._begin_wanted(key, self._ready(below))
+
+    async def _begin_wanted(self, key: TaskKey, ready: Sequence[str]) -> None:
+        """Begin those tasks that Airflow is still going to start, and above which none begins once more."""
+        if not ready:
+            return
+        again, wanted = await both(self._beginning_again(), self._wanted(key, ready))
         for one in ready:
+            if one not in wanted or self._is_below(one, again):
+                continue
+            if self._graph.missing(one, self._succeeded):  # learnt meanwhile, by the end of another task
+                continue
             depth = 1 + max(self._succeeded[above] for above in self._graph.tasks[one].above or ())
-            if one in wanted and one not in self._begun and depth <= MOST_AHEAD:  # by the end of another task above it
+            if one not in self._begun and depth <= MOST_AHEAD:  # by the end of another task above it
                 self._begun.add(one)
                 execution = Execution(replace(key, task_id=one), depth)
                 self._executions[one] = execution
                 execution.task = self._spawn(self._execute(execution))
+
+    def _is_below(self, task_id: str, others: set[str]) -> bool:
+        return bool(others) and not others.isdisjoint(self._graph.all_above(task_id))
 
     def _ready(self, task_ids: Sequence[str]) -> list[str]:
         """Return the tasks of which all above have succeeded, as far as this process knows."""
@@ -462,21 +490,14 @@ class RunAhead:
     def _folder(self) -> AbstractAsyncContextManager[Folder]:
         return folder_at(self._address, identity=self._identity)
 
-    async def _tell_and_ask(self, key: TaskKey, below: Sequence[str]) -> set[str]:
-        """
-        Learn what has succeeded in other triggerers, and return the tasks that begin once more.
-
-        Where one of *below* waits for others, they are told of *key* first, so that one of two that end at once knows all.
-        """
+    async def _beginning_again(self) -> set[str]:
         async with self._folder() as folder:
-            if any(self._graph.missing(one, self._succeeded) for one in below):
-                await folder.write(succeeded_object(key.task_id, key.map_index), b"")
-            names = set(await folder.names(AHEAD))
-        tasks = self._graph.tasks
-        for one in tasks:
-            if succeeded_object(one, key.map_index) in names:
-                self._succeeded.setdefault(one, 0)
-        again = {one for one in tasks if again_object(one, key.map_index) in names}
+            return await self._again(folder)
+
+    async def _again(self, folder: Folder) -> set[str]:
+        """Return the tasks that begin once more, and do not count as succeeded."""
+        names = await folder.names(AGAIN)
+        again = {self._that_begin_again[name] for name in names if name in self._that_begin_again}
         for one in again:
             self._succeeded.pop(one, None)
         return again
@@ -487,8 +508,6 @@ class RunAhead:
 
         Where Airflow does not answer, none.
         """
-        if not task_ids:
-            return set()
         newest, states = await both(
             newest_index(self._address, identity=self._identity), self._states(key, task_ids)
         )

@@ -256,6 +256,25 @@ async def test_a_guard_that_differs_has_the_node_planned_anew(bench: Bench) -> N
     assert bench.google.mutations == []
 
 
+@pytest.mark.parametrize("expected", ["absent", "TABLE"])
+async def test_what_several_guards_ask_is_asked_once(bench: Bench, expected: str) -> None:
+    """dbt reads a table as often as its macros like; each guard still has its own say."""
+    create = job("create or replace table `p`.`shop`.`orders` as select 1 as id")
+    guards = [target_state("orders"), target_state("orders", expected), target_state("others")]
+    await bench.plan(model("orders", *guards, create))
+
+    event = await bench.run()
+
+    assert is_success(event) is (expected == "absent")
+    inserted = bench.google.requests.of("jobs.insert")
+    before = [
+        request.path.rpartition("/")[2]
+        for request in bench.google.requests.of("tables.get")
+        if not inserted or request.began < inserted[0].began
+    ]
+    assert sorted(before) == ["orders", "others"]
+
+
 async def test_nothing_is_written_after_a_guard_that_differs(bench: Bench) -> None:
     """A guard between two writes stops before the second."""
     fields = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
