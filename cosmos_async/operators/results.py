@@ -108,19 +108,23 @@ class ResultsAsyncOperator(BaseOperator):
             planned = plan.index_bytes()
         except PlanGone:  # cleared after the run's teardown, without the setup
             planned = plan.kept_index_bytes()
-        index, compiled = load_index(planned), plan.artifact(COMPILED_FILE)
+        index = load_index(planned)
+        found = plan.record(index.run)
         hooks = {hook.unique_id: hook for hook in index.hooks}
         outcomes = {
-            unique_id: found
-            for unique_id, found in plan.outcomes(index.run).items()
+            unique_id: outcome
+            for unique_id, outcome in found.outcomes.items()
             if unique_id in index.nodes or unique_id in hooks
         }
         # First of all: whatever dbt says below, what became of the nodes is not lost with the teardown.
         # The rest serves tasks that are cleared then.
-        recorded = plan.recorded()
-        kept = {INDEX_FILE: planned, COMPILED_FILE: compiled, **recorded}
+        kept = {INDEX_FILE: planned, COMPILED_FILE: found.compiled, **found.recorded}
         assets = announcements(
-            index, outcomes, self.aliases, plan.announcements() if self.aliases else (), tested=self.tested
+            index,
+            outcomes,
+            self.aliases,
+            found.announcements if self.aliases else (),
+            tested=self.tested,
         )
         if self.aliases:
             # Airflow takes the events of a task that succeeds. If this one fails, the teardown announces what stands here.
@@ -132,8 +136,8 @@ class ResultsAsyncOperator(BaseOperator):
         told = tell_results(
             index,
             outcomes,
-            recorded=recorded,
-            compiled_code=json.loads(compiled),
+            recorded=found.recorded,
+            compiled_code=json.loads(found.compiled),
             parsed=lambda: plan.parsed_or_none(index.run),
             open_dbt=lambda: self._open_dbt(context),
             tell=self.log.info,

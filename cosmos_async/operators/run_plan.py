@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -91,6 +91,18 @@ def folder_of_run(context: Any, setup_task_id: str, map_index: int) -> str:
         life=life_of(getattr(context.get("dag_run"), "start_date", None)),
         map_index=map_index,
     )
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What there is to tell of a run once its nodes have ended."""
+
+    compiled: bytes  #: every node's compiled code, as JSON
+    recorded: dict[
+        str, bytes
+    ]  #: what setup's dbt wrote of the run, as far as it is kept, by the names of the files
+    outcomes: dict[str, Outcome]  #: see :meth:`RunPlan.outcomes`
+    announcements: list[Announcement]  #: what a task of this run has recorded of its assets
 
 
 class RunPlan:
@@ -188,13 +200,32 @@ class RunPlan:
         """Return one of the files that setup left beside the plan, or the results task beyond its end."""
         return run_until_complete(self._read_artifact(name))
 
-    def recorded(self) -> dict[str, bytes]:
+    def record(self, run: RunInfo) -> RunRecord:
+        """
+        Return what there is to tell of the run, read at once.
+
+        Args:
+            run: What the index says of the run.
+        """
+
+        async def read() -> RunRecord:
+            compiled, recorded, outcomes, announced = await asyncio.gather(
+                self._read_artifact(COMPILED_FILE),
+                self._recorded(),
+                self._outcomes(run),
+                self._announcements(),
+            )
+            return RunRecord(compiled, recorded, outcomes, announced)
+
+        return run_until_complete(read())
+
+    async def _recorded(self) -> dict[str, bytes]:
         """Return what setup's dbt wrote of the run, as far as it is kept, by the names of the files."""
         from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE, RUN_FILES
         from cosmos_async.triggers.event_loop.gather import gather_bounded
 
         names = (MANIFEST_FILE, RECORDED_FILE, RUN_FILES)
-        found = run_until_complete(gather_bounded(map(self._artifact_or_none, names)))
+        found = await gather_bounded(map(self._artifact_or_none, names))
         return {name: data for name, data in zip(names, found) if data is not None}
 
     def lineage(self) -> Lineage | None:
@@ -321,14 +352,14 @@ class RunPlan:
         Args:
             run: What the index says of the run.
         """
+        return run_until_complete(self._outcomes(run))
+
+    async def _outcomes(self, run: RunInfo) -> dict[str, Outcome]:
         from cosmos_async.triggers.storage.documents import read_outcomes
 
-        async def read() -> tuple[bytes, dict[str, Outcome]]:
-            return await asyncio.gather(
-                self._kept_outcomes(), read_outcomes(self.address, identity=self._identity)
-            )
-
-        data, outcomes = run_until_complete(read())
+        data, outcomes = await asyncio.gather(
+            self._kept_outcomes(), read_outcomes(self.address, identity=self._identity)
+        )
         kept = json.loads(data)
         ours = isinstance(kept, dict) and kept.get("nonce") in {run.nonce, run.follows} - {None}
         before = {
@@ -386,12 +417,13 @@ class RunPlan:
 
     def announcements(self) -> list[Announcement]:
         """Return what a task of this run has recorded of its assets."""
+        return run_until_complete(self._announcements())
+
+    async def _announcements(self) -> list[Announcement]:
         from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
 
         try:
-            data = run_until_complete(
-                read_object(self._artifacts, ANNOUNCEMENTS_FILE, identity=self._identity)
-            )
+            data = await read_object(self._artifacts, ANNOUNCEMENTS_FILE, identity=self._identity)
         except ObjectMissing:
             return []
         return load_announcements(data)

@@ -203,7 +203,7 @@ class Node:
 
     async def _check(self, action: steps.Check) -> int:
         """Return where to go on; raise GuardDiffered where the plan no longer fits."""
-        guards = {position: guard for position, guard in enumerate(action.guards, action.position)}
+        guards = dict(enumerate(action.guards, action.position))
         # dbt often asks the same twice.
         questions = {_question(guard, position): position for position, guard in guards.items()}
         read = await gather_bounded(self._read(guards[one], one) for one in questions.values())

@@ -46,9 +46,9 @@ async def cancel_orphaned_jobs(address: PlanAddress, *, identity: Identity, log:
                 folder = folder_of(store, address.folder, written_by=address.host)
                 index = await read_index(folder, address)
                 told = set(await folder.names("outcomes/"))
+                if all(outcome_object(unique_id) in told for unique_id in index.nodes):
+                    return
                 plans = await _plans(folder)
-            if all(outcome_object(unique_id) in told for unique_id in index.nodes):
-                return
             warehouse = warehouse_of(session, index.run.endpoint)
             left = [
                 job

@@ -29,7 +29,7 @@ from cosmos_async.plan.store import (
     outcome_object,
 )
 from cosmos_async.plan.waves import Pin
-from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.triggers.event_loop.gather import both, gather_bounded
 from cosmos_async.triggers.event_loop.threads import parse
 from cosmos_async.triggers.google.credentials import Identity
 from cosmos_async.triggers.google.session import shared_session
@@ -272,14 +272,19 @@ async def leave_pin(folder: Folder, name: str, pin: Pin) -> Pin:
 
 async def delete_folder(address: PlanAddress, *, identity: Identity) -> int:
     """Delete a run's folder and return how many objects there were; nothing is not an error."""
-    async with folder_at(address, identity=identity) as place:
-        count = await place.delete()
-    async with _all_lives(address, identity) as place:
-        with suppress(ObjectMissing):
-            if await place.read(NEWEST_OBJECT) == address.index.encode():
-                await place.remove(NEWEST_OBJECT)
-                count += 1
+    async with folder_at(address, identity=identity) as place, _all_lives(address, identity) as all_lives:
+        count, newest = await both(place.delete(), _newest(all_lives))
+        if newest == address.index:
+            # Last, as a folder of this machine is deleted with the last that is in it.
+            await all_lives.remove(NEWEST_OBJECT)
+            count += 1
     return count
+
+
+async def _newest(all_lives: Folder) -> str | None:
+    with suppress(ObjectMissing):
+        return (await all_lives.read(NEWEST_OBJECT)).decode(errors="replace")
+    return None
 
 
 async def read_index(folder: Folder, address: PlanAddress) -> Index:

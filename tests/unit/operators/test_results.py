@@ -17,6 +17,7 @@ from cosmos_async.airflow.compat import AirflowFailException
 from cosmos_async.dbt.results import Artifacts
 from cosmos_async.exceptions import DbtError, PlanGone
 from cosmos_async.operators.results import ResultsAsyncOperator
+from cosmos_async.operators.run_plan import RunRecord
 from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, load_announcements
 from cosmos_async.plan.model import Hook, Index, IndexEntry, Level, RunInfo, dump_index, load_index
 from cosmos_async.plan.outcome import Outcome, Status
@@ -58,13 +59,15 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             address=PlanAddress("gs://plans/d/g/r/life", "", ""),
             index_bytes=index_bytes,
             kept_index_bytes=lambda: index,
-            outcomes=lambda info: {each.unique_id: each for each in outcomes},
+            record=lambda info: RunRecord(
+                b"{}",
+                {},
+                {each.unique_id: each for each in outcomes},
+                run.announced,  # type: ignore[attr-defined]
+            ),
             keep_artifacts=lambda files, kept, **info: run.files.update(files) or "gs://kept",  # type: ignore[attr-defined]
-            artifact=lambda name: b"{}",
             parsed_or_none=lambda info: None,
-            recorded=dict,
             failed_task=lambda key: run.failed_task,  # type: ignore[attr-defined]
-            announcements=lambda: run.announced,  # type: ignore[attr-defined]
             keep=lambda name, data: run.files.update({name: data}),  # type: ignore[attr-defined]
         )
         monkeypatch.setattr("cosmos_async.operators.results.RunPlan", lambda *args, **kwargs: plan)
