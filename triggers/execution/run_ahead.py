@@ -20,7 +20,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from cosmos_async.exceptions import CosmosAsyncError, PlanDamaged, PlanGone
@@ -43,7 +43,15 @@ from cosmos_async.triggers.execution.buffered_log import BufferedLog
 from cosmos_async.triggers.execution.continuation import is_same_work
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume
-from cosmos_async.triggers.execution.lease import PROCESS, RENEWED, STALE, Lease, read_lease, write_lease
+from cosmos_async.triggers.execution.lease import (
+    PROCESS,
+    RENEWED,
+    STALE,
+    Lease,
+    name_of,
+    read_lease,
+    write_lease,
+)
 from cosmos_async.triggers.execution.seeds import Seeds
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
 from cosmos_async.triggers.execution.xcoms import TaskXComs
@@ -78,6 +86,8 @@ MOST_UNKNOWN = 3
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 @dataclass
 class Execution:
@@ -95,6 +105,7 @@ class Execution:
     unknown: int = 0  #: looks in a row at which the setup task had no state
     failed: str | None = None  #: why its own trigger has to go on with it
     task: asyncio.Task[None] | None = None
+    admitted: asyncio.Event = field(default_factory=asyncio.Event)  #: it has its lease, or is over
 
     @property
     def jobs(self) -> list[JobRef]:
@@ -177,7 +188,7 @@ class RunAhead:
         self._that_begin_again = {again_object(one, map_index): one for one in graph.tasks}
         self._begun: set[str] = set()
         self._executions: dict[str, Execution] = {}  # until their own triggers have ended
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
 
     @classmethod
     async def of(
@@ -259,6 +270,9 @@ class RunAhead:
             log: The task's.
         """
         self._begun.add(key.task_id)
+        execution = self.under_way(key.task_id)
+        if execution is not None:  # perhaps since this moment: then its lease is on its way
+            await execution.admitted.wait()
         if key.try_number > 1:
             # Whoever looks from now on knows that what was begun below it does not count.
             await folder.write(again_object(key.task_id, key.map_index), b"")
@@ -406,14 +420,14 @@ class RunAhead:
             self._told[key.task_id] = depth
             self._spawn(self._begin_below(key))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         # In no task's context: what is logged there belongs to none.
         task = contextvars.Context().run(asyncio.get_running_loop().create_task, work)
         self._background.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.warning(
@@ -427,15 +441,14 @@ class RunAhead:
     async def _begin_below(self, key: TaskKey) -> None:
         below = [one for one in self._graph.below(key.task_id) if self._may_begin(one)]
         ready = self._ready(below)
-        try:
-            # At once, as the next job waits for each question.
-            await both(
-                self._begin_wanted(key, ready),
-                self._begin_told(key, [one for one in below if one not in ready]),
-            )
-        except (CosmosAsyncError, ObjectMissing):
-            # The run's folder is gone, or Google does not answer: Airflow starts them all the same.
-            self._told.pop(key.task_id, None)
+        self._begin(key, ready)
+        left = [one for one in below if one not in ready]
+        if left:
+            try:
+                await self._begin_told(key, left)
+            except (CosmosAsyncError, ObjectMissing):
+                # The run's folder is gone, or Google does not answer: Airflow starts them all the same.
+                self._told.pop(key.task_id, None)
 
     async def _begin_told(self, key: TaskKey, below: Sequence[str]) -> None:
         """
@@ -443,32 +456,29 @@ class RunAhead:
 
         They are told of it before they are asked, so that one of two that end at once knows all.
         """
-        if not below:
-            return
         async with self._folder() as folder:
             await folder.write(succeeded_object(key.task_id, key.map_index), b"")
             names = await folder.names(SUCCEEDED)
         for name in names:
             if name in self._that_succeeded:
                 self._succeeded.setdefault(self._that_succeeded[name], 0)
-        await self._begin_wanted(key, self._ready(below))
+        self._begin(key, self._ready(below))
 
-    async def _begin_wanted(self, key: TaskKey, ready: Sequence[str]) -> None:
-        """Begin those tasks that Airflow is still going to start, and above which none begins once more."""
-        if not ready:
-            return
-        again, wanted = await both(self._beginning_again(), self._wanted(key, ready))
+    def _begin(self, key: TaskKey, ready: Sequence[str]) -> None:
+        """Begin tasks above which all have succeeded, unless it turns out that they may not begin."""
+        chosen: list[Execution] = []
         for one in ready:
-            if one not in wanted or self._is_below(one, again):
-                continue
-            if self._graph.missing(one, self._succeeded):  # learnt meanwhile, by the end of another task
-                continue
             depth = 1 + max(self._succeeded[above] for above in self._graph.tasks[one].above or ())
             if one not in self._begun and depth <= MOST_AHEAD:  # by the end of another task above it
                 self._begun.add(one)
-                execution = Execution(replace(key, task_id=one), depth)
-                self._executions[one] = execution
-                execution.task = self._spawn(self._execute(execution))
+                chosen.append(Execution(replace(key, task_id=one), depth))
+        if not chosen:
+            return
+        # Asked for all of them, while each takes its lease: the next job waits for every question.
+        wanted = self._spawn(self._wanted(key, [execution.key.task_id for execution in chosen]))
+        for execution in chosen:
+            self._executions[execution.key.task_id] = execution
+            execution.task = self._spawn(self._execute(execution, wanted))
 
     def _is_below(self, task_id: str, others: set[str]) -> bool:
         return bool(others) and not others.isdisjoint(self._graph.all_above(task_id))
@@ -504,17 +514,29 @@ class RunAhead:
 
     async def _wanted(self, key: TaskKey, task_ids: Sequence[str]) -> set[str]:
         """
-        Return which of some tasks Airflow is still going to start: none where the plan is not the run's newest.
+        Return which of some tasks may begin now.
 
-        Where Airflow does not answer, none.
+        Those that Airflow is still going to start, by the run's newest plan, and above which none begins once more. Where
+        Airflow or Google does not answer, or the run's folder is gone, none: Airflow starts them all the same.
         """
-        newest, states = await both(
-            newest_index(self._address, identity=self._identity), self._states(key, task_ids)
-        )
+        try:
+            again, (newest, states) = await both(
+                self._beginning_again(),
+                both(newest_index(self._address, identity=self._identity), self._states(key, task_ids)),
+            )
+        except (CosmosAsyncError, ObjectMissing):
+            self._told.pop(key.task_id, None)
+            return set()
         # A run that was deleted has no setup task any more, and one that is planned anew none that has succeeded.
         if newest != self._address.index or states is None or states[self._setup] != "success":
             return set()
-        return {one for one in task_ids if states[one] in WANTED}
+        return {
+            one
+            for one in task_ids
+            if states[one] in WANTED
+            and not self._is_below(one, again)
+            and not self._graph.missing(one, self._succeeded)  # learnt meanwhile, by the end of another task
+        }
 
     async def _is_still_wanted(self, execution: Execution, folder: Folder) -> bool | None:
         """
@@ -547,18 +569,20 @@ class RunAhead:
 
     # -- one of them --------------------------------------------------------------------------------------------------
 
-    async def _execute(self, execution: Execution) -> None:
+    async def _execute(self, execution: Execution, wanted: asyncio.Task[set[str]]) -> None:
         key, lease = execution.key, Lease(execution.key.task_id, self._address.index)
         try:
-            async with self._folder() as folder:
-                await write_lease(folder, key, lease, only_new=True)
-        except ObjectThere:  # Airflow was faster, or another triggerer
-            execution.failed = "it was begun elsewhere"
-        except CosmosAsyncError as error:
-            execution.failed = str(error)
+            taken, _ = await both(self._take_lease(execution, lease), _over(wanted))
+            if taken and key.task_id not in wanted.result():
+                execution.failed = "Airflow does not start it now"
+                self._begun.discard(key.task_id)
+                await self._leave_lease(key)
+        finally:
+            if execution.failed is not None:
+                execution.over = True
+                self.forget(key)
+            execution.admitted.set()
         if execution.failed is not None:
-            execution.over = True
-            self.forget(key)
             return
         renewing = self._spawn(self._renew(execution, lease))
         try:
@@ -577,6 +601,22 @@ class RunAhead:
         with suppress(CosmosAsyncError):  # else who waits for it takes it for gone, and meets its jobs
             async with self._folder() as folder:
                 await write_lease(folder, key, replace(lease, ended=True))
+
+    async def _take_lease(self, execution: Execution, lease: Lease) -> bool:
+        """Return whether nobody else executes a task; why not is told to the execution."""
+        try:
+            async with self._folder() as folder:
+                await write_lease(folder, execution.key, lease, only_new=True)
+        except ObjectThere:  # Airflow was faster, or another triggerer
+            execution.failed = "it was begun elsewhere"
+        except CosmosAsyncError as error:
+            execution.failed = str(error)
+        return execution.failed is None
+
+    async def _leave_lease(self, key: TaskKey) -> None:
+        with suppress(CosmosAsyncError):  # else it is stale in a moment
+            async with self._folder() as folder:
+                await folder.remove(name_of(key))
 
     async def _carry_out(self, execution: Execution) -> None:
         async with shared_session(self._identity, clock=self._clock) as session, self._folder() as folder:
@@ -646,6 +686,10 @@ class RunAhead:
 
 _runs: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[tuple[PlanAddress, int], RunAhead]]
 _runs = WeakKeyDictionary()
+
+
+async def _over(task: asyncio.Task[Any]) -> None:
+    await asyncio.wait({task})
 
 
 async def _read_graph(folder: Folder, digest: str) -> TaskGraph:

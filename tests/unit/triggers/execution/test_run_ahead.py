@@ -14,9 +14,10 @@ import pytest
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Level
 from cosmos_async.plan.outcome import Status
-from cosmos_async.plan.store import succeeded_object
+from cosmos_async.plan.store import begun_object, succeeded_object
 from cosmos_async.plan.task_graph import GraphTask, TaskGraph
 from cosmos_async.testing import FakeGoogle
+from cosmos_async.testing.requests import Request
 from cosmos_async.triggers.execution import lease, run_ahead
 from tests.unit.triggers.bench import (
     PLACE,
@@ -393,6 +394,31 @@ async def test_airflow_is_asked_before_a_task_begins(bench: Bench, state: str) -
     await asyncio.sleep(0.2)
 
     assert submitted(bench) == ["first"]
+    # Nobody has to wait for whoever has not begun it.
+    assert begun_object(SECOND, -1) not in "".join(bench.google.stored("plans"))
+    bench.airflow.states[SECOND] = "deferred"
+    assert is_success(await run(bench, "second"))
+    assert "ahead of Airflow" not in bench.log.text
+
+
+async def test_a_task_that_airflow_starts_meanwhile_is_executed_once(bench: Bench) -> None:
+    """The lease of what is begun ahead is on its way at that moment, and takes long."""
+    await planned(bench)
+
+    def is_lease(request: Request) -> bool:
+        return begun_object(SECOND, -1) in request.query.get("name", "")
+
+    held = bench.google.hold("objects.insert", when=is_lease)
+    await run(bench, "first")
+    await bench.google.requests.arrived("objects.insert", when=is_lease)
+    second = asyncio.create_task(run(bench, "second"))
+    await asyncio.sleep(0.3)
+    held.release()
+
+    assert is_success(await second)
+    await until(lambda: done(bench, "third"))
+    await asyncio.sleep(0.3)
+    assert submitted(bench) == ["first", "second", "third"]
 
 
 @pytest.mark.parametrize("state", [None, "running", "failed"])
