@@ -255,11 +255,13 @@ class SetupAsyncOperator(BaseOperator):
             first: Whether this is setup's first try in the DAG run.
         """
         from cosmos_async.plan.store import PlanAddress
+        from cosmos_async.triggers.event_loop.gather import both
         from cosmos_async.triggers.storage.documents import nonce_of, write_objects
 
         address = PlanAddress(folder, index="", host="", conn_id=settings.remote_target_path_conn_id())
-        run_until_complete(write_objects(address, {"README.txt": _README}, identity=self.identity))
-        return run_until_complete(nonce_of(address, first=first, identity=self.identity))
+        written = write_objects(address, {"README.txt": _README}, identity=self.identity)
+        _, nonce = run_until_complete(both(written, nonce_of(address, first=first, identity=self.identity)))
+        return nonce
 
     def _kept(self, context: Any) -> str | None:
         """
