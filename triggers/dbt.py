@@ -5,7 +5,7 @@ The trigger of a node's task: fetch the plan, carry it out, leave the outcome, e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from airflow.triggers.base import TriggerEvent
 from cosmos_async.airflow.compat import AIRFLOW_VERSION, HAS_ON_KILL
 from cosmos_async.airflow.links import LINK_XCOM_KEY, SQL_XCOM_KEY
 from cosmos_async.exceptions import CosmosAsyncError, PlanGone
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.lineage import NO_TABLES
 from cosmos_async.plan.model import Index
 from cosmos_async.plan.store import PlanAddress
@@ -231,7 +232,9 @@ class BigQueryDbtTrigger(EndingTrigger):
                 waves = None
                 if resume is None or resume.address is None:
                     waves = Waves.shared(address, folder, store, self.airflow)
-                await Groups(run, index, groups, resume or Resume(-1), result, waves).carry_out(others)
+                await Groups(
+                    run, index, groups, resume or Resume(-1), result, waves, self._succeeds(facts.key)
+                ).carry_out(others)
             elif not result.ends:  # another triggerer has executed it
                 told = xcoms.told_outcome(result.earlier)
                 if told is not None:
@@ -240,6 +243,10 @@ class BigQueryDbtTrigger(EndingTrigger):
         if total > 1:
             cost = report.cost([job for outcome in result.outcomes for job in outcome.jobs])
             self.log.info(result.summary() + (f"; {cost}" if cost else ""))
+
+    def _succeeds(self, key: TaskKey) -> Callable[[asyncio.Task[None]], None] | None:
+        ahead = self._ahead
+        return None if ahead is None else lambda outcome: ahead.begin_below(key, outcome=outcome)
 
     async def _begun_ahead(self, ahead: RunAhead, run: Run, result: Result, resume: Resume | None) -> bool:
         """

@@ -5,7 +5,7 @@ The nodes of one task: one group after the other, the nodes of a group at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cosmos_async.plan.ids import TaskKey
@@ -50,6 +50,8 @@ class Groups:
     resume: Resume
     result: Result
     waves: Waves | None = None
+    #: Told that the task's one node has succeeded, before its outcome is written; of a task with several nodes nobody is.
+    succeeds: Callable[[asyncio.Task[None]], None] | None = None
     #: What was planned with the others meanwhile, in this life of the task: digests by unique id.
     planned: dict[str, str] = field(default_factory=dict)
 
@@ -161,7 +163,10 @@ class Groups:
             run.log.info(f"{plan.unique_id} {way}: {end.reason}")
             ends[plan.unique_id] = end
             return
-        await leave_outcome(run.folder, end.outcome)
+        writing = asyncio.ensure_future(leave_outcome(run.folder, end.outcome))
+        if total == 1 and self.succeeds is not None and not end.outcome.status.failed:
+            self.succeeds(writing)
+        await writing
         ends[plan.unique_id] = end
         if failed is not None and end.outcome.status.failed:
             failed.set()

@@ -402,7 +402,7 @@ class RunAhead:
 
     # -- the tasks below one that has succeeded -----------------------------------------------------------------------
 
-    def begin_below(self, key: TaskKey, *, depth: int = 0) -> None:
+    def begin_below(self, key: TaskKey, *, depth: int = 0, outcome: asyncio.Task[None] | None = None) -> None:
         """
         Begin the tasks for which *key* was the last to wait for; returns at once.
 
@@ -411,6 +411,7 @@ class RunAhead:
         Args:
             key: A task whose nodes have succeeded at its first try.
             depth: How many tasks on the way to it Airflow has not started, itself included.
+            outcome: Writes the outcome of its node; nothing is executed below unless that goes well.
         """
         own = self._graph.tasks.get(key.task_id)
         if self._index.run.planned_anew or key.try_number > 1 or own is None or not own.ends_in_triggerer:
@@ -418,7 +419,7 @@ class RunAhead:
         self._succeeded[key.task_id] = depth
         if depth < MOST_AHEAD and self._told.get(key.task_id) != depth:
             self._told[key.task_id] = depth
-            self._spawn(self._begin_below(key))
+            self._spawn(self._begin_below(key, outcome))
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         # In no task's context: what is logged there belongs to none.
@@ -438,12 +439,12 @@ class RunAhead:
                 exc_info=task.exception(),
             )
 
-    async def _begin_below(self, key: TaskKey) -> None:
+    async def _begin_below(self, key: TaskKey, outcome: asyncio.Task[None] | None) -> None:
         below = [one for one in self._graph.below(key.task_id) if self._may_begin(one)]
         ready = self._ready(below)
-        self._begin(key, ready)
+        self._begin(key, ready, outcome)
         left = [one for one in below if one not in ready]
-        if left:
+        if left and await _went_well(outcome):
             try:
                 await self._begin_told(key, left)
             except (CosmosAsyncError, ObjectMissing):
@@ -462,9 +463,9 @@ class RunAhead:
         for name in names:
             if name in self._that_succeeded:
                 self._succeeded.setdefault(self._that_succeeded[name], 0)
-        self._begin(key, self._ready(below))
+        self._begin(key, self._ready(below), None)
 
-    def _begin(self, key: TaskKey, ready: Sequence[str]) -> None:
+    def _begin(self, key: TaskKey, ready: Sequence[str], outcome: asyncio.Task[None] | None) -> None:
         """Begin tasks above which all have succeeded, unless it turns out that they may not begin."""
         chosen: list[Execution] = []
         for one in ready:
@@ -478,7 +479,7 @@ class RunAhead:
         wanted = self._spawn(self._wanted(key, [execution.key.task_id for execution in chosen]))
         for execution in chosen:
             self._executions[execution.key.task_id] = execution
-            execution.task = self._spawn(self._execute(execution, wanted))
+            execution.task = self._spawn(self._execute(execution, wanted, outcome))
 
     def _is_below(self, task_id: str, others: set[str]) -> bool:
         return bool(others) and not others.isdisjoint(self._graph.all_above(task_id))
@@ -569,11 +570,13 @@ class RunAhead:
 
     # -- one of them --------------------------------------------------------------------------------------------------
 
-    async def _execute(self, execution: Execution, wanted: asyncio.Task[set[str]]) -> None:
+    async def _execute(
+        self, execution: Execution, wanted: asyncio.Task[set[str]], outcome: asyncio.Task[None] | None
+    ) -> None:
         key, lease = execution.key, Lease(execution.key.task_id, self._address.index)
         try:
-            taken, _ = await both(self._take_lease(execution, lease), _over(wanted))
-            if taken and key.task_id not in wanted.result():
+            taken, _ = await both(self._take_lease(execution, lease), asyncio.wait({wanted}))
+            if taken and not (key.task_id in wanted.result() and await _went_well(outcome)):
                 execution.failed = "Airflow does not start it now"
                 self._begun.discard(key.task_id)
                 await self._leave_lease(key)
@@ -642,7 +645,16 @@ class RunAhead:
             execution.log.info(
                 f"Begun as soon as the tasks above it had succeeded, ahead of Airflow: {self._clock.utc():%H:%M:%S} UTC."
             )
-            await Groups(execution.run, self._index, groups, Resume(-1), execution.result).carry_out()
+            await Groups(
+                execution.run,
+                self._index,
+                groups,
+                Resume(-1),
+                execution.result,
+                succeeds=lambda outcome: self.begin_below(
+                    execution.key, depth=execution.depth, outcome=outcome
+                ),
+            ).carry_out()
 
     async def _renew(self, execution: Execution, lease: Lease) -> None:
         """Say that the execution goes on, and stop it where nobody wants it any more."""
@@ -688,8 +700,12 @@ _runs: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[tuple[PlanAddres
 _runs = WeakKeyDictionary()
 
 
-async def _over(task: asyncio.Task[Any]) -> None:
-    await asyncio.wait({task})
+async def _went_well(outcome: asyncio.Task[None] | None) -> bool:
+    """Return whether an outcome is written, once that is known; with None it was before."""
+    if outcome is None:
+        return True
+    await asyncio.wait({outcome})
+    return not outcome.cancelled() and outcome.exception() is None
 
 
 async def _read_graph(folder: Folder, digest: str) -> TaskGraph:

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from cosmos_async.exceptions import StoreError
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Level
-from cosmos_async.plan.outcome import Status
+from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.plan.store import begun_object, succeeded_object
 from cosmos_async.plan.task_graph import GraphTask, TaskGraph
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.testing.requests import Request
-from cosmos_async.triggers.execution import lease, run_ahead
+from cosmos_async.triggers.execution import groups, lease, run_ahead
+from cosmos_async.triggers.storage.folders import Folder
 from tests.unit.triggers.bench import (
     PLACE,
     SOON,
@@ -163,6 +165,39 @@ async def test_what_follows_does_not_wait_for_what_a_trigger_tells_airflow(
 
     assert not second.done()
     await cancelled(second)
+
+
+@pytest.mark.parametrize("well", [True, False], ids=["written", "refused"])
+async def test_nothing_is_executed_below_a_task_whose_outcome_is_not_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, well: bool
+) -> None:
+    """All else that comes before the next job goes on beside it."""
+    await planned(bench)
+    write, let = groups.leave_outcome, asyncio.Event()
+
+    async def leave(folder: Folder, outcome: Outcome) -> None:
+        await let.wait()
+        if not well:
+            raise StoreError("may not use the bucket")
+        await write(folder, outcome)
+
+    def is_lease(request: Request) -> bool:
+        return begun_object(SECOND, -1) in request.query.get("name", "")
+
+    monkeypatch.setattr(groups, "leave_outcome", leave)
+    first = asyncio.create_task(run(bench, "first"))
+    await bench.google.requests.arrived("objects.insert", when=is_lease)
+    await asyncio.sleep(0.2)
+    assert submitted(bench) == ["first"]
+    let.set()
+
+    assert is_success(await first) is well
+    if well:
+        await until(lambda: submitted(bench)[:2] == ["first", "second"])
+    else:
+        await until(lambda: begun_object(SECOND, -1) not in "".join(bench.google.stored("plans")))
+        await asyncio.sleep(0.2)
+        assert submitted(bench) == ["first"]
 
 
 async def test_no_more_tasks_are_ahead_than_a_person_expects(
