@@ -15,6 +15,7 @@ from cosmos_async.plan.model import Index, IndexEntry, Level, NodePlan, RunInfo,
 from cosmos_async.plan.node_plans import pack
 from cosmos_async.plan.store import PlanAddress, late_objects, late_plan_object
 from cosmos_async.triggers.base import WORKER_ENDS
+from cosmos_async.triggers.storage import node_plans
 from cosmos_async.triggers.storage.documents import upload_part, write_objects
 from tests.unit.triggers.bench import (
     FOLDER,
@@ -112,6 +113,13 @@ async def test_a_task_that_ends_well_waits_for_no_worker(bench: Bench) -> None:
     assert clock.slept == []
 
 
+@pytest.fixture
+def seen_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was read of a plan, it was some time before a task begins."""
+    monkeypatch.setattr(node_plans, "FRESH", 0.0)
+
+
+@pytest.mark.usefixtures("seen_long_ago")
 async def test_a_plan_that_this_triggerer_has_read_before_is_gone_all_the_same(bench: Bench) -> None:
     """The index is kept in memory while other tasks of the run go on."""
     held = bench.google.on_query("other", held=True)
@@ -176,6 +184,7 @@ async def test_a_plan_that_goes_once_more_fails_the_task(bench: Bench) -> None:
     assert "deleted by its teardown task" in event.payload["message"]
 
 
+@pytest.mark.usefixtures("seen_long_ago")
 async def test_nothing_is_done_a_second_time_where_the_plan_goes_in_the_middle(bench: Bench) -> None:
     """A task that has built its model does not begin again because the plans of its tests are deleted."""
     test = data_test("quick")
@@ -185,7 +194,7 @@ async def test_nothing_is_done_a_second_time_where_the_plan_goes_in_the_middle(b
     await bench.plan(model("orders", job(sql)), test, owners={test.unique_id: ORDERS})
     task = asyncio.create_task(event_of(bench.trigger(work="build")))
     await held.started()
-    delete(bench, "plan/nodes/test")
+    delete(bench, "plan/nodes-")
 
     held.release()
 
