@@ -35,8 +35,9 @@ from cosmos_async.triggers.google.session import Session, shared_session
 from cosmos_async.triggers.jobs.cancel import cancel_jobs
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.warehouse import Warehouse, warehouse_of
-from cosmos_async.triggers.storage.documents import folder_at, read_index, read_node, store_identity
+from cosmos_async.triggers.storage.documents import folder_at, read_index, store_identity
 from cosmos_async.triggers.storage.folders import Folder, folder_of
+from cosmos_async.triggers.storage.node_plans import read_node
 from cosmos_async.triggers.task import TaskFacts
 
 #: Before Airflow ends the trigger: time to cancel the jobs and to say so.
@@ -238,8 +239,7 @@ class BigQueryDbtTrigger(EndingTrigger):
             elif not result.ends:  # another triggerer has executed it
                 told = xcoms.told_outcome(result.earlier)
                 if told is not None:
-                    digest = index.nodes[told.unique_id].digest
-                    result.earlier_plans = [await read_node(folder, told.unique_id, digest)]
+                    result.earlier_plans = [await read_node(folder, index, told.unique_id, session=session)]
         if total > 1:
             cost = report.cost([job for outcome in result.outcomes for job in outcome.jobs])
             self.log.info(result.summary() + (f"; {cost}" if cost else ""))

@@ -21,13 +21,14 @@ from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, Announcement, lo
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.lineage import LINEAGE_FILE, Lineage, load_lineage
 from cosmos_async.plan.model import Index, Level, NodePlan, RunInfo, dump_index, dump_node, load_index
+from cosmos_async.plan.node_plans import pack
 from cosmos_async.plan.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan.store import (
     ADDRESS_KEY,
     PlanAddress,
     artifact_object,
+    late_plan_object,
     life_of,
-    node_object,
     parsed_object,
     run_folder,
     upload_object,
@@ -261,17 +262,15 @@ class RunPlan:
         """
         from cosmos_async.triggers.storage.documents import upload_part
 
-        objects, entries = {}, {}
+        plans, entries = {}, {}
         for unique_id in unique_ids:
             entry = index.nodes[unique_id]
             level = entry.level if entry.level is Level.DBT else Level.LATE
             plan = NodePlan(unique_id, entry.name, entry.resource_type, level, reason, fqn=entry.fqn)
-            data = dump_node(plan)
-            digest = hashlib.sha256(data).hexdigest()
-            objects[node_object(unique_id, digest)] = data
-            entries[unique_id] = replace(entry, level=level, reason=reason, digest=digest)
+            plans[unique_id] = dump_node(plan)
+            entries[unique_id] = replace(entry, level=level, reason=reason)
         # The run's hooks are done; its parsed project and the graph of its tasks are gone with the plan.
-        part = Index(run=replace(index.run, parsed=None, tasks=None), nodes=entries)
+        part, objects = pack(Index(run=replace(index.run, parsed=None, tasks=None), nodes=entries), plans)
         return run_until_complete(
             upload_part(self.address, objects=objects, index=dump_index(part), identity=self._identity)
         )
@@ -319,7 +318,7 @@ class RunPlan:
         objects = {upload_object(digest): path.read_bytes() for digest, path in uploads.items()}
         for plan in plans:
             data = dump_node(plan)
-            objects[node_object(plan.unique_id, hashlib.sha256(data).hexdigest())] = data
+            objects[late_plan_object(plan.unique_id, hashlib.sha256(data).hexdigest())] = data
 
         async def write(folder: Folder) -> dict[str, Pin]:
             await gather_bounded(folder.write(name, data) for name, data in objects.items())

@@ -32,11 +32,11 @@ from cosmos_async.operators.run_plan import (
 from cosmos_async.operators.task_graph import task_graph
 from cosmos_async.operators.task_mapping import is_mapped_with
 from cosmos_async.plan.model import Level, dump_index, dump_node
+from cosmos_async.plan.node_plans import pack
 from cosmos_async.plan.store import (
     ADDRESS_KEY,
     artifact_object,
     graph_object,
-    node_object,
     parsed_object,
     upload_object,
 )
@@ -358,14 +358,11 @@ _README = (
 
 def stored(plan: Plan) -> tuple[dict[str, bytes], Index]:
     """Return a plan's objects by their names in the store, and its index."""
-    objects: dict[str, bytes] = {}
-    digests: dict[str, str] = {}
-    for unique_id, node in plan.nodes.items():
-        data = dump_node(node)
-        digests[unique_id] = hashlib.sha256(data).hexdigest()
-        objects[node_object(unique_id, digests[unique_id])] = data
+    index, objects = pack(
+        plan.index(), {unique_id: dump_node(node) for unique_id, node in plan.nodes.items()}
+    )
     for digest, path in plan.uploads.items():
         objects[upload_object(digest)] = path.read_bytes()
     if plan.parsed is not None and plan.run.parsed is not None:
         objects[parsed_object(plan.run.parsed)] = plan.parsed.read_bytes()
-    return objects, plan.index(digests)
+    return objects, index

@@ -8,7 +8,6 @@ noticed while it was recorded. All other reads of the warehouse are its guards, 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
@@ -30,8 +29,9 @@ from cosmos_async.plan.model import (
     load_index,
     load_node,
 )
+from cosmos_async.plan.node_plans import pack, unpack
 from cosmos_async.plan.ownership import is_source
-from cosmos_async.plan.store import node_object
+from cosmos_async.plan.store import nodes_object
 
 FORMAT = 1
 _FACTS, _INDEX, _OBJECTS = "facts.json", "index.json", "objects/"
@@ -120,12 +120,11 @@ def use_again(kept: KeptPlan, run: RunInfo, *, now: datetime) -> PlanAgain:
     invocation = {kept.run.invocation_id.encode(): run.invocation_id.encode()}
     was = load_index(_replaced(kept.index, invocation))
     renamed = _renamed(kept.temporaries, now)
-    objects = dict(kept.objects)
+    plans = unpack(was, kept.objects)
     nodes: dict[str, IndexEntry] = {}
     for unique_id, entry in was.nodes.items():
-        data = objects.pop(node_object(unique_id, entry.digest))
         names = {old.encode(): renamed[old].encode() for old in kept.temporaries.get(unique_id, ())}
-        data = _replaced(data, {**invocation, **names})
+        data = _replaced(plans[unique_id], {**invocation, **names})
         level, reason = entry.level, entry.reason
         uses = kept.each_run.get(unique_id)
         if uses is not None and level is not Level.DBT:
@@ -133,10 +132,11 @@ def use_again(kept: KeptPlan, run: RunInfo, *, now: datetime) -> PlanAgain:
             level = Level.DBT if is_source(unique_id) else Level.LATE
             reason = f"It uses {uses}, which is another in each run, and the plan is an earlier run's."
             data = dump_node(_without_steps(load_node(data), level, reason))
-        digest = hashlib.sha256(data).hexdigest()
-        objects[node_object(unique_id, digest)] = data
-        nodes[unique_id] = replace(entry, level=level, reason=reason, digest=digest)
-    return PlanAgain(replace(was, run=run, nodes=nodes), objects)
+        plans[unique_id] = data
+        nodes[unique_id] = replace(entry, level=level, reason=reason)
+    index, packed = pack(replace(was, run=run, nodes=nodes), plans)
+    others = {name: data for name, data in kept.objects.items() if name != nodes_object(was.plans)}
+    return PlanAgain(index, {**others, **packed})
 
 
 def _without_steps(plan: NodePlan, level: Level, reason: str) -> NodePlan:

@@ -12,11 +12,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any, Union
 
 from cosmos_async.exceptions import PlanDamaged, PlanVersionMismatch
 
-FORMAT = 5  # raise it when an older reader would misunderstand; say so in the changelog
+FORMAT = 6  # raise it when an older reader would misunderstand; say so in the changelog
+#: Bytes of node plans that are read at once. From the same region this takes hardly longer than a few kilobytes do, and it is
+#: some 200 nodes: most runs' plans are one block, and one of thousands of nodes is a handful.
+BLOCK = 1024 * 1024
 
 Json = dict[str, Any]
 
@@ -193,10 +197,12 @@ class IndexEntry:
     resource_type: str
     level: Level
     reason: str
-    digest: str  #: SHA-256 of the node plan's stored bytes
+    digest: str = ""  #: SHA-256 of the node plan's stored bytes
     owner: str | None = None  #: a test's owner; see :mod:`cosmos_async.plan.ownership`
     fqn: tuple[str, ...] = ()
     relation: str | None = None  #: what it builds, as ``project.dataset.table``
+    offset: int = 0  #: where its plan begins in the object that has them all
+    length: int = 0  #: of its plan, in bytes
 
 
 @dataclass(frozen=True)
@@ -253,7 +259,29 @@ class Index:
     nodes: dict[str, IndexEntry]
     prelude: tuple[Step, ...] = ()  #: datasets, on-run-start hooks: shared operations before any node
     hooks: tuple[Hook, ...] = ()  #: which of these steps are whose
+    plans: str = (
+        ""  #: SHA-256 of the object that all node plans are in, see :mod:`cosmos_async.plan.node_plans`
+    )
     format: int = field(default=FORMAT)
+
+    @cached_property
+    def blocks(self) -> dict[str, tuple[int, int]]:
+        """
+        Which bytes of all plans are read for a node: its own and those beside it, up to :data:`BLOCK`.
+
+        The first one's position, and that after the last one.
+        """
+        found: dict[str, tuple[int, int]] = {}
+        block: list[str] = []
+        start = end = 0
+        for unique_id, entry in sorted(self.nodes.items(), key=lambda item: item[1].offset):
+            if entry.offset + entry.length - start > BLOCK:
+                found.update(dict.fromkeys(block, (start, end)))
+                block, start = [], entry.offset
+            block.append(unique_id)
+            end = entry.offset + entry.length
+        found.update(dict.fromkeys(block, (start, end)))
+        return found
 
     def tests_of(self, unique_id: str) -> list[str]:
         """Return the data tests that the test task of *unique_id* (a node, a source or a test) executes, sorted."""
@@ -398,7 +426,7 @@ def load_index(data: bytes, *, what: str = "the plan's index") -> Index:
         prelude = tuple(_step_from_json(step) for step in document["prelude"])
         hooks = tuple(Hook(**hook) for hook in document["hooks"])
         run = RunInfo(**{**document["run"], "projects": tuple(document["run"]["projects"])})
-        return Index(run=run, nodes=nodes, prelude=prelude, hooks=hooks)
+        return Index(run=run, nodes=nodes, prelude=prelude, hooks=hooks, plans=document["plans"])
     except (KeyError, TypeError, ValueError) as error:
         raise PlanDamaged(
             f"{what} is not a readable plan ({error}). Clear the setup task to write it anew."

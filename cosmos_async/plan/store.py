@@ -183,14 +183,19 @@ def index_object(digest: str) -> str:
     return f"{INDEXES}{digest[:16]}.json"
 
 
-def node_objects(unique_id: str) -> str:
-    """Return how the names of a node's plans begin: the run may have been planned more than once."""
-    return f"plan/nodes/{object_name(unique_id)}-"
+def nodes_object(digest: str) -> str:
+    """Return the name of all node plans of one index below the run's folder, see :mod:`cosmos_async.plan.node_plans`."""
+    return f"plan/nodes-{digest[:16]}.jsonl"
 
 
-def node_object(unique_id: str, digest: str) -> str:
-    """Return a node plan's name below the run's folder."""
-    return f"{node_objects(unique_id)}{digest[:16]}.json"
+def late_plan_objects(unique_id: str) -> str:
+    """Return how the names begin of a node's plans that were made late, each an object of its own."""
+    return f"plan/late/{object_name(unique_id)}-"
+
+
+def late_plan_object(unique_id: str, digest: str) -> str:
+    """Return the name of a node's plan that was made late below the run's folder."""
+    return f"{late_plan_objects(unique_id)}{digest[:16]}.json"
 
 
 def upload_object(digest: str) -> str:

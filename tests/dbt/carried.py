@@ -27,6 +27,7 @@ from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.operators.setup import stored
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import NodePlan, Step, dump_index, load_index, load_node
+from cosmos_async.plan.node_plans import unpack
 from cosmos_async.plan.outcome import Outcome, load_outcome
 from cosmos_async.plan.store import new_nonce, outcome_object
 from cosmos_async.triggers.execution.executor import execute, execute_prelude
@@ -115,8 +116,7 @@ def carry_out(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         # As the trigger sees them: from the store.
-        nodes = {name: data for name, data in objects.items() if name.startswith("plan/nodes/")}
-        loaded = {plan.unique_id: plan for plan in map(load_node, nodes.values())}
+        loaded = {unique_id: load_node(data) for unique_id, data in unpack(whole, objects).items()}
         order = [unique_id for unique_id in planned.recording["nodes"] if unique_id in loaded]
         carried.plans = {unique_id: loaded[unique_id] for unique_id in order}
         if between is not None:

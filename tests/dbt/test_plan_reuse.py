@@ -19,8 +19,9 @@ from cosmos_async.operators import ResultsAsyncOperator, SetupAsyncOperator
 from cosmos_async.operators.plan_reuse import KEPT_PLAN_KEY
 from cosmos_async.plan.kept import KeptPlan
 from cosmos_async.plan.model import Index, Level, load_index, load_node
+from cosmos_async.plan.node_plans import unpack
 from cosmos_async.plan.outcome import Outcome, Status, load_outcome
-from cosmos_async.plan.store import ADDRESS_KEY, PlanAddress, node_object, outcome_object
+from cosmos_async.plan.store import ADDRESS_KEY, PlanAddress, nodes_object, outcome_object
 from cosmos_async.profiles import GoogleCloudServiceAccountDictProfileMapping
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
@@ -104,9 +105,9 @@ class Runs:
     def plan(self, index: Index, name: str) -> Any:
         """Return a node's plan in the newest run."""
         address = PlanAddress.from_json(self.xcoms[self._run_id, "setup", ADDRESS_KEY])
-        unique_id = f"model.shop.{name}"
-        wanted = node_object(unique_id, index.nodes[unique_id].digest)
-        return load_node(next(data for path, data in self.stored(address.folder) if path.endswith(wanted)))
+        wanted = nodes_object(index.plans)
+        packed = next(data for path, data in self.stored(address.folder) if path.endswith(wanted))
+        return load_node(unpack(index, {wanted: packed})[f"model.shop.{name}"])
 
     @property
     def _run_id(self) -> str:

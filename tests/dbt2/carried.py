@@ -22,6 +22,7 @@ from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.exceptions import DbtError
 from cosmos_async.operators.setup import stored
 from cosmos_async.plan.model import dump_index, load_index, load_node
+from cosmos_async.plan.node_plans import unpack
 from tests.dbt.carried import Carried, all_nodes
 from tests.warehouse.dbt2 import DBT, Bench
 
@@ -66,8 +67,7 @@ def carry_out(
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        nodes = [load_node(data) for name, data in objects.items() if name.startswith("plan/nodes/")]
-        plans = {plan.unique_id: plan for plan in nodes}
+        plans = {unique_id: load_node(data) for unique_id, data in unpack(whole, objects).items()}
         parents = {unique_id: node["depends_on"] for unique_id, node in planned.recording["nodes"].items()}
         order = [unique_id for unique_id in TopologicalSorter(parents).static_order() if unique_id in plans]
         carried.plans = {unique_id: plans[unique_id] for unique_id in order}

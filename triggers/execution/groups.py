@@ -24,7 +24,8 @@ from cosmos_async.triggers.execution.waves import Waves
 from cosmos_async.triggers.jobs.cancel import cancel_jobs, cancel_jobs_of
 from cosmos_async.triggers.jobs.context import End, NeedsDbt, Run
 from cosmos_async.triggers.jobs.steps import parts_of
-from cosmos_async.triggers.storage.documents import leave_outcome, read_node
+from cosmos_async.triggers.storage.documents import leave_outcome
+from cosmos_async.triggers.storage.node_plans import read_late, read_node
 
 #: Tests of one task that are under way at once; more would only queue in BigQuery.
 TESTS_AT_ONCE = 32
@@ -183,15 +184,21 @@ class Groups:
         done = self.resume.done.get(unique_id, 0) if position == self.resume.position else 0
         if not done:
             return None
-        setups = await read_node(self.run.folder, unique_id, self.index.nodes[unique_id].digest)
-        return Begun(setups, done, ahead=self.run.began_ahead)
+        return Begun(await self._setups(unique_id), done, ahead=self.run.began_ahead)
 
     def _key(self, position: int, unique_id: str) -> TaskKey:
         return replace(self.run.key, late=self._late(position, unique_id))
 
     async def _plan(self, position: int, unique_id: str) -> NodePlan:
-        digest = self._late(position, unique_id) or self.index.nodes[unique_id].digest
-        return await read_node(self.run.folder, unique_id, digest)
+        late = self._late(position, unique_id)
+        if late:
+            return await read_late(self.run.folder, unique_id, late)
+        return await self._setups(unique_id)
+
+    async def _setups(self, unique_id: str) -> NodePlan:
+        # What begins ahead of Airflow begins while the run goes on, and its plan is there.
+        fresh, session = not self.run.key.ahead, self.run.warehouse.bigquery.session
+        return await read_node(self.run.folder, self.index, unique_id, session=session, fresh=fresh)
 
     # -- --fail-fast --------------------------------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from cosmos_async.plan.waves import Pin
 from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.jobs.cancel import cancel_jobs_of, earlier_tries
 from cosmos_async.triggers.jobs.context import Run
-from cosmos_async.triggers.storage.documents import read_node
 from cosmos_async.triggers.storage.folders import Folder, ObjectMissing
+from cosmos_async.triggers.storage.node_plans import read_late
 
 
 @dataclass(frozen=True)
@@ -79,5 +79,5 @@ async def cancel_late_jobs(run: Run) -> None:
     for key in earlier_tries(run.key):
         for name in await run.folder.names(late_objects(key)):
             for unique_id, digest in Pin.load(await run.folder.read(name)).plans.items():
-                plan = await read_node(run.folder, unique_id, digest)
+                plan = await read_late(run.folder, unique_id, digest)
                 await cancel_jobs_of(plan, [replace(key, late=digest)], run)

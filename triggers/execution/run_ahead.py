@@ -66,9 +66,9 @@ from cosmos_async.triggers.storage.documents import (
     newest_index,
     read_checked,
     read_index,
-    read_node,
 )
 from cosmos_async.triggers.storage.folders import Folder, ObjectMissing, ObjectThere
+from cosmos_async.triggers.storage.node_plans import read_node
 from cosmos_async.triggers.task import Airflow
 
 #: Tasks along one path that are executed while Airflow has not started them: what a person who pauses the DAG must expect.
@@ -341,14 +341,15 @@ class RunAhead:
             groups = self._groups(key.task_id)
             if nodes_of(other, task.work, task.unique_id) != groups:
                 return False
-            for unique_id in chain.from_iterable(groups):
-                plans = [
-                    await read_node(folder, unique_id, each.nodes[unique_id].digest)
-                    for each in (self._index, other)
-                ]
-                ids = (self._index.run.invocation_id, other.run.invocation_id)
-                if not is_same_work(*plans, invocation_ids=ids):
-                    return False
+            async with shared_session(self._identity, clock=self._clock) as session:
+                for unique_id in chain.from_iterable(groups):
+                    plans = [
+                        await read_node(folder, each, unique_id, session=session)
+                        for each in (self._index, other)
+                    ]
+                    ids = (self._index.run.invocation_id, other.run.invocation_id)
+                    if not is_same_work(*plans, invocation_ids=ids):
+                        return False
         except (PlanGone, PlanDamaged):
             return False
         return True

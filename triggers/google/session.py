@@ -31,6 +31,7 @@ CONNECTIONS = 300
 CLOSE_TIMEOUT = 5.0  # seconds
 #: Results of once(): a triggerer may be busy for weeks without a moment in which its session closes.
 KEPT_RESULTS = 256
+KEPT_BYTES = 32 * 1024 * 1024  # of those whose size is known
 
 
 class Session:
@@ -48,6 +49,7 @@ class Session:
         self.shared: dict[Any, Any] = {}  #: what users of this session keep for one another; dies with it
         self._used: WeakValueDictionary[Any, Any] = WeakValueDictionary()  # of while_used()
         self._results: OrderedDict[Any, Any] = OrderedDict()  # of once(), the last used at the end
+        self._sizes: dict[Any, int] = {}  # of some of them, in bytes
         self._http: aiohttp.ClientSession | None = None
         self._token: SharedToken | GivenToken | None = None
         self._flights: dict[Any, asyncio.Task[Any]] = {}
@@ -175,8 +177,15 @@ class Session:
             found = self._used[key] = make()
         return found
 
-    async def once(self, key: Any, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the result of ``make()``, made once for all who ask for *key*; of old ones only a few are kept."""
+    async def once(self, key: Any, make: Callable[[], Coroutine[Any, Any, T]], *, size: int = 0) -> T:
+        """
+        Return the result of ``make()``, made once for all who ask for *key*; of old ones only a few are kept.
+
+        Args:
+            key: What tells the result from others.
+            make: Makes it.
+            size: Its bytes, if it is one of the big ones, of which fewer are kept.
+        """
         if key in self._results:
             self._results.move_to_end(key)
             return self._results[key]  # type: ignore[no-any-return]
@@ -184,20 +193,26 @@ class Session:
         if flight is None:
             flight = asyncio.get_running_loop().create_task(make())
             self._flights[key] = flight
-            flight.add_done_callback(lambda done: self._landed(key, done))
+            flight.add_done_callback(lambda done: self._landed(key, done, size))
         # Shielded: whoever waits may be cancelled, the others still want it.
         return await asyncio.shield(flight)  # type: ignore[no-any-return]
 
     def forget(self, key: Any) -> None:
         """Have the next who asks for *key* get a result of their own."""
         self._results.pop(key, None)
+        self._sizes.pop(key, None)
 
-    def _landed(self, key: Any, flight: asyncio.Task[Any]) -> None:
+    def _landed(self, key: Any, flight: asyncio.Task[Any], size: int) -> None:
         del self._flights[key]
-        if not flight.cancelled() and flight.exception() is None:
-            self._results[key] = flight.result()
-            if len(self._results) > KEPT_RESULTS:
-                self._results.popitem(last=False)
+        if flight.cancelled() or flight.exception() is not None:
+            return
+        self._results[key] = flight.result()
+        if size:
+            self._sizes[key] = size
+        if len(self._results) > KEPT_RESULTS:
+            self.forget(next(iter(self._results)))
+        while sum(self._sizes.values()) > KEPT_BYTES:
+            self.forget(next(key for key in self._results if key in self._sizes))
 
 
 def _no_json(value: Any) -> str:

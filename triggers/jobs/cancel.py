@@ -20,7 +20,7 @@ from cosmos_async.triggers.jobs import steps
 from cosmos_async.triggers.jobs.context import Log, Run
 from cosmos_async.triggers.jobs.submit import find_job
 from cosmos_async.triggers.jobs.warehouse import Warehouse
-from cosmos_async.triggers.storage.documents import read_plans
+from cosmos_async.triggers.storage.node_plans import read_plans
 
 Json = dict[str, Any]
 
@@ -41,10 +41,14 @@ async def cancel_jobs_of_earlier_plans(plan: NodePlan, run: Run) -> None:
     keys = [*earlier_tries(run.key), *run.void]
     if run.key.late or not keys:
         return
-    for earlier in await read_plans(run.folder, plan.unique_id):
+    for earlier in await _plans_of(plan, run):
         if earlier != plan:
             for part in steps.parts_of(earlier):
                 await cancel_jobs_of(part, keys, run)
+
+
+async def _plans_of(plan: NodePlan, run: Run) -> list[NodePlan]:
+    return await read_plans(run.folder, plan.unique_id, session=run.warehouse.bigquery.session)
 
 
 def earlier_tries(key: TaskKey, *, most: int = 5) -> list[TaskKey]:
@@ -94,7 +98,7 @@ async def has_later_try(plan: NodePlan, run: Run) -> bool:
     if await run.folder.names(late_objects(key)):
         return True  # by a plan of its own, whose jobs have other ids
     # It was perhaps planned anew for that.
-    plans = [plan, *(each for each in await read_plans(run.folder, plan.unique_id) if each != plan)]
+    plans = [plan, *(each for each in await _plans_of(plan, run) if each != plan)]
     # What was executed ahead of Airflow, the try itself may do once more.
     keys = [key, *([replace(run.key, ahead=False)] if run.key.ahead else [])]
     found = await gather_bounded(

@@ -8,14 +8,13 @@ digest that its address or the index gives.
 from __future__ import annotations
 
 import hashlib
-import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-from cosmos_async.exceptions import PlanDamaged, PlanError, PlanGone, PlanNotFound
-from cosmos_async.plan.model import Index, NodePlan, load_index, load_node
+from cosmos_async.exceptions import PlanDamaged, PlanGone, PlanNotFound
+from cosmos_async.plan.model import Index, load_index
 from cosmos_async.plan.outcome import Outcome, dump_outcome, load_outcome
 from cosmos_async.plan.store import (
     NEWEST_OBJECT,
@@ -24,8 +23,6 @@ from cosmos_async.plan.store import (
     above,
     index_object,
     new_nonce,
-    node_object,
-    node_objects,
     outcome_object,
 )
 from cosmos_async.plan.waves import Pin
@@ -37,6 +34,7 @@ from cosmos_async.triggers.storage.folders import Folder, LocalFolder, ObjectMis
 
 __all__ = [
     "ObjectMissing",
+    "checked",
     "delete_folder",
     "folder_at",
     "leave_outcome",
@@ -47,10 +45,8 @@ __all__ = [
     "read_checked",
     "read_index",
     "read_index_bytes",
-    "read_node",
     "read_object",
     "read_outcomes",
-    "read_plans",
     "read_upload",
     "remove_object",
     "store_identity",
@@ -307,37 +303,6 @@ async def read_index_bytes(address: PlanAddress, *, identity: Identity) -> bytes
         return await read_checked(place, name, address.index, f"the plan's index {place.path}/{name}")
 
 
-async def read_node(folder: Folder, unique_id: str, digest: str) -> NodePlan:
-    """
-    Return a node's plan, checked against the index' digest.
-
-    Raises:
-        PlanGone: It is not there any more.
-        PlanDamaged: It is not what setup wrote.
-    """
-    name = node_object(unique_id, digest)
-    what = f"the plan of {unique_id} ({folder.path}/{name})"
-    return await parse(load_node, await read_checked(folder, name, digest, what), what=what)
-
-
-async def read_plans(folder: Folder, unique_id: str) -> list[NodePlan]:
-    """
-    Return all plans of a node that this life of the run has seen, those that were made late included.
-
-    They say which jobs there may be, and are not to be carried out: of those that are no longer in the index, nobody knows
-    the whole digest.
-    """
-    start = node_objects(unique_id)
-    own = re.compile(re.escape(start) + r"[0-9a-f]{16}\.json")
-    names = [name for name in await folder.names(start) if own.fullmatch(name)]
-    found = await gather_bounded(folder.read(name) for name in names)
-    plans = []
-    for data in found:
-        with suppress(PlanError):  # of another release
-            plans.append(await parse(load_node, data))
-    return plans
-
-
 async def read_upload(folder: Folder, name: str, digest: str | None) -> bytes:
     """
     Return the bytes of a load job, checked against their digest.
@@ -371,12 +336,28 @@ async def read_checked(folder: Folder, name: str, digest: str, what: str) -> byt
         PlanGone: It is not there any more.
         PlanDamaged: It is not what setup wrote.
     """
+    return await checked(lambda: folder.read(name), digest, what)
+
+
+async def checked(read: Callable[[], Awaitable[bytes]], digest: str, what: str) -> bytes:
+    """
+    Return a part of the plan, checked against its digest.
+
+    Args:
+        read: Reads it.
+        digest: Its SHA-256.
+        what: What it is, for errors.
+
+    Raises:
+        PlanGone: It is not there any more.
+        PlanDamaged: It is not what setup wrote.
+    """
     try:
-        data = await folder.read(name)
+        data = await read()
         found = await parse(_sha256, data)
         if found != digest:
             # Once more: a connection that broke in a bad place looks the same as somebody's hand.
-            found = await parse(_sha256, data := await folder.read(name))
+            found = await parse(_sha256, data := await read())
     except ObjectMissing as error:
         raise PlanGone(
             f"{what} is not there. The run's folder is deleted by its teardown task: clear the setup task together "

@@ -56,20 +56,14 @@ class Plan:
     hooks: tuple[Hook, ...] = ()  #: of the prelude
     parsed: Path | None = None  #: the parsed project, whose SHA-256 the run tells
 
-    def index(self, digests: Mapping[str, str]) -> Index:
-        """
-        Return the index, once the node plans are stored.
-
-        Args:
-            digests: SHA-256 of each node plan's stored bytes, by unique id.
-        """
+    def index(self) -> Index:
+        """Return the index, but for where the node plans are stored, see :func:`cosmos_async.plan.node_plans.pack`."""
         entries = {
             unique_id: IndexEntry(
                 name=plan.name,
                 resource_type=plan.resource_type,
                 level=plan.level,
                 reason=plan.reason,
-                digest=digests[unique_id],
                 owner=self.owners.get(unique_id),
                 fqn=plan.fqn,
                 relation=plan.relation if plan.resource_type in _BUILT else None,

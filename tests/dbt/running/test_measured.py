@@ -19,6 +19,7 @@ from cosmos_async.dbt.results import sources_json
 from cosmos_async.operators.setup import stored
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Level, dump_index, load_node
+from cosmos_async.plan.node_plans import unpack
 from cosmos_async.plan.outcome import Outcome, Status
 from cosmos_async.triggers.execution.executor import execute
 from cosmos_async.triggers.google.session import shared_session
@@ -111,7 +112,11 @@ def test_the_trigger_measures_what_dbt_measures(warehouse: Warehouse, tmp_path: 
         written = dbt.workspace.target_path / "sources.json"
         assert written.is_file(), finished.words
         own = json.loads(written.read_text())
-    plans = [load_node(data) for name, data in objects.items() if name.startswith("plan/nodes/source")]
+    plans = [
+        load_node(data)
+        for unique_id, data in unpack(whole, objects).items()
+        if unique_id.startswith("source.")
+    ]
 
     assert {plan.unique_id: (plan.level, plan.reason) for plan in plans} == dict.fromkeys(
         ids, (Level.STATIC, "")

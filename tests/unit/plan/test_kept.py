@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -24,7 +25,7 @@ from cosmos_async.plan.model import (
     load_index,
     load_node,
 )
-from cosmos_async.plan.store import node_object
+from cosmos_async.plan.node_plans import pack, unpack
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 999_999, tzinfo=timezone.utc)
 ONE, OTHER = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
@@ -59,18 +60,14 @@ def node(name: str, sql: str, level: Level = Level.STATIC, **more: Any) -> NodeP
 
 def kept(*nodes: NodePlan, **more: Any) -> KeptPlan:
     """Return what a run with these nodes has kept."""
-    import hashlib
-
-    objects, entries = {"dbt/manifest.json": b"{}", "plan/uploads/abc": bytes(range(256))}, {}
-    for plan in nodes:
-        data = dump_node(plan)
-        digest = hashlib.sha256(data).hexdigest()
-        objects[node_object(plan.unique_id, digest)] = data
-        entries[plan.unique_id] = IndexEntry(
-            plan.name, plan.resource_type, plan.level, plan.reason, digest, fqn=plan.fqn
-        )
+    objects = {"dbt/manifest.json": b"{}", "plan/uploads/abc": bytes(range(256))}
+    entries = {
+        plan.unique_id: IndexEntry(plan.name, plan.resource_type, plan.level, plan.reason, fqn=plan.fqn)
+        for plan in nodes
+    }
     hook = query("insert into log values (1)", shared="on_run_start:0.0")
     index = Index(run_info(), entries, prelude=(hook,), hooks=(Hook("operation.shop.start", "start", 0, 1),))
+    index, packed = pack(index, {plan.unique_id: dump_node(plan) for plan in nodes})
     values: dict[str, Any] = {
         "fingerprint": {"the options": "x"},
         "environment": ("NAME",),
@@ -78,7 +75,7 @@ def kept(*nodes: NodePlan, **more: Any) -> KeptPlan:
         "each_run": {},
         "temporaries": {},
     }
-    return KeptPlan(**{**values, **more}, index=dump_index(index), objects=objects)
+    return KeptPlan(**{**values, **more}, index=dump_index(index), objects={**objects, **packed})
 
 
 def test_what_is_kept_is_read_back() -> None:
@@ -113,7 +110,7 @@ def test_the_jobs_belong_to_the_new_run() -> None:
 
     again = use_again(kept(plan), run, now=NOW)
 
-    (data,) = (data for name, data in again.objects.items() if name.startswith("plan/nodes/"))
+    (data,) = unpack(again.index, again.objects).values()
     assert data == dump_node(plan).replace(ONE.encode(), OTHER.encode())
     assert again.index.run == run
     assert load_index(dump_index(again.index)) == again.index
@@ -122,18 +119,20 @@ def test_the_jobs_belong_to_the_new_run() -> None:
     assert again.objects["plan/uploads/abc"] == bytes(range(256))
 
 
-def test_every_object_has_the_name_that_its_digest_gives() -> None:
-    """The trigger finds a node's plan by the index alone."""
+def test_the_index_tells_where_each_plan_is() -> None:
+    """The trigger finds a node's plan by the index alone, and nothing is left of the old plans."""
     again = use_again(
         kept(node("orders", "select 1"), node("lines", "select 2"), each_run={"model.shop.lines": "chance"}),
         run_info(invocation_id=OTHER),
         now=NOW,
     )
 
+    plans = unpack(again.index, again.objects)
     for unique_id, entry in again.index.nodes.items():
-        plan = load_node(again.objects[node_object(unique_id, entry.digest)])
+        plan = load_node(plans[unique_id])
         assert (plan.unique_id, plan.level, plan.reason) == (unique_id, entry.level, entry.reason)
-    assert sum(name.startswith("plan/nodes/") for name in again.objects) == 2
+        assert hashlib.sha256(plans[unique_id]).hexdigest() == entry.digest
+    assert sum(name.startswith("plan/nodes") for name in again.objects) == 1
 
 
 def test_temporary_names_are_made_anew_and_stay_distinct() -> None:
@@ -147,7 +146,7 @@ def test_temporary_names_are_made_anew_and_stay_distinct() -> None:
         now=NOW.replace(hour=23, minute=59, second=59),
     )
 
-    (data,) = (data for name, data in again.objects.items() if name.startswith("plan/nodes/"))
+    (data,) = unpack(again.index, again.objects).values()
     sql = load_node(data).steps[0].configuration["query"]["query"]  # type: ignore[union-attr]
     assert sql == (
         "create table orders__dbt_tmp235959999999; create table orders__dbt_tmp000000000000; "
@@ -162,7 +161,7 @@ def test_a_node_that_differs_in_each_run_is_planned_at_its_turn() -> None:
     again = use_again(kept(plan, each_run={plan.unique_id: "run_started_at"}), run_info(), now=NOW)
 
     entry = again.index.nodes[plan.unique_id]
-    late = load_node(again.objects[node_object(plan.unique_id, entry.digest)])
+    late = load_node(unpack(again.index, again.objects)[plan.unique_id])
     assert late.level is entry.level is Level.LATE
     assert late.steps == ()
     assert "run_started_at" in entry.reason

@@ -33,8 +33,9 @@ from cosmos_async.plan.model import (
     dump_index,
     dump_node,
 )
+from cosmos_async.plan.node_plans import pack
 from cosmos_async.plan.outcome import Outcome, load_outcome
-from cosmos_async.plan.store import PlanAddress, artifact_object, graph_object, node_object
+from cosmos_async.plan.store import PlanAddress, artifact_object, graph_object
 from cosmos_async.plan.task_graph import TaskGraph
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.dbt import BigQueryDbtTrigger
@@ -265,12 +266,9 @@ class Bench:
             objects[artifact_object(LINEAGE_FILE)] = dump_lineage(lineage)
         entries: dict[str, IndexEntry] = {}
         for node in nodes:
-            data = dump_node(node)
-            digest = hashlib.sha256(data).hexdigest()
-            objects[node_object(node.unique_id, digest)] = data
             owner = (owners or {}).get(node.unique_id)
             entries[node.unique_id] = IndexEntry(
-                node.name, node.resource_type, node.level, node.reason, digest, owner, relation=node.relation
+                node.name, node.resource_type, node.level, node.reason, owner=owner, relation=node.relation
             )
         info = {
             "dag_id": "shop_dag",
@@ -285,9 +283,12 @@ class Bench:
             "package_version": "0.1.0",
             "nonce": NONCE,
         }
-        index = Index(RunInfo(**{**info, **run}), entries, prelude, hooks)
+        index, packed = pack(
+            Index(RunInfo(**{**info, **run}), entries, prelude, hooks),
+            {node.unique_id: dump_node(node) for node in nodes},
+        )
         self.address = await upload_plan(
-            folder, objects=objects, index=dump_index(index), identity=self.identity
+            folder, objects={**objects, **packed}, index=dump_index(index), identity=self.identity
         )
         self.airflow.xcoms[SETUP, "dbt_plan"] = self.address.to_json()
         self.google.requests.clear()

@@ -694,8 +694,8 @@ async def test_a_damaged_node_plan_is_not_executed(bench: Bench) -> None:
     """What is executed is what this run's setup wrote; nothing is submitted from anything else."""
     await bench.plan(model("orders"))
     bucket = bench.google.objects.find("plans")
-    (name,) = [name for name in bucket.objects if "/nodes/" in name]
-    bucket.objects[name] = replace(bucket.objects[name], content=bucket.objects[name].content + b" ")
+    (name,) = [name for name in bucket.objects if "/nodes-" in name]
+    bucket.objects[name] = replace(bucket.objects[name], content=b" " + bucket.objects[name].content)
 
     event = await bench.run(fails_in_triggerer=False)
 
@@ -907,7 +907,7 @@ async def test_teardown_deletes_the_runs_folder_and_nothing_else(bench: Bench) -
 
     assert all(is_success(event) for event in events)
     assert list(bucket.objects) == ["shop/dag/run11/plan/index.json"]
-    assert "Deleted 4 objects below gs://plans/shop/dag/run1/life." in bench.log.text
+    assert "Deleted 3 objects below gs://plans/shop/dag/run1/life." in bench.log.text
     assert "Deleted 0 objects" in bench.log.text
 
 

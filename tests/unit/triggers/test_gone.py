@@ -12,8 +12,10 @@ import pytest
 from cosmos_async.airflow.compat import RETURNS_AT_ONCE
 from cosmos_async.plan.ids import TaskKey, job_id
 from cosmos_async.plan.model import Index, IndexEntry, Level, NodePlan, RunInfo, dump_index, dump_node
-from cosmos_async.plan.store import PlanAddress, late_objects, node_object
+from cosmos_async.plan.node_plans import pack
+from cosmos_async.plan.store import PlanAddress, late_objects, late_plan_object
 from cosmos_async.triggers.base import WORKER_ENDS
+from cosmos_async.triggers.storage import node_plans
 from cosmos_async.triggers.storage.documents import upload_part, write_objects
 from tests.unit.triggers.bench import (
     FOLDER,
@@ -43,21 +45,19 @@ def delete(bench: Bench, part: str = "") -> None:
 
 async def part_of(bench: Bench, *plans: NodePlan, owners: dict[str, str] | None = None) -> dict[str, Any]:
     """Store a plan for one task as a worker does: all nodes are planned at their turn. Return its address."""
-    objects, entries = {}, {}
+    stored, entries = {}, {}
     for plan in plans:
-        data = dump_node(NodePlan(plan.unique_id, plan.name, plan.resource_type, Level.LATE, "gone"))
-        digest = hashlib.sha256(data).hexdigest()
-        objects[node_object(plan.unique_id, digest)] = data
+        stored[plan.unique_id] = dump_node(
+            NodePlan(plan.unique_id, plan.name, plan.resource_type, Level.LATE, "gone")
+        )
         owner = (owners or {}).get(plan.unique_id)
-        entries[plan.unique_id] = IndexEntry(plan.name, plan.resource_type, Level.LATE, "gone", digest, owner)
+        entries[plan.unique_id] = IndexEntry(plan.name, plan.resource_type, Level.LATE, "gone", owner=owner)
     run = RunInfo(
         "shop_dag", "run1", "2026-03-04T00:00:00+00:00", "h", "shop", "prod", "i", "1.11", "1.12", "0.1"
     )
+    index, objects = pack(Index(run, entries), stored)
     address = await upload_part(
-        PlanAddress(FOLDER, "", ""),
-        objects=objects,
-        index=dump_index(Index(run, entries)),
-        identity=bench.identity,
+        PlanAddress(FOLDER, "", ""), objects=objects, index=dump_index(index), identity=bench.identity
     )
     return address.to_json()
 
@@ -67,7 +67,9 @@ async def late(bench: Bench, plan: NodePlan) -> dict[str, str]:
     data = dump_node(plan)
     digest = hashlib.sha256(data).hexdigest()
     await write_objects(
-        PlanAddress(FOLDER, "", ""), {node_object(plan.unique_id, digest): data}, identity=bench.identity
+        PlanAddress(FOLDER, "", ""),
+        {late_plan_object(plan.unique_id, digest): data},
+        identity=bench.identity,
     )
     return {plan.unique_id: digest}
 
@@ -78,7 +80,7 @@ async def test_a_task_whose_plan_is_gone_asks_for_a_worker(bench: Bench, what: s
     await bench.plan(model("orders"))
     if what == "the address":
         del bench.airflow.xcoms[SETUP, "dbt_plan"]
-    delete(bench, {"the folder": "", "plans of nodes": "plan/nodes/", "the address": ""}[what])
+    delete(bench, {"the folder": "", "plans of nodes": "plan/nodes-", "the address": ""}[what])
 
     event = await bench.run(try_number=2)
 
@@ -111,6 +113,13 @@ async def test_a_task_that_ends_well_waits_for_no_worker(bench: Bench) -> None:
     assert clock.slept == []
 
 
+@pytest.fixture
+def seen_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was read of a plan, it was some time before a task begins."""
+    monkeypatch.setattr(node_plans, "FRESH", 0.0)
+
+
+@pytest.mark.usefixtures("seen_long_ago")
 async def test_a_plan_that_this_triggerer_has_read_before_is_gone_all_the_same(bench: Bench) -> None:
     """The index is kept in memory while other tasks of the run go on."""
     held = bench.google.on_query("other", held=True)
@@ -175,6 +184,7 @@ async def test_a_plan_that_goes_once_more_fails_the_task(bench: Bench) -> None:
     assert "deleted by its teardown task" in event.payload["message"]
 
 
+@pytest.mark.usefixtures("seen_long_ago")
 async def test_nothing_is_done_a_second_time_where_the_plan_goes_in_the_middle(bench: Bench) -> None:
     """A task that has built its model does not begin again because the plans of its tests are deleted."""
     test = data_test("quick")
@@ -184,7 +194,7 @@ async def test_nothing_is_done_a_second_time_where_the_plan_goes_in_the_middle(b
     await bench.plan(model("orders", job(sql)), test, owners={test.unique_id: ORDERS})
     task = asyncio.create_task(event_of(bench.trigger(work="build")))
     await held.started()
-    delete(bench, "plan/nodes/test")
+    delete(bench, "plan/nodes-")
 
     held.release()
 

@@ -12,7 +12,7 @@ import pytest
 from cosmos_async.plan.ids import TaskKey, job_id
 from cosmos_async.plan.model import Guard, GuardKind, Level, NodePlan, dump_node
 from cosmos_async.plan.outcome import Outcome, Status, dump_outcome
-from cosmos_async.plan.store import late_objects, node_object, outcome_object
+from cosmos_async.plan.store import late_objects, late_plan_object, outcome_object
 from cosmos_async.triggers.storage.documents import write_objects
 from tests.unit.triggers.bench import (
     NONCE,
@@ -36,7 +36,7 @@ async def plan_late(bench: Bench, plan: NodePlan, *, try_number: int = 1) -> str
     data = dump_node(plan)
     digest = hashlib.sha256(data).hexdigest()
     pins = f"{late_objects(KEY.with_try(try_number))}0.json"
-    await store(bench, node_object(plan.unique_id, digest), data)
+    await store(bench, late_plan_object(plan.unique_id, digest), data)
     await store(bench, pins, json.dumps({plan.unique_id: digest}).encode())
     return digest
 

@@ -17,7 +17,7 @@ from cosmos_async.operators.wave import Wave
 from cosmos_async.plan.ids import TaskKey, job_id
 from cosmos_async.plan.model import Level, NodePlan, dump_node
 from cosmos_async.plan.outcome import Status
-from cosmos_async.plan.store import node_object
+from cosmos_async.plan.store import late_plan_object
 from cosmos_async.plan.waves import Claim, Owner, Pin, Request, pin_object, request_objects, wave_objects
 from cosmos_async.triggers.execution import fail_fast, waves
 from cosmos_async.triggers.google.credentials import Credentials
@@ -126,7 +126,7 @@ async def pin(bench: Bench, name: str, *, together: int = 3) -> str:
     digest = hashlib.sha256(data).hexdigest()
     pinned = Pin({unique_id(name): digest}, "shop.orders.run", together)
     where = pin_object(key(name), bench.address.index, 0)
-    await write(bench, {node_object(unique_id(name), digest): data, where: pinned.dump()})
+    await write(bench, {late_plan_object(unique_id(name), digest): data, where: pinned.dump()})
     return digest
 
 

@@ -48,7 +48,7 @@ def outcome(unique_id: str) -> Outcome:
 
 async def test_what_is_written_is_read(bench: Bench, place: str) -> None:
     """Plans, uploads of any bytes, outcomes."""
-    objects = {"plan/nodes/a-1.json": b"{}", "plan/uploads/x": bytes(range(256)), "dbt/manifest.json": b""}
+    objects = {"plan/nodes-1.jsonl": b"{}\n", "plan/uploads/x": bytes(range(256)), "dbt/manifest.json": b""}
     told: list[tuple[int, int]] = []
 
     address = await upload_plan(
@@ -84,7 +84,7 @@ async def test_a_later_try_makes_a_nonce_where_the_first_did_not_come_as_far(
 
 async def test_the_index_is_written_last(bench: Bench) -> None:
     """What has no index yet is never read, so a setup that dies half-way harms nobody."""
-    objects = {f"plan/nodes/{number}.json": b"{}" for number in range(100)}
+    objects = {f"plan/late/{number}.json": b"{}" for number in range(100)}
 
     address = await upload_plan(FOLDER, objects=objects, index=b"{}", identity=bench.identity)
 
