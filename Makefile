@@ -67,7 +67,7 @@ bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready  ## how long plannin
 bench-chain: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## how far a run is from its critical path, on a real Airflow; ARGS="--models 10"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.chain $(ARGS)
 
-bench-run: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## a whole run on a real Airflow beside `dbt build`; ARGS="--layers 6 --width 16 --tests 0"
+bench-run: $(VENVS)/airflow-3.3/.ready $(VENVS)/airflow-cosmos/.ready $(VENVS)/dbt-1.12/.ready  ## a whole run on a real Airflow beside `dbt build` and Cosmos; ARGS="--only all --width 16 --tests 0 1"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.whole $(ARGS)
 
 bench-late: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready  ## what late nodes cost that are planned together, beside one by one; ARGS="--nodes 50"
