@@ -79,23 +79,6 @@ class Bench:
 Runs = Iterator[tuple[str, Took]]
 
 
-def measured(bench: Bench, words: Sequence[str], folder: Path) -> Iterator[tuple[str, Took | Exception]]:
-    """
-    Yield each run as it ends, with the word (of ``NAMES``) for who made it; one configuration after the other.
-
-    Who fails is left alone from then on, with what was said in place of a run.
-    """
-    for number, (played, play) in enumerate(_CONFIGURATIONS):
-        wanted = [word for word in played if word in words]
-        if not wanted:
-            continue
-        try:
-            yield from play(bench, wanted, folder / str(number))
-        except FAILURES as error:
-            for word in wanted:
-                yield word, error
-
-
 def _dbt(bench: Bench, words: Sequence[str], folder: Path) -> Runs:
     """Play real dbt, with some numbers of threads."""
     project = bench.case.write(folder)
@@ -106,13 +89,6 @@ def _dbt(bench: Bench, words: Sequence[str], folder: Path) -> Runs:
                 took = by_dbt(warehouse, bench.case, project, folder / word, threads)
                 if number >= WARM:
                     yield word, took
-
-
-def _watcher(bench: Bench, words: Sequence[str], folder: Path) -> Runs:
-    """Play Cosmos: one task runs `dbt build`, and all others wait for what it tells of their nodes."""
-    with _playing(bench, folder, package="cosmos", mode="WATCHER") as (stage, _):
-        for number in range(bench.rounds):
-            yield words[0], by_dag(stage, bench.case, f"run-{number}")
 
 
 def _ours(bench: Bench, words: Sequence[str], folder: Path) -> Runs:
@@ -128,23 +104,45 @@ def _ours(bench: Bench, words: Sequence[str], folder: Path) -> Runs:
                     by_dag(stage, bench.case, f"again-{number}")
 
 
-def _set(bench: Bench, words: Sequence[str], folder: Path, **settings: str) -> Runs:
-    """Play ours with these settings."""
-    with _playing(bench, folder, **settings) as (stage, _):
+def _alone(bench: Bench, words: Sequence[str], folder: Path, **how: str) -> Runs:
+    """Play one who shares an Airflow with nobody, as :func:`_playing` is told."""
+    with _playing(bench, folder, **how) as (stage, _):
         for number in range(bench.rounds):
             yield words[0], by_dag(stage, bench.case, f"run-{number}")
 
 
-_Play = Callable[[Bench, Sequence[str], Path], Runs]
 #: Who shares an Airflow, and how they are played.
-_CONFIGURATIONS: tuple[tuple[tuple[str, ...], _Play], ...] = (
+Configuration = tuple[tuple[str, ...], Callable[[Bench, Sequence[str], Path], Runs]]
+CONFIGURATIONS: tuple[Configuration, ...] = (
     (("dbt-16", "dbt-64"), _dbt),
-    (("watcher",), _watcher),
+    (("watcher",), partial(_alone, package="cosmos", mode="WATCHER")),
     (("unchanged", "changed"), _ours),
-    (("no-reuse",), partial(_set, reuse_plans="False")),
-    (("no-ahead",), partial(_set, run_ahead="False")),
-    (("neither",), partial(_set, reuse_plans="False", run_ahead="False")),
+    (("no-reuse",), partial(_alone, reuse_plans="False")),
+    (("no-ahead",), partial(_alone, run_ahead="False")),
+    (("neither",), partial(_alone, reuse_plans="False", run_ahead="False")),
 )
+
+
+def measured(
+    bench: Bench,
+    words: Sequence[str],
+    folder: Path,
+    configurations: Sequence[Configuration] = CONFIGURATIONS,
+) -> Iterator[tuple[str, Took | Exception]]:
+    """
+    Yield each run as it ends, with the word (of ``NAMES``) for who made it; one configuration after the other.
+
+    Who fails is left alone from then on, with what was said in place of a run.
+    """
+    for number, (played, play) in enumerate(configurations):
+        wanted = [word for word in played if word in words]
+        if not wanted:
+            continue
+        try:
+            yield from play(bench, wanted, folder / str(number))
+        except FAILURES as error:
+            for word in wanted:
+                yield word, error
 
 
 @contextmanager
@@ -168,6 +166,7 @@ def _playing(
     with start_warehouse(folder / "warehouse", job_ms=bench.case.job_ms, standin_ms=LATENCY) as warehouse:
         if package == "cosmos":
             env |= for_dbt(warehouse) | {
+                "AIRFLOW__COSMOS__CACHE_DIR": str(folder / "cosmos"),  # shared by all of a machine otherwise
                 "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
                 # It runs `dbt ls` while Airflow imports the DAG file.
                 "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",

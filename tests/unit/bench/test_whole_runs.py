@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,10 +14,10 @@ import yaml
 
 from tests.airflow.metadata import TaskState
 from tests.bench import plot
-from tests.bench.contenders import NAMES, QUICK, dag_file
+from tests.bench.contenders import NAMES, QUICK, Bench, Runs, dag_file, measured
 from tests.bench.figures import Figures, median, read, write
 from tests.bench.layered import Case
-from tests.bench.runs import Slots, Took
+from tests.bench.runs import RunFailed, Slots, Took
 from tests.bench.standin import TEST, part
 
 CASE = Case(layers=3, width=4, tests=1, job_ms=2000)
@@ -102,6 +103,26 @@ def test_the_table_tells_ratios_and_who_failed() -> None:
     assert [row.split("  ")[0] for row in rows[2:4]] == ["dbt build --threads 64", "ours, nothing changed"]
     assert " 1.25 " in rows[3]
     assert rows[-1] == "Cosmos, WATCHER failed: it ended"
+
+
+def test_who_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    """Who was not asked for is not played; each configuration has a folder of its own."""
+    played = []
+
+    def play(bench: Bench, words: Sequence[str], folder: Path) -> Runs:
+        played.append((tuple(words), folder))
+        yield words[0], TOOK
+        if "watcher" in words:
+            raise RunFailed("it ended")
+
+    bench = Bench(CASE, rounds=1, slots=3, beside=False)
+    configurations = [(("dbt-16",), play), (("watcher",), play), (("unchanged", "changed"), play)]
+    figures = Figures(CASE)
+    for word, took in measured(bench, ["changed", "watcher"], tmp_path, configurations):
+        figures.add(word, took)
+
+    assert figures == Figures(CASE, {"watcher": [TOOK], "changed": [TOOK]}, {"watcher": "it ended"})
+    assert played == [(("watcher",), tmp_path / "1"), (("changed",), tmp_path / "2")]
 
 
 def test_what_is_written_can_be_read(tmp_path: Path) -> None:
