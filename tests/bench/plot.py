@@ -38,7 +38,7 @@ COLOURS = {
 }
 PATH, PATH_COLOUR = "critical path", "#000000"
 WIDTH, HEIGHT = 340, 240  # of a panel's axes, in pixels
-LEFT, TOP, BOTTOM, LEGEND = 60, 36, 48, 190
+LEFT, TOP, BOTTOM, LEGEND = 60, 54, 48, 200
 Line = list[tuple[int, float]]  #: models and seconds, from few models to many
 
 
@@ -97,7 +97,7 @@ def svg(found: Sequence[Figures], what: str) -> str:
         parts += [_text(left + WIDTH / 2, TOP - 14, title, "middle"), *_axes(left, across, up)]
         for word, line in panel.items():
             parts += _line(word, [(left + _x(models, across), _y(value, up)) for models, value in line])
-    parts.append(_text(12, TOP - 14, WHAT[what], "start"))
+    parts.append(_text(12, 18, WHAT[what], "start"))
     words = [word for word in (*NAMES, PATH) if any(word in panel for panel in panels.values())]
     for number, word in enumerate(words):
         x, y = width - LEGEND + 20, TOP + 10 + 20 * number

@@ -59,7 +59,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=(*NAMES, "all"), default=QUICK, metavar="WHO")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=(*NAMES, "all"),
+        default=QUICK,
+        metavar="WHO",
+        help=f"of those above, or all; {' '.join(QUICK)} without this",
+    )
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument(
         "--width", type=int, nargs="+", default=[8], help="models per layer; several for growth"
