@@ -160,6 +160,8 @@ def _playing(
     (dags / "whole.py").write_text(dag_file(project, package=package, mode=mode))
     env = {f"AIRFLOW__COSMOS_ASYNC__{name.upper()}": value for name, value in settings.items()}
     env["AIRFLOW__CORE__PARALLELISM"] = str(bench.slots)
+    # Of the 5 seconds that a worker waits for Airflow's API server, starting a few tasks at once may take more on two cores.
+    env["AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT"] = "60"
     if bench.beside:
         transport: dict[str, Any] = {"type": "file", "log_file_path": str(folder / "events"), "append": True}
         env["AIRFLOW__OPENLINEAGE__TRANSPORT"] = json.dumps(transport)
