@@ -26,7 +26,7 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-unit test-dbt test-dbt2 test-acceptance probe fidelity bench chaos matrix bench-chain bench-run bench-late bench-waiting bench-results docs check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-dbt2 test-acceptance probe fidelity bench chaos matrix bench-chain bench-run bench-plot bench-late bench-waiting bench-results docs check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -67,8 +67,11 @@ bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready  ## how long plannin
 bench-chain: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## how far a run is from its critical path, on a real Airflow; ARGS="--models 10"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.chain $(ARGS)
 
-bench-run: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## a whole run on a real Airflow beside `dbt build`; ARGS="--layers 6 --width 16 --tests 0"
+bench-run: $(VENVS)/airflow-3.3/.ready $(VENVS)/airflow-cosmos/.ready $(VENVS)/dbt-1.12/.ready  ## a whole run on a real Airflow beside `dbt build` and Cosmos; ARGS="--only all --width 16 --tests 0 1"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.whole $(ARGS)
+
+bench-plot: $(VENVS)/airflow-3.3/.ready  ## draw what `make bench-run` has measured; ARGS="one.json two.json --svg growth.svg"
+	@$(CLEAN_ENV) $(RUN) -m tests.bench.plot $(ARGS)
 
 bench-late: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready  ## what late nodes cost that are planned together, beside one by one; ARGS="--nodes 50"
 	@AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(CLEAN_ENV) $(RUN) -m tests.bench.late $(ARGS)

@@ -113,6 +113,15 @@ class Metadata:
             for row in rows
         ]
 
+    def occupied(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """Return the tasks of a run that are running or deferred now, with their states."""
+        rows = self._rows(
+            "select task_id, state from task_instance where dag_id = ? and run_id = ? and state in ('running', 'deferred')",
+            dag_id,
+            run_id,
+        )
+        return {row["task_id"]: row["state"] for row in rows}
+
     def asset_events(self, dag_id: str, run_id: str) -> list[AssetEvent]:
         """Return the events of assets (of datasets, on Airflow 2) that a run has sent, in their order."""
         tables = {row["name"] for row in self._rows("select name from sqlite_master where type = 'table'")}

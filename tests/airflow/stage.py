@@ -42,15 +42,7 @@ class Stage:
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return every job the warehouse has seen, newest first."""
-        found: list[dict[str, Any]] = []
-        token = ""
-        while True:
-            query = urllib.parse.urlencode({"maxResults": 1000, "projection": "full", "pageToken": token})
-            answer = self.warehouse.call("GET", f"projects/{self.warehouse.project}/jobs?{query}")
-            found += answer.get("jobs", ())
-            token = answer.get("nextPageToken", "")
-            if not token:
-                return found
+        return self.warehouse.jobs()
 
     def _storage(self, rest: str) -> bytes:
         url = f"{self.warehouse.endpoint}/storage/v1/b/{self.bucket}/o{'' if rest.startswith('?') else '/'}{rest}"
@@ -63,7 +55,9 @@ def environment(version: str) -> Path:
     """Return the interpreter of the environment with this Airflow."""
     python = ROOT / f".venvs/airflow-{version}/bin/python"
     if not python.exists():
-        raise FileNotFoundError(f"{python} is missing: `make test`, `make demo` or `make matrix` makes it")
+        raise FileNotFoundError(
+            f"{python} is missing: `make test`, `make demo`, `make matrix` or `make bench-run` makes it"
+        )
     return python
 
 

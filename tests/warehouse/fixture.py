@@ -72,6 +72,18 @@ class Warehouse:
             raise TimeoutError(f"still running after two minutes: {sql}")
         return [_row(answer["schema"]["fields"], row) for row in answer.get("rows", ())]
 
+    def jobs(self) -> list[Json]:
+        """Return every job so far, newest first."""
+        found: list[Json] = []
+        token = ""
+        while True:
+            query = urllib.parse.urlencode({"maxResults": 1000, "projection": "full", "pageToken": token})
+            answer = self.call("GET", f"projects/{self.project}/jobs?{query}")
+            found += answer.get("jobs", ())
+            token = answer.get("nextPageToken", "")
+            if not token:
+                return found
+
     def datasets(self) -> list[str]:
         """Return the names of the datasets."""
         answer = self.call("GET", f"projects/{self.project}/datasets?maxResults=1000")
