@@ -41,8 +41,8 @@ class Figures:
         """Return the medians for people to read."""
         case, path, medians = self.case, self.case.critical_path(), self.medians()
         lines = [
-            f"{case.models} models in {case.layers} layers, {case.tests} tests each, jobs of {case.job_ms} ms; "
-            f"critical path {path:.1f} s. Medians, in seconds:",
+            f"{case.models} models in {case.layers} layers, {case.tests} tests each, jobs of {case.job_ms} ms"
+            f"{', all but the first layer late' if case.late else ''}; critical path {path:.1f} s. Medians, in seconds:",
             f"{'':24} {'runs':>4} {'run':>7} {'of dbt':>7} {'of path':>8} {'first job':>10} {'tail':>6} {'worker':>7} {'CPU':>6}",
         ]
         for word, took in medians.items():

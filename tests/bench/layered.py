@@ -15,6 +15,11 @@ from tests.bench.standin import TEST, part
 
 TESTS = ("not_null", "unique")
 PROFILE = "whole"
+#: What of a model's text asks for rows.
+_ROWS = (
+    "{% set names = run_query('select id from ' ~ ref('m0_0')).columns[0].values() if execute else [] %}\n"
+    "-- {{ names | length }} names\n"
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Case:
     width: int  #: models per layer
     tests: int  #: per model, 0 to 2
     job_ms: int  #: what a model's job takes on average
+    late: bool = False  #: all below the first layer read rows of its first model as dbt compiles them
 
     @property
     def models(self) -> int:
@@ -55,10 +61,12 @@ class Case:
         properties: dict[str, Any] = {"version": 2, "models": []}
         for layer in range(self.layers):
             for number in range(self.width):
-                a, b = (f"{{{{ ref('m{up}_{one}') }}}}" for up, one in self._above(layer, number))
+                a, b, *_ = (f"{{{{ ref('m{up}_{one}') }}}}" for up, one in self._above(layer, number))
                 text = (
                     f"select a.id + 1 as id from {a} a join {b} b using (id)" if layer else "select 1 as id"
                 )
+                if layer and self.late:
+                    text = f"{_ROWS}{text}"
                 (project / "models" / f"m{layer}_{number}.sql").write_text(text)
                 column = {"name": "id", "data_tests": list(TESTS[: self.tests])}
                 properties["models"].append({"name": f"m{layer}_{number}", "columns": [column]})
@@ -66,4 +74,5 @@ class Case:
         return project
 
     def _above(self, layer: int, number: int) -> list[tuple[int, int]]:
-        return [(layer - 1, (number + step) % self.width) for step in (0, 1)]
+        first = [(0, 0)] if self.late and layer else []
+        return [*((layer - 1, (number + step) % self.width) for step in (0, 1)), *first]

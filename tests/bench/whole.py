@@ -37,7 +37,7 @@ def main() -> None:
     words = list(NAMES) if "all" in options.only else options.only
     found: list[Figures] = []
     cases = (
-        Case(layers=options.layers, width=width, tests=tests, job_ms=options.job_ms)
+        Case(layers=options.layers, width=width, tests=tests, job_ms=options.job_ms, late=options.late)
         for width in options.width
         for tests in options.tests
     )
@@ -75,6 +75,11 @@ def _options() -> argparse.Namespace:
         "--tests", type=int, nargs="+", choices=range(len(TESTS) + 1), default=[1], help="per model"
     )
     parser.add_argument("--job-ms", type=int, default=3000, help="what a model's job takes on average")
+    parser.add_argument(
+        "--late",
+        action="store_true",
+        help="all models below the first layer read rows of its first model as they are compiled, so workers plan them late",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slots", type=int, default=16, help="tasks that Airflow's workers run at once")
     parser.add_argument(

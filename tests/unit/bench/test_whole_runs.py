@@ -46,6 +46,18 @@ def test_tests_of_one_model_run_side_by_side() -> None:
     assert one - none == pytest.approx(3 * TEST * 2)
 
 
+def test_late_models_read_rows_of_the_first_one(tmp_path: Path) -> None:
+    """All of them, so they wait for it as well."""
+    late = replace(CASE, late=True)
+    models = sorted((late.write(tmp_path) / "models").glob("*.sql"))
+
+    reading = [
+        model.stem for model in models if "run_query('select id from ' ~ ref('m0_0'))" in model.read_text()
+    ]
+    assert reading == [f"m{layer}_{number}" for layer in (1, 2) for number in range(4)]
+    assert late.critical_path() >= CASE.critical_path()
+
+
 def test_no_way_through_the_project_is_longer_than_the_critical_path() -> None:
     """Every way is tried, of models that read the one above them and its neighbour."""
     ways = [[number] for number in range(4)]
