@@ -225,6 +225,8 @@ class BigQueryDbtTrigger(EndingTrigger):
                 identity=self.identity,
                 airflow=self.airflow,
             )
+            if self._ahead is not None:
+                run.priority = self._ahead.seconds_left(facts.key.task_id)
             if self._ahead is None or not await self._begun_ahead(self._ahead, run, result, resume):
                 others = None
                 if index.run.fail_fast:

@@ -17,6 +17,7 @@ from cosmos_async.airflow.compat import AirflowFailException, BaseOperator
 from cosmos_async.exceptions import ConfigError, DbtError, PlanGone
 from cosmos_async.operators.assets import announce, outlets_for
 from cosmos_async.operators.plan_reuse import forget_outdated
+from cosmos_async.operators.priorities import keep_seconds
 from cosmos_async.operators.run_plan import (
     COMPILED_FILE,
     INDEX_FILE,
@@ -143,6 +144,7 @@ class ResultsAsyncOperator(BaseOperator):
             tell=self.log.info,
         )
         plan.keep_artifacts(told.files, outcomes.values(), run=index.run)
+        keep_seconds(plan.address.folder, index.run, outcomes.values(), self)
         context["ti"].xcom_push(key=ARTIFACTS_KEY, value=folder)
         self.log.info("dbt's artifacts of this run: %s", folder)
         if told.failure is not None:

@@ -22,6 +22,7 @@ from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
 from cosmos_async.exceptions import ConfigError
 from cosmos_async.operators.deferred import warn_of_listeners
 from cosmos_async.operators.lineage import lineage_objects
+from cosmos_async.operators.priorities import are_bounded, prioritized
 from cosmos_async.operators.run_plan import (
     COMPILED_FILE,
     KEPT_KEY,
@@ -171,12 +172,9 @@ class SetupAsyncOperator(BaseOperator):
         require_triggerer()
         warn_of_listeners(self)
         nonce = self.planned_run(folder, first=first)
-        graph = task_graph(self).dump() if settings.run_ahead() else None
-        digest = "" if graph is None else hashlib.sha256(graph).hexdigest()
         own = {
             "nonce": nonce,
             "follows": self._kept(context),
-            "tasks": digest or None,
             "ahead": settings.run_ahead(),
             "planned_anew": not first,
             "max_jobs": self.max_concurrent_jobs,
@@ -197,8 +195,14 @@ class SetupAsyncOperator(BaseOperator):
                 index, objects = self._record(context, dbt, own, reuse)
             else:
                 index, objects = again.index, again.objects
-            if graph is not None:
-                objects = {**objects, graph_object(digest): graph}
+            if settings.run_ahead():
+                graph = task_graph(self)
+                if are_bounded(self.max_concurrent_jobs):
+                    graph = prioritized(graph, index, folder, self)
+                data = graph.dump()
+                digest = hashlib.sha256(data).hexdigest()
+                index = replace(index, run=replace(index.run, tasks=digest))
+                objects = {**objects, graph_object(digest): data}
             objects = {**objects, **lineage_objects(self, context, objects)}
             address = self._upload(folder, index, objects)
         self._report(index)

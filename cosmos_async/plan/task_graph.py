@@ -27,6 +27,7 @@ class GraphTask:
     #: worker, so that only Airflow can begin it.
     above: tuple[str, ...] | None
     ends_in_triggerer: bool = True  #: nothing of it is left to a worker once its nodes have succeeded
+    seconds_left: float = 0.0  #: from its start to the run's end, see :mod:`cosmos_async.plan.priorities`
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class TaskGraph:
     def dump(self) -> bytes:
         """Return it as it is stored."""
         document = {
-            task_id: [task.work, task.unique_id, task.above, task.ends_in_triggerer]
+            task_id: [task.work, task.unique_id, task.above, task.ends_in_triggerer, task.seconds_left]
             for task_id, task in self.tasks.items()
         }
         return json.dumps(document, separators=(",", ":")).encode()
@@ -82,8 +83,8 @@ class TaskGraph:
         try:
             return cls(
                 {
-                    task_id: GraphTask(work, unique_id, None if above is None else tuple(above), ends)
-                    for task_id, (work, unique_id, above, ends) in json.loads(data).items()
+                    task_id: GraphTask(work, unique_id, None if above is None else tuple(above), ends, left)
+                    for task_id, (work, unique_id, above, ends, left) in json.loads(data).items()
                 }
             )
         except (ValueError, TypeError, AttributeError) as error:

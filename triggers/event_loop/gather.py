@@ -5,6 +5,7 @@ Bounded gather: many awaitables at once, but not too many, and none left behind;
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
@@ -29,14 +30,21 @@ async def gather_bounded(coroutines: Iterable[Coroutine[Any, Any, T]], *, most: 
     except BaseException:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for coroutine in waiting:
-            coroutine.close()  # Python warns of one that had no place yet
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:  # also where it is cancelled once more, as from within another one of these
+            for coroutine in waiting:
+                if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                    coroutine.close()  # Python warns of one that had no place yet
         raise
 
 
 async def both(one: Coroutine[Any, Any, S], other: Coroutine[Any, Any, T]) -> tuple[S, T]:
-    """Await both at once and return what they give; the first error cancels the other."""
+    """
+    Await both at once and return what they give; the first error cancels the other.
+
+    Neither may be made of coroutines: one that is cancelled before it begins would leave those unawaited.
+    """
     either: tuple[Coroutine[Any, Any, Any], ...] = (one, other)
     found = await gather_bounded(either)
     return found[0], found[1]

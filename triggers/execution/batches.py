@@ -109,7 +109,7 @@ class Batches:
         await gather_bounded((self._one(position) for position in positions), most=most)
 
     async def _one(self, position: int) -> None:
-        async with self._run.warehouse.batches_of(self._run.index, self._run.threads):
+        async with self._run.warehouse.batches_of(self._run.index, self._run.threads).place():
             await self._perform(position)
 
     async def _perform(self, position: int) -> None:

@@ -5,7 +5,7 @@ The jobs of one node: submitted once, watched to their end, repeated where BigQu
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -120,11 +120,11 @@ class NodeJobs:
         async with self._one_of(of_run, "operator_args"), self._one_of(self._warehouse.limit, "setting"):
             yield
 
-    def _one_of(self, limit: Limit, said_by: str) -> Limit:
+    def _one_of(self, limit: Limit, said_by: str) -> AbstractAsyncContextManager[None]:
         if limit.full:
             waiting = f"waiting, {limit.most} jobs are running ({said_by} max_concurrent_jobs)"
             self._run.log.info(self._run.told(self._plan, waiting))
-        return limit
+        return limit.place(self._run.priority)
 
     async def shared(self, operation: JobOperation) -> Json:
         """

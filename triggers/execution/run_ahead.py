@@ -241,6 +241,11 @@ class RunAhead:
             del runs[old]
         return runs[where]
 
+    def seconds_left(self, task_id: str) -> float:
+        """Return the seconds from a task's start to the run's end, as far as an earlier run tells; else 0."""
+        task = self._graph.tasks.get(task_id)
+        return 0.0 if task is None else task.seconds_left
+
     # -- a task that Airflow has started ------------------------------------------------------------------------------
 
     def under_way(self, task_id: str) -> Execution | None:
@@ -523,8 +528,7 @@ class RunAhead:
         """
         try:
             again, (newest, states) = await both(
-                self._beginning_again(),
-                both(newest_index(self._address, identity=self._identity), self._states(key, task_ids)),
+                self._beginning_again(), self._newest_and_states(key, task_ids)
             )
         except (CosmosAsyncError, ObjectMissing):
             self._told.pop(key.task_id, None)
@@ -539,6 +543,11 @@ class RunAhead:
             and not self._is_below(one, again)
             and not self._graph.missing(one, self._succeeded)  # learnt meanwhile, by the end of another task
         }
+
+    async def _newest_and_states(
+        self, key: TaskKey, task_ids: Sequence[str]
+    ) -> tuple[str, dict[str, str | None] | None]:
+        return await both(newest_index(self._address, identity=self._identity), self._states(key, task_ids))
 
     async def _is_still_wanted(self, execution: Execution, folder: Folder) -> bool | None:
         """
@@ -640,6 +649,7 @@ class RunAhead:
                 page=execution.xcoms,
                 threads=self._index.run.threads,
                 max_jobs=self._index.run.max_jobs,
+                priority=self.seconds_left(execution.key.task_id),
                 seeds=Seeds.of(self._index.run, self._address, self._identity),
             )
             # Lines that are kept get the time at which Airflow starts the task.

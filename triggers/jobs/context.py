@@ -52,6 +52,9 @@ class Run:
     quiet: bool = False  #: the node is one of several tests: its log is one line if it passes
     threads: int = 0  #: how many batches of the run's models may be under way here at once; 0 means no bound
     max_jobs: int = 0  #: how many of the run's jobs may be under way here at once; 0 means no bound
+    priority: float = (
+        0.0  #: of its jobs, where more wait than may run: the seconds from the task's start to the run's end
+    )
     seeds: LoadedSeeds | None = None  #: which seeds need not be loaded; None means that all are
     void: tuple[TaskKey, ...] = ()  #: executions of this task that count no more, and may have left jobs
     began_ahead: bool = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -19,6 +20,23 @@ async def test_both_are_under_way_at_once() -> None:
         return value
 
     assert await both(give(one, other, "a"), give(other, one, "b")) == ("a", "b")
+
+
+@pytest.mark.filterwarnings("error")
+async def test_one_within_another_leaves_nothing_unawaited() -> None:
+    """What is cancelled before it has begun is told of twice there."""
+    begun = asyncio.Event()
+
+    async def within() -> tuple[bool, bool]:
+        begun.set()
+        return await both(asyncio.sleep(1, True), asyncio.sleep(1, True))
+
+    task = asyncio.create_task(both(within(), asyncio.sleep(1)))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gc.collect()
 
 
 async def test_an_error_of_one_ends_the_other() -> None:

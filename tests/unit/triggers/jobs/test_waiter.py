@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -186,7 +187,7 @@ async def test_the_limit_holds_back_what_is_too_much() -> None:
 
     async def work() -> None:
         nonlocal inside, most
-        async with limit:
+        async with limit.place():
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)
@@ -198,9 +199,46 @@ async def test_the_limit_holds_back_what_is_too_much() -> None:
     assert limit.waiting == 0
 
 
+async def test_the_most_urgent_comes_next() -> None:
+    """The longest way to the end first; who waits as urgently as another, after it."""
+    limit, order = Limit(1), list[str]()
+
+    async def work(name: str, priority: float) -> None:
+        async with limit.place(priority):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    works = [("first", 0.0), ("short", 5.0), ("long", 60.0), ("none", 0.0), ("as long", 60.0)]
+    await asyncio.gather(*(work(*each) for each in works))
+
+    assert order == ["first", "long", "as long", "short", "none"]
+
+
+async def test_a_place_is_not_lost_with_who_waits_for_it() -> None:
+    """Killed while it waits, or in the moment in which its turn comes."""
+    limit = Limit(1)
+
+    async def work(ended: asyncio.Event) -> None:
+        async with limit.place():
+            await ended.wait()
+
+    end = asyncio.Event()
+    running, waiting, last = (asyncio.create_task(work(end)) for _ in range(3))
+    await asyncio.sleep(0)
+    assert (limit.full, limit.waiting) == (True, 2)
+    await cancelled(waiting)
+    end.set()
+    await running
+    last.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await last
+
+    assert (limit.full, limit.waiting) == (False, 0)
+
+
 async def test_no_limit_holds_nobody() -> None:
     """0 leaves it to BigQuery's own queue."""
     limit = Limit(0)
 
-    async with limit, limit, limit:
+    async with limit.place(), limit.place(), limit.place():
         assert not limit.full
