@@ -64,12 +64,13 @@ def _of_variables(**values: str) -> dict[str, str]:
     return {".env": "".join(f"{name}='{value}'\n" for name, value in lines.items())}
 
 
+_FEW = "plain of_the_day grown"
 VARIABLES = (
-    Options("empty", files=_of_variables(REPLANNED_NAME="somebody")),
-    Options("existing"),
-    Options("again", again=True),
-    Options("another file", files=_of_variables(REPLANNED_NAME="somebody else")),
-    Options("the other again", again=True),
+    Options("empty", files=_of_variables(REPLANNED_NAME="somebody"), select=_FEW),
+    Options("existing", select=_FEW),
+    Options("again", select=_FEW, again=True),
+    Options("another file", files=_of_variables(REPLANNED_NAME="somebody else"), select=_FEW),
+    Options("the other again", select=_FEW, again=True),
 )
 _V2_PARSER = {**_BEGIN, "DBT_ENGINE_USE_V2_PARSER": "true"}
 # With the parser that can be installed here, dbt 1.12 finds the materializations of no adapter for seeds and snapshots.

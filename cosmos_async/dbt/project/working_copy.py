@@ -164,10 +164,7 @@ def open_workspace(
             workspace.env["DBT_USE_COLORS"] = (
                 "False"  # nobody asked for them, and Airflow's log shows their codes
             )
-        for name, value in _ours(workspace).items():
-            workspace.env[name] = value
-            # dbt 1.11 prefers it, and dbt 1.12 would take it from a file where the environment has none.
-            workspace.env[name.replace("DBT_", "DBT_ENGINE_", 1)] = value
+        workspace.env.update(by_both_names(_ours(workspace)))
         _bring_partial_parse(workspace)
         yield workspace
         workspace.keep_partial_parse()
@@ -175,6 +172,16 @@ def open_workspace(
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():  # the task's own result matters more than temporary files
             logger.warning("The temporary folder %s could not be deleted; please delete it.", folder)
+
+
+def by_both_names(variables: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return dbt's own variables by their newer names, too.
+
+    dbt 1.11 prefers ``DBT_ENGINE_...`` to ``DBT_...``, and dbt 1.12 would take it from a file where the environment has none.
+    """
+    newer = {name.replace("DBT_", "DBT_ENGINE_", 1): value for name, value in variables.items()}
+    return {**variables, **newer}
 
 
 def _ours(workspace: Workspace) -> dict[str, str]:
