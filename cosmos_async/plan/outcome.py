@@ -76,6 +76,7 @@ class Outcome:
     )
     overload_results: dict[str, Any] | None = None  #: likewise a function's, where real dbt made them
     compiled_code: str | None = None  #: where it is not what setup compiled
+    unwritten: bool = False  #: real dbt failed before its main statement, of which it writes a file
     freshness: dict[str, Any] | None = None  #: a source's entry in ``sources.json``
 
     @property
