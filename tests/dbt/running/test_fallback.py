@@ -92,7 +92,7 @@ def test_it_is_told_whether_dbt_came_to_its_statement(
     """
     dbt names the statement's file in the manifest, where it has written one.
     """
-    google.on_query("orders", error=("invalidQuery", "Unrecognized name: amout at [7:9]"))
+    google.on_query("create or replace table", error=("invalidQuery", "Unrecognized name: amout at [7:9]"))
     model = shop / "models" / "orders" / "orders.sql"
     text = model.read_text().replace('materialized="table"', "materialized='table', pre_hook=HOOK")
     model.write_text(text.replace("HOOK", f'"{hook}"'))
