@@ -101,6 +101,13 @@ class Outcome:
         return next((job for job in good if job.main), good[-1] if good else None)
 
     @property
+    def ended_before_its_statement(self) -> bool:
+        """Whether the node failed before its main statement, in a pre-hook or in real dbt."""
+        if self.level is Level.DBT or self.status is not Status.ERROR:
+            return self.unwritten
+        return bool(self.jobs) and not any(job.main for job in self.jobs)
+
+    @property
     def bytes_processed(self) -> int:
         """Bytes over all its jobs."""
         return sum(job.bytes_processed or 0 for job in self.jobs)
