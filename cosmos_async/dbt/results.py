@@ -102,7 +102,10 @@ def tell_results(
             results = own_results(dbt, artifacts.run_results)
             if manifest is None:
                 manifest = json.loads(dbt.workspace.own_artifact(artifacts.manifest.read_bytes()))
-    manifest = finished_manifest(manifest or {}, results, run, now=datetime.now(timezone.utc))
+    unwritten = {unique_id for unique_id, outcome in outcomes.items() if outcome.ended_before_its_statement}
+    manifest = finished_manifest(
+        manifest or {}, results, run, now=datetime.now(timezone.utc), unwritten=unwritten
+    )
     documents = {
         RESULTS_FILE: results,
         MANIFEST_FILE: manifest,

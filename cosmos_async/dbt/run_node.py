@@ -5,6 +5,7 @@ Real dbt on a worker for exactly one node, for all that has no plan (level D) or
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from cosmos_async.dbt.endpoint.alone import run_alone
@@ -64,7 +65,11 @@ def run_node(
     if results[0]["message"]:
         # dbt names files below its target folder; this one is gone with the task, and not where the user's would be.
         results[0]["message"] = results[0]["message"].replace(str(dbt.workspace.target_path), "target")
-    return outcome_of(results[0], begun=ran.begun, ended=ran.ended, try_number=try_number, reason=reason)
+    outcome = outcome_of(results[0], begun=ran.begun, ended=ran.ended, try_number=try_number, reason=reason)
+    written = (path for path in (dbt.workspace.target_path / "run").rglob("*") if path.is_file())
+    if outcome.status is Status.ERROR and dbt.program is None and next(written, None) is None:
+        return replace(outcome, unwritten=True)
+    return outcome
 
 
 def outcome_of(result: Mapping[str, Any], *, begun: str, ended: str, try_number: int, reason: str) -> Outcome:

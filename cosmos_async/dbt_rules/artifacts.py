@@ -9,7 +9,7 @@ dbt's own to tell: then it writes ``run_results.json`` itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -101,7 +101,9 @@ def finished_results(
     }
 
 
-def finished_manifest(manifest: Json, run_results: Json, run: RunInfo, *, now: datetime) -> Json:
+def finished_manifest(
+    manifest: Json, run_results: Json, run: RunInfo, *, now: datetime, unwritten: Container[str] = ()
+) -> Json:
     """
     Return ``manifest.json`` of a run.
 
@@ -110,6 +112,7 @@ def finished_manifest(manifest: Json, run_results: Json, run: RunInfo, *, now: d
         run_results: dbt's ``run_results.json`` of the run.
         run: What the index says of the run.
         now: The end of the run.
+        unwritten: The nodes of whose main statement real dbt has written no file, as it failed before.
     """
     manifest["metadata"] = _metadata(manifest["metadata"], run, now)
     nodes = {**manifest["nodes"], **manifest.get("functions", {})}
@@ -124,6 +127,8 @@ def finished_manifest(manifest: Json, run_results: Json, run: RunInfo, *, now: d
             hooks[tag] = node["index"] = hooks.get(tag, 0) + 1
         if result.get("compiled_code") is not None:
             _compile(node, result["compiled_code"], target)
+            if result["unique_id"] in unwritten:
+                node["build_path"] = None
         elif result["status"] == "error" and _kind(node) == "seed":
             node["build_path"] = None  # its statement comes after the load, which has failed
         elif "compiled" in node:  # dbt has not come to it: a parent failed, or it could not be compiled

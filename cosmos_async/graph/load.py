@@ -115,7 +115,8 @@ class _Loader:
         executable, requirements = self._dbt()
         invocation = self._invocation(self.profile, executable)
         environ = dbt_environment(invocation, os.environ)
-        files = project_files(Project.read(project_dir, environ))
+        read = Project.read(project_dir, environ)
+        files = project_files(read) + [stat_of(path) for path in read.read_by_dbt()]
         files += [stat_of(path) for path in state_manifests(environ, project_dir) if path.is_file()]
         key = cache.key(
             [

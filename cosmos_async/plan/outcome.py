@@ -76,6 +76,7 @@ class Outcome:
     )
     overload_results: dict[str, Any] | None = None  #: likewise a function's, where real dbt made them
     compiled_code: str | None = None  #: where it is not what setup compiled
+    unwritten: bool = False  #: real dbt failed before its main statement, of which it writes a file
     freshness: dict[str, Any] | None = None  #: a source's entry in ``sources.json``
 
     @property
@@ -98,6 +99,13 @@ class Outcome:
         # One that BigQuery has spoiled is followed by another one.
         good = [job for job in self.jobs if not job.failed]
         return next((job for job in good if job.main), good[-1] if good else None)
+
+    @property
+    def ended_before_its_statement(self) -> bool:
+        """Whether the node failed before its main statement, in a pre-hook or in real dbt."""
+        if self.level is Level.DBT or self.status is not Status.ERROR:
+            return self.unwritten
+        return bool(self.jobs) and not any(job.main for job in self.jobs)
 
     @property
     def bytes_processed(self) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.dbt_versions import NEWEST
 from tests.fidelity.choice import Choice
 from tests.fidelity.driver import Bench
 from tests.fidelity.rows import Row, line
@@ -29,6 +30,8 @@ def main(part: Part, description: str | None) -> None:
     """Run *part*, print its table, and end with status 1 where anything differs."""
     options = _options(description)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # nothing stays behind
+    if options.shares == 1:
+        print(f"Real dbt is {NEWEST}, where a case names no other one.", flush=True)
     found = _spread(options) if options.processes > 1 else _run(part, options)
     print(summary(found))
     sys.exit(any(row["verdict"] == "different" for row in found))

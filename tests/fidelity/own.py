@@ -56,6 +56,22 @@ NEWS = (
     Options("a bad overload", vars={"day": 2}),
     Options("full refresh", vars={"day": 3}, full_refresh=True),
 )
+
+
+def _of_variables(**values: str) -> dict[str, str]:
+    """Return the file that dbt 1.12 takes variables from; that of the profile is ours, whatever it says."""
+    lines = {**_BEGIN, **values, "DBT_ENGINE_PROFILES_DIR": "/nowhere"}
+    return {".env": "".join(f"{name}='{value}'\n" for name, value in lines.items())}
+
+
+_FEW = "plain of_the_day grown"
+VARIABLES = (
+    Options("empty", files=_of_variables(REPLANNED_NAME="somebody"), select=_FEW),
+    Options("existing", select=_FEW),
+    Options("again", select=_FEW, again=True),
+    Options("another file", files=_of_variables(REPLANNED_NAME="somebody else"), select=_FEW),
+    Options("the other again", select=_FEW, again=True),
+)
 _V2_PARSER = {**_BEGIN, "DBT_ENGINE_USE_V2_PARSER": "true"}
 # With the parser that can be installed here, dbt 1.12 finds the materializations of no adapter for seeds and snapshots.
 _PARSED = Options("empty", env=_V2_PARSER, select="plain stamped of_the_day")
@@ -129,6 +145,15 @@ CASES = (
     # dbt 1.12 itself cannot point to a microbatch model: it makes a view "as None".
     Case("newest", "newest", NEWS, errors=("added", "batched"), new=True),
     Case("parsed by dbt 2", "replanned", PARSED_BY_DBT_2, new=True),
+    Case(
+        "variables in a file",
+        "replanned",
+        VARIABLES,
+        # What is used while a project is parsed has a run that parses it serve itself alone.
+        files=(("models/stamped.sql", "select 'a day' as started_on"),),
+        new=True,
+        fork=False,  # dbt reads the file when it is imported
+    ),
     Case("kitchen, dbt 1.9", "kitchen", TWO_DAYS, version="1.9"),
     Case("cases, one plan", "cases", AGAIN),
     Case("shapes, one plan", "shapes", AGAIN, errors=("retyped", "untyped")),

@@ -20,6 +20,7 @@ from cosmos_async.dbt.endpoint.server import GOOGLE
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished
+from cosmos_async.dbt.project.working_copy import by_both_names
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
 from cosmos_async.profiles.templates import rendered
@@ -220,7 +221,7 @@ def write_profile(
     file = folder / "profiles.yml"
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
         yaml.safe_dump(document, stream)
-    env = {"DBT_PROFILES_DIR": str(folder)}
+    env = by_both_names({"DBT_PROFILES_DIR": str(folder)})
     for name in _PROXIES:  # what is on this machine needs no proxy
         named = dbt.workspace.env.get(name)
         env[name] = f"{named},127.0.0.1" if named else "127.0.0.1"

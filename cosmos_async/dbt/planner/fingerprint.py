@@ -23,7 +23,7 @@ from cosmos_async._version import __version__
 from cosmos_async.dbt.command import SECRET_PREFIX
 from cosmos_async.dbt.environment.interpreter import installed_packages
 from cosmos_async.dbt.options import state_folders
-from cosmos_async.dbt.project.project_file import Project
+from cosmos_async.dbt.project.project_file import ENV_FILE, Project
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.plan.model import FORMAT, Json
 from cosmos_async.profiles.rendered import SECRET_KEYS
@@ -36,7 +36,13 @@ _STATE_FILES = ("manifest.json", "run_results.json", "sources.json")
 _READ_BY_LIBRARIES = ("DBT_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "TZ")
 _VARIABLE = re.compile(r"env_var\(\s*['\"](\w+)")
 #: Folders of the working copy; their names are of this process.
-_OF_THE_COPY = frozenset(("DBT_PROJECT_DIR", "DBT_PROFILES_DIR", "DBT_TARGET_PATH", "DBT_LOG_PATH"))
+_OF_THE_COPY = frozenset(
+    f"{prefix}_{name}"
+    for prefix in ("DBT", "DBT_ENGINE")
+    for name in ("PROJECT_DIR", "PROFILES_DIR", "TARGET_PATH", "LOG_PATH")
+)
+#: Where one of dbt's own files says which earlier artifacts it compares with.
+_STATE = re.compile(r"(?<!\w)(?:DBT_(?:ENGINE_)?)?(?:DEFER_)?STATE\s*[=:]", re.IGNORECASE)
 
 
 class Fingerprint:
@@ -64,7 +70,7 @@ class Fingerprint:
             },
             "the options": self._digest([arguments, question, dbt.endpoint]),
             "the profile": self._digest(_without(dbt.workspace.secrets, profile)),
-            "the project's files": {name: _digest(path) for name, path in self._files(arguments)},
+            "the project's files": {name: self._of_file(path) for name, path in self._files(arguments)},
         }
 
     def with_environment(self, names: Iterable[str]) -> Json:
@@ -87,6 +93,10 @@ class Fingerprint:
     def _digest(self, value: Any) -> str:
         return hmac.new(self._salt, json.dumps(value, default=str).encode(), hashlib.sha256).hexdigest()
 
+    def _of_file(self, path: Path) -> str:
+        digest = _digest(path)
+        return self._digest(digest) if path.name == ENV_FILE else digest  # there may be secrets in it
+
     def _files(self, arguments: list[str]) -> Iterator[tuple[str, Path]]:
         workspace = self._dbt.workspace
         # The copy, as that is what dbt reads: the user's folder may be exchanged for another one at any moment.
@@ -95,6 +105,9 @@ class Fingerprint:
         yield from _walk(project.root, "", skipped=project.written - named)
         for path in project.outside():
             yield from _walk(path, f"{path}/") if path.is_dir() else [(str(path), path)]
+        for path in project.read_by_dbt():
+            if not path.is_relative_to(project.root):
+                yield workspace.original(str(path)), path
         for folder in state_folders(arguments, workspace.env, workspace.source):
             for name in _STATE_FILES:
                 if (folder / name).is_file():
@@ -110,6 +123,9 @@ def why_no_fingerprint(dbt: Dbt) -> str | None:
     project = dbt.invocation.profile_config
     if not _names_project(dbt):
         return f"the profile {project.profile_name} names no project, so Google's client finds one"
+    for path in Project.read(dbt.workspace.project_dir, dbt.workspace.env).read_by_dbt():
+        if _STATE.search(path.read_text(encoding="utf-8", errors="replace")):
+            return f"{dbt.workspace.original(str(path))} names earlier artifacts, which dbt alone reads"
     if dbt.missing_packages():
         return _why_packages_differ(dbt.workspace.project_dir / "package-lock.yml")
     return None

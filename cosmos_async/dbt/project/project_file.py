@@ -15,6 +15,9 @@ from cosmos_async.exceptions import ProjectError
 
 PROJECT_FILE = "dbt_project.yml"
 PACKAGE_FILES = ("packages.yml", "dependencies.yml")
+#: Variables that dbt takes into its own environment since 1.12, and its flags for all projects of a user.
+ENV_FILE = ".env"
+_USER_SETTINGS = Path(".dbt", "user_settings.yml")
 _PACKAGES = "dbt_packages"  # dbt's default
 _ENV_VAR = re.compile(
     r"""\{\{\s*env_var\(\s*(['"])(?P<name>\w+)\1\s*(?:,\s*(['"])(?P<default>.*?)\3\s*)?\)\s*\}\}"""
@@ -76,6 +79,14 @@ class Project:
         named += filter(None, (self._plain(package.get("local")) for package in declared_packages(self.root)))
         paths = {Path(os.path.realpath(self.root / os.path.expanduser(path))) for path in named}
         return sorted(path for path in paths if path.exists() and not path.is_relative_to(self.root))
+
+    def read_by_dbt(self) -> list[Path]:
+        """Return the files, wherever they are, that dbt 1.12 takes variables and flags from; not those that say nothing."""
+        above = (folder / ENV_FILE for folder in (self.root, *self.root.parents))
+        variables = next((path for path in above if path.is_file()), None)  # it looks no further
+        settings = Path(self.env.get("HOME") or Path.home()) / _USER_SETTINGS
+        found = (variables, settings)
+        return [path for path in found if path is not None and path.is_file() and path.stat().st_size]
 
     def _plain(self, value: Any) -> str | None:
         """Return a path as dbt renders it, None where it holds other Jinja than environment variables."""

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cosmos_async.dbt.command import SECRET_PREFIX
 from cosmos_async.dbt.options import anchored_variables
-from cosmos_async.dbt.project.project_file import PROJECT_FILE, Project
+from cosmos_async.dbt.project.project_file import ENV_FILE, PROJECT_FILE, Project
 from cosmos_async.dbt.project.tree import Tree
 from cosmos_async.exceptions import ProjectError
 from cosmos_async.plan.ids import digest
@@ -123,6 +123,8 @@ def open_workspace(
     copied = partial(_is_copied, largest=_LARGEST if file_links else None)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
+        # dbt 1.12 looks upwards for one, and would go on to that of the temporary folder, where anybody may put it.
+        (folder / ENV_FILE).touch()
         tree = Tree(folder / "tree")
         project_dir = tree.mirror(
             project.root,
@@ -162,9 +164,7 @@ def open_workspace(
             workspace.env["DBT_USE_COLORS"] = (
                 "False"  # nobody asked for them, and Airflow's log shows their codes
             )
-        for name, value in _ours(workspace).items():
-            workspace.env[name] = value
-            workspace.env.pop(name.replace("DBT_", "DBT_ENGINE_", 1), None)  # dbt 1.11 would prefer it
+        workspace.env.update(by_both_names(_ours(workspace)))
         _bring_partial_parse(workspace)
         yield workspace
         workspace.keep_partial_parse()
@@ -172,6 +172,16 @@ def open_workspace(
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():  # the task's own result matters more than temporary files
             logger.warning("The temporary folder %s could not be deleted; please delete it.", folder)
+
+
+def by_both_names(variables: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return dbt's own variables by their newer names, too.
+
+    dbt 1.11 prefers ``DBT_ENGINE_...`` to ``DBT_...``, and dbt 1.12 would take it from a file where the environment has none.
+    """
+    newer = {name.replace("DBT_", "DBT_ENGINE_", 1): value for name, value in variables.items()}
+    return {**variables, **newer}
 
 
 def _ours(workspace: Workspace) -> dict[str, str]:

@@ -81,6 +81,30 @@ def test_a_node_finds_what_hooks_of_the_start_left_in_memory(opened: OpenDbt, sh
 
 
 @newest_dbt
+@pytest.mark.parametrize(
+    ("hook", "unwritten"),
+    [("{{ no_such_macro() }}", True), ("{% if execute %}{{ 1 / 0 }}{% endif %}", True), ("select 1", False)],
+    ids=["unknown macro", "mistake", "the statement"],
+)
+def test_it_is_told_whether_dbt_came_to_its_statement(
+    opened: OpenDbt, shop: Path, google: FakeGoogle, hook: str, unwritten: bool
+):
+    """
+    dbt names the statement's file in the manifest, where it has written one.
+    """
+    google.on_query("create or replace table", error=("invalidQuery", "Unrecognized name: amout at [7:9]"))
+    model = shop / "models" / "orders" / "orders.sql"
+    text = model.read_text().replace('materialized="table"', "materialized='table', pre_hook=HOOK")
+    model.write_text(text.replace("HOOK", f'"{hook}"'))
+
+    with opened(shop) as dbt:
+        outcome = run_node(dbt, "model.shop.orders", try_number=1, run=RUN)
+
+    assert outcome.status is Status.ERROR
+    assert outcome.unwritten is unwritten
+
+
+@newest_dbt
 def test_a_failing_model_brings_bigquerys_message(opened: OpenDbt, shop: Path, google: FakeGoogle):
     """
     A node that fails is an outcome, not an exception.

@@ -14,6 +14,7 @@ import pytest
 
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.dbt.artifacts import RECORDED_FILE, recorded_artifacts
+from cosmos_async.dbt.endpoint.program import write_profile
 from cosmos_async.dbt.environment.program import DbtProgram
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.planner.record import record_plan
@@ -115,6 +116,16 @@ def dbt(folder: Path, program: Path, lines: list[str]) -> Dbt:
         folder, folder, folder, folder, folder, folder, folder / "tree", {"RUST_BACKTRACE": "1"}
     )
     return Dbt(DbtProgram(program, "2.0.7"), workspace, Processes(lines.append), invocation(folder, program))
+
+
+def test_the_profile_for_the_server_is_named_by_whatever_names_one(tmp_path: Path, program: Path) -> None:
+    """Else the working copy's own profile would win, and with it the way to the real BigQuery."""
+    with open_dbt(invocation(tmp_path, program), Processes(print), cache_dir=tmp_path / "cache") as opened:
+        env = write_profile(opened, "http://127.0.0.1:1")
+        told = {name for name in opened.workspace.env if name.endswith("_PROFILES_DIR")}
+
+        assert {name: env[name] for name in told} == dict.fromkeys(told, env["DBT_PROFILES_DIR"])
+        assert "http://127.0.0.1:1" in Path(env["DBT_PROFILES_DIR"], "profiles.yml").read_text()
 
 
 def test_it_is_run_without_a_python(tmp_path: Path, program: Path) -> None:

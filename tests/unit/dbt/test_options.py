@@ -81,13 +81,13 @@ def test_variables_for_earlier_artifacts_are_found_likewise() -> None:
 
 
 def test_nobody_leads_dbt_away_from_its_working_copy(tmp_path: Path) -> None:
-    """dbt 1.11 would prefer DBT_ENGINE_... to the variables it had before."""
+    """dbt 1.11 prefers DBT_ENGINE_... to the variables it had before, and dbt 1.12 takes them from a file, too."""
     (tmp_path / "dbt_project.yml").write_text(json.dumps({"name": "shop"}))
     env = {"DBT_ENGINE_TARGET_PATH": "/elsewhere", "DBT_ENGINE_WRITE_JSON": "false", "DBT_STATE": "kept"}
 
     with open_workspace(tmp_path, RenderedProfile("shop", "dev", {}), env) as workspace:
-        assert "DBT_ENGINE_TARGET_PATH" not in workspace.env
-        assert "DBT_ENGINE_WRITE_JSON" not in workspace.env
-        assert workspace.env["DBT_TARGET_PATH"] == str(workspace.target_path)
-        assert workspace.env["DBT_WRITE_JSON"] == "True"
+        for prefix in ("DBT", "DBT_ENGINE"):
+            assert workspace.env[f"{prefix}_PROFILES_DIR"] == str(workspace.profiles_dir)
+            assert workspace.env[f"{prefix}_TARGET_PATH"] == str(workspace.target_path)
+            assert workspace.env[f"{prefix}_WRITE_JSON"] == "True"
         assert workspace.env["DBT_STATE"] == str(tmp_path / "kept")

@@ -290,6 +290,16 @@ def test_a_node_that_real_dbt_has_built_has_a_built_file() -> None:
     assert found["nodes"][ORDERS] == node(ORDERS, **COMPILED)
 
 
+def test_a_node_that_real_dbt_gave_up_before_has_none() -> None:
+    """It was compiled, and no statement was made of it."""
+    orders = node(ORDERS, **{**COMPILED, "build_path": None})
+    results = {"results": [entry(ORDERS, status="error")]}
+
+    found = finished_manifest(manifest(**{ORDERS: orders}), results, RUN, now=NOW, unwritten={ORDERS})
+
+    assert found["nodes"][ORDERS] == orders
+
+
 @pytest.mark.parametrize(
     ("real", "told"),
     [

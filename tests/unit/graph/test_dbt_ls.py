@@ -306,6 +306,29 @@ def test_what_a_selection_is_compared_with_is_part_of_the_question(
     assert len(answered) == 2
 
 
+@pytest.mark.parametrize("file", ["shop/.env", ".env", "home/.dbt/user_settings.yml"])
+def test_what_dbt_takes_from_files_by_itself_is_part_of_the_question(
+    shop: Path,
+    profile: ProfileConfig,
+    answered: list[Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+) -> None:
+    """dbt 1.12 reads variables and flags where nobody names them; a model may be disabled by one."""
+    copy = tmp_path / "shop"
+    shutil.copytree(shop, copy)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    execution = ExecutionConfig(dbt_executable_path=sys.executable)
+
+    for text in ("A=1", "A=1", "A=22"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+        load_graph(ProjectConfig(copy), profile, execution, RenderConfig())
+
+    assert len(answered) == 2
+
+
 @pytest.mark.dbt
 def test_a_selection_by_state_needs_the_state(load: Load) -> None:
     """The message names the place that counts for the DAG and for its runs."""

@@ -395,3 +395,27 @@ def test_what_is_no_outcome_is_refused() -> None:
     """With a word for what is wrong."""
     with pytest.raises(PlanDamaged, match="not a node's outcome"):
         load_outcome(b'{"status": "great"}')
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "mains", "unwritten", "told"),
+    [
+        (Status.ERROR, Level.STATIC, [False], False, True),
+        (Status.ERROR, Level.STATIC, [False, True], False, False),
+        (Status.ERROR, Level.STATIC, [], False, False),
+        (Status.SUCCESS, Level.STATIC, [False], False, False),
+        (Status.ERROR, Level.DBT, [False], False, False),
+        (Status.ERROR, Level.DBT, [], True, True),
+    ],
+    ids=["a pre-hook failed", "the statement", "nothing sent", "well", "real dbt", "real dbt, before"],
+)
+def test_it_is_known_whether_a_node_came_to_its_statement(
+    status: Status, level: Level, mains: list[bool], unwritten: bool, told: bool
+) -> None:
+    """dbt names the statement's file in the manifest from then on; of real dbt the worker has seen it."""
+    jobs = tuple(JobRecord("hook", "j", "p", "EU", main=main) for main in mains)
+    at = "2026-01-01T05:00:00+00:00"
+
+    found = Outcome("model.s.a", status, None, level, at, at, 1, jobs=jobs, unwritten=unwritten)
+
+    assert found.ended_before_its_statement is told

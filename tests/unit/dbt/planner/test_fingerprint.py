@@ -39,7 +39,7 @@ class World:
             "token": "one-secret",
             "refresh_token": "{{ env_var('DBT_ENV_SECRET_TOKEN') }}",
         }
-        self.env = {"NAME": "somebody", "OTHER": "1", "AIRFLOW_CTX_DAG_RUN_ID": "one"}
+        self.env = {"NAME": "somebody", "OTHER": "1", "AIRFLOW_CTX_DAG_RUN_ID": "one", "HOME": str(folder)}
         self.options: dict[str, Any] = {"vars": {"day": 1}, "dbt_cmd_flags": ["--state", str(self.state)]}
         self.question: dict[str, Any] = {"sources": []}
         self.packages = {"dbt-core": "1.11.0"}
@@ -117,6 +117,12 @@ CHANGES: dict[str, tuple[Callable[[World], Any], str]] = {
     "older artifacts": (lambda world: world.env.update(DBT_ARTIFACT_STATE_PATH="x"), "the environment"),
     "the time zone": (lambda world: world.env.update(TZ="Asia/Tokyo"), "the environment variables"),
     "a selector": (written("selectors.yml"), "selectors.yml"),
+    "a file of variables": (written(".env", "NAME=else"), "the project's files (.env)"),
+    "a file of variables above": (written("../.env", "NAME=else"), "/.env)"),
+    "the user's flags": (
+        written("../.dbt/user_settings.yml", "flags: {full_refresh: true}"),
+        "/.dbt/user_settings.yml)",
+    ),
     "earlier artifacts": (written("../state/run_results.json"), "state/run_results.json"),
     "a file that is gone": (
         lambda world: (world.project / "models/orders.sql").unlink(),
@@ -212,6 +218,23 @@ def test_nothing_of_the_options_can_be_read_from_it(world: World) -> None:
     assert one["the project's files"] == other["the project's files"]
 
 
+def test_no_more_can_be_read_of_a_file_of_variables(world: World) -> None:
+    """A password may stand in it. It is the next one upwards, as dbt looks for it, under its own name."""
+    (world.project / ".env").write_text("PASSWORD=hush")
+    (world.project.parent / ".env").write_text("PASSWORD=farther")
+
+    one, other = (
+        world.fingerprint()["the project's files"],
+        world.fingerprint(b"pepper")["the project's files"],
+    )
+
+    assert [name for name in one if name.endswith(".env")] == [".env"]
+    assert one.pop(".env") != other.pop(".env")
+    assert one == other
+    (world.project / ".env").unlink()
+    assert str(world.project.parent / ".env") in world.fingerprint()["the project's files"]
+
+
 def test_where_not_all_can_be_known_there_is_no_fingerprint(world: World) -> None:
     """A reason for a person."""
     with world.dbt() as dbt:
@@ -236,3 +259,28 @@ def test_where_not_all_can_be_known_there_is_no_fingerprint(world: World) -> Non
     with world.dbt() as dbt:
         dbt.invocation.project_config.partial_parse = False
         assert "partial_parse" in str(why_no_fingerprint(dbt))
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".env", "DBT_STATE=/elsewhere"),
+        (".env", "A=1\nexport DBT_ENGINE_DEFER_STATE=/elsewhere"),
+        ("../.dbt/user_settings.yml", "flags:\n  state: /elsewhere"),
+        ("../.dbt/user_settings.yml", "flags: {defer_state: /elsewhere}"),
+    ],
+)
+def test_earlier_artifacts_that_only_dbt_knows_of_are_such_a_reason(
+    world: World, file: str, text: str
+) -> None:
+    """Where they lie is said in a file that dbt reads by itself."""
+    written(file, "flags: {full_refresh: true}" if "settings" in file else "OTHER_STATE=1\nDBT_STATED=1")(
+        world
+    )
+    with world.dbt() as dbt:
+        assert why_no_fingerprint(dbt) is None
+
+    written(file, text)(world)
+
+    with world.dbt() as dbt:
+        assert str((world.project / file).resolve()) in str(why_no_fingerprint(dbt))

@@ -176,17 +176,42 @@ def test_dbt_is_told_where_to_work(project: Path):
     By variables, which are no part of the invocation that `dbt retry` repeats.
     """
     with opened(project) as workspace:
+        told = {
+            "PROJECT_DIR": str(workspace.project_dir),
+            "PROFILES_DIR": str(workspace.profiles_dir),
+            "TARGET_PATH": str(workspace.target_path),
+            "LOG_PATH": str(workspace.log_path),
+            "WRITE_JSON": "True",
+        }
         assert workspace.env == {
             "PATH": "/bin",
             "DBT_ENV_SECRET_COSMOS_KEY": "hunter2",
             "DO_NOT_TRACK": "1",
-            "DBT_PROJECT_DIR": str(workspace.project_dir),
-            "DBT_PROFILES_DIR": str(workspace.profiles_dir),
-            "DBT_TARGET_PATH": str(workspace.target_path),
-            "DBT_LOG_PATH": str(workspace.log_path),
-            "DBT_WRITE_JSON": "True",
             "DBT_USE_COLORS": "False",
+            **{f"DBT_{name}": value for name, value in told.items()},
+            **{f"DBT_ENGINE_{name}": value for name, value in told.items()},
         }
+
+
+@pytest.mark.parametrize("where", ["in the project", "above", "nowhere"])
+def test_the_next_file_of_variables_upwards_is_the_projects(
+    project: Path, where: str, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    dbt 1.12 looks for one from its working folder upwards. In the temporary folder anybody may have put one.
+    """
+    file = {"in the project": project / ".env", "above": project.parent / ".env"}.get(where)
+    if file is not None:
+        write(file, "DAY=1")
+    temporary = project.parents[1] / "temporary"
+    write(temporary / ".env", "DBT_ENGINE_PROFILES_DIR=/elsewhere")
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+
+    with opened(project) as workspace:
+        assert workspace.project_dir.is_relative_to(temporary)
+        above = (folder / ".env" for folder in (workspace.project_dir, *workspace.project_dir.parents))
+        found = next(path for path in above if path.is_file())
+        assert found.read_text() == ("" if file is None else "DAY=1")
 
 
 @pytest.mark.parametrize(
