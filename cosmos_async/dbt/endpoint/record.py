@@ -172,8 +172,9 @@ class Recorder:
         reads = {
             unique_id: everything
             if beyond.names_relations(nodes[unique_id])
-            else nodes[unique_id]["depends_on"]["nodes"]
+            else _read_by(nodes[unique_id], nodes)
             for unique_id in selected
+            if beyond.reads_columns(nodes[unique_id])
         }
         self._front.builds(built, reads=reads, unknown=left)
 
@@ -332,7 +333,10 @@ class Recorder:
             "attached_node": node.get("attached_node"),
             "status": result["status"],
             "message": result["message"],
-            "adapter_response": {},
+            # What dbt tells of a seed it knows from the file.
+            "adapter_response": (result.get("adapter_response") or {})
+            if node["resource_type"] == "seed"
+            else {},
             "main_job": None if path is None else self._main_job(unique_id, path),
         }
         if node["resource_type"] == "test":
@@ -365,6 +369,14 @@ def buildable(manifest: Json) -> dict[str, Json]:
     """Return what a build is about, by unique id, in the manifest's order."""
     found = {**manifest["nodes"], **manifest.get("unit_tests", {}), **manifest.get("functions", {})}
     return {unique_id: node for unique_id, node in found.items() if node["resource_type"] in BUILT}
+
+
+def _read_by(node: Json, nodes: Json) -> list[str]:
+    """Return what a node may look at: what it depends on, and a unit test at what its model depends on."""
+    found = list(node["depends_on"]["nodes"])
+    if node["resource_type"] == "unit_test":
+        found += [each for model in found if model in nodes for each in nodes[model]["depends_on"]["nodes"]]
+    return found
 
 
 def _may_have_rows(event: Json) -> bool:

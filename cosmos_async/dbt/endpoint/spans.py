@@ -98,6 +98,16 @@ class Spans:
                     found[asker.unique_id] = asker
         return list(found.values())
 
+    def queries_of(self, unique_id: str) -> list[tuple[str, str]]:
+        """Return the queries that a node has begun and not ended: their SQL, and dbt's descriptions of them."""
+        with self._lock:
+            self._read()
+            return [
+                (str(span["attributes"].get("sql") or ""), self._asker(span).purpose)
+                for span in self._open.values()
+                if span["event_type"] == _QUERY and self._asker(span).unique_id == unique_id
+            ]
+
     def has_begun(self, phase: str, *, patience: float = 0.0) -> bool:
         """
         Tell whether a phase has begun, such as ``ON_RUN_END``.
