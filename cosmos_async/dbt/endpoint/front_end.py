@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 from cosmos_async.dbt.endpoint import descriptions
+from cosmos_async.dbt.endpoint.results import Results
 from cosmos_async.dbt.endpoint.server import Refused, Server
 from cosmos_async.dbt.endpoint.spans import Ambiguous, Asker, Spans
 from cosmos_async.dbt.scripts.recording import answers, effects, sql
@@ -83,6 +84,9 @@ class FrontEnd:
         self.wire = Wire(context, self._uploads, serve=self._serve)
         self.wire.ask_by(self.server.send, project=project, location=None)
         self._tables, self._listings = Tables(context), Listings(context)
+        self._results = Results()
+        self._listing = threading.Lock()
+        self._listed: set[sql.Path] = set()  # datasets, whether they are there or not
         self._owners: dict[str, Asker] = {}  # of jobs
         self._columns: dict[sql.Path, Any] = {}  # of tables that are being described
         self._lock = threading.Lock()
@@ -124,6 +128,9 @@ class FrontEnd:
         Raises:
             Refused: The request, or its node, is not recorded any further.
         """
+        answer = self._results.answer(call)
+        if answer is not None:
+            return answer
         if call.shape == ("GET", 6, "datasets", "tables") and call.parts[3].startswith("_"):
             # A result, which BigQuery keeps in a dataset that nobody sees.
             return (
@@ -281,7 +288,7 @@ class FrontEnd:
         body = self._uploads.multipart(call.data, call.headers)[0] if whole else call.document
         job, at_work = Submission(body, call.url), self.spans.at_work()
         table = (job.configuration.get("load") or {}).get("destinationTable") or {}
-        owner = self._built.get(tuple(table.get(name) for name in _TABLE))
+        owner = self._built.get(tuple(str(table.get(name)) for name in _TABLE))
         found = [asker for asker in at_work if owner is not None and asker.unique_id == owner]
         if not found:
             self._is_ambiguous(call, [asker.unique_id for asker in at_work])
@@ -381,7 +388,7 @@ class FrontEnd:
 
     def _serve(self, call: Call, fields: Any, rows: Any) -> Any:
         """Have BigQuery make a result: dbt 2 reads it there, by gRPC and past this server."""
-        return call.forward_query(rows_query(fields, rows))
+        return self._results.insert(call, rows_query(fields, rows))
 
     def _read_rows(self, call: Call, job: Submission) -> None:
         """Read the rows of a query for its guard, as dbt will."""
@@ -410,18 +417,23 @@ class FrontEnd:
 
     def _fills_cache(self, call: Call, dataset: sql.Path) -> Any:
         """dbt lists a dataset for its cache: once a run, however late."""
-        name = ".".join(dataset)
-        if name not in self.journal.listings:
-            token = ""
-            with self.journal.while_doing(node=RUN):
-                while True:
-                    page = f"&pageToken={quote(token)}" if token else ""
-                    path = f"projects/{dataset[0]}/datasets/{dataset[1]}/tables?maxResults=10000{page}"
-                    answer = self._listings.answer(self._own(call, "GET", path))
-                    token = answer.json().get("nextPageToken") if answer.status_code < 300 else ""
-                    if not token:
-                        break
-        return call.forward()
+        with self._listing:
+            if dataset not in self._listed:
+                self._listed.add(dataset)
+                self._lists(call, dataset)
+        # Whoever lists it first lists it for all.
+        return self._results.insert(call, call.document["configuration"]["query"]["query"])
+
+    def _lists(self, call: Call, dataset: sql.Path) -> None:
+        token = ""
+        with self.journal.while_doing(node=RUN):
+            while True:
+                page = f"&pageToken={quote(token)}" if token else ""
+                path = f"projects/{dataset[0]}/datasets/{dataset[1]}/tables?maxResults=10000{page}"
+                answer = self._listings.answer(self._own(call, "GET", path))
+                token = answer.json().get("nextPageToken") if answer.status_code < 300 else ""
+                if not token:
+                    return
 
     def _asks_for_relation(self, call: Call, dataset: sql.Path, names: list[str]) -> Any:
         """dbt looks whether a relation is there (``get_relation``)."""
