@@ -110,9 +110,8 @@ class Recorder:
                 if count:
                     remove_run_hooks(self._dbt)
                 # Ephemeral models are only told of.
-                self._build(
-                    [nodes[unique_id] for unique_id in [*waiting, *(() if count else ephemerals)]], count, env
-                )
+                wanted = [nodes[unique_id] for unique_id in [*waiting, *(() if count else ephemerals)]]
+                self._build(wanted, nodes, count, env)
                 if not count:
                     manifest = self._program.artifact("manifest.json")
                     ends = hooks_of(listed.manifest, END)
@@ -178,14 +177,16 @@ class Recorder:
         }
         self._front.builds(built, reads=reads, unknown=left)
 
-    def _build(self, nodes: Sequence[Json], count: int, env: Mapping[str, str]) -> None:
+    def _build(
+        self, wanted: Sequence[Json], nodes: Mapping[str, Json], count: int, env: Mapping[str, str]
+    ) -> None:
         workspace = self._dbt.workspace
         telemetry = f"{TELEMETRY}.{count}"
         self._front.spans = Spans(workspace.log_path / telemetry)
         (workspace.target_path / "run_results.json").unlink(missing_ok=True)
         extra = ["--otel-file-name", telemetry, "--invocation-id", self._invocation_id]
         with self._program.quiet():
-            finished = self._program.build(nodes, extra, env=env)
+            finished = self._program.build(wanted, extra, of=nodes.values(), env=env)
         if not (workspace.target_path / "run_results.json").is_file():
             raise self._dbt.failure(self._arguments, finished)
         document = self._program.artifact("run_results.json")

@@ -160,6 +160,9 @@ class Server:
 
             protocol_version = "HTTP/1.1"
             timeout = SECONDS
+            # An answer is one write, which waits for nobody to acknowledge an earlier one.
+            wbufsize = -1
+            disable_nagle_algorithm = True
 
             def do(self) -> None:
                 """Answer one request."""
