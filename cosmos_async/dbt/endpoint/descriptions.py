@@ -21,7 +21,8 @@ WRITTEN = frozenset(("name", "type", "mode", "description", "fields"))
 def why_not(fields: Iterable[Json]) -> str | None:
     """Return why it is not known what the driver makes of some columns; None where it is."""
     for field in fields:
-        more = sorted(field.keys() - WRITTEN)
+        tags = (field.get("policyTags") or {}).get("names")
+        more = sorted(field.keys() - WRITTEN - (set() if tags else {"policyTags"}))
         if more:
             return f"What dbt 2's driver makes of {more[0]} of the column {field['name']} is not known."
     return None

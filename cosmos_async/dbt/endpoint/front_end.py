@@ -237,7 +237,7 @@ class FrontEnd:
             )
         said = {name: {"description": text} for name, text in columns.items() if text}
         if said:
-            payload = {"columns": said, "checked": False}
+            payload = {"columns": said, "checked": False, "keep_tags": True}
             self.journal.add(
                 self._node(), "native", kind="update_columns", path=list(call.table), payload=payload
             )

@@ -361,7 +361,11 @@ def test_descriptions_of_columns_are_written_down(recorded: Recorded) -> None:
     looked, told = recorded.front.journal.events[MODEL]
     assert (looked["event"], looked["predicted"]) == ("table", True)
     assert (told["kind"], told["path"]) == ("update_columns", ["p", "d", "a"])
-    assert told["payload"] == {"columns": {"x": {"description": "One."}}, "checked": False}
+    assert told["payload"] == {
+        "columns": {"x": {"description": "One."}},
+        "checked": False,
+        "keep_tags": True,
+    }
     assert recorded.sent == []
     assert recorded.events("model.p.b") == []
 
