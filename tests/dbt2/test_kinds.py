@@ -106,6 +106,22 @@ def project(folder: Path) -> Path:
     return folder
 
 
+def grants(bench: Bench, dataset: str) -> list[tuple[str, str, str]]:
+    """Return who may do what with what in a dataset, and in those beside it."""
+    rows = bench.warehouse.query(
+        "select object_schema, object_name, privilege_type, grantee from `region-US`.INFORMATION_SCHEMA.OBJECT_PRIVILEGES "
+        f"where starts_with(object_schema, '{dataset}') and object_name like 'granted%'"
+    )
+    return sorted(
+        (
+            row["object_schema"].replace(dataset, ""),
+            row["object_name"],
+            f"{row['privilege_type']} {row['grantee']}",
+        )
+        for row in rows
+    )
+
+
 def test_two_days_are_built_as_by_dbt_2(bench: Bench, tmp_path: Path) -> None:
     """The warehouse, and what is told of each node."""
     theirs, ours = "kinds_theirs", "kinds_ours"
@@ -127,6 +143,8 @@ def test_two_days_are_built_as_by_dbt_2(bench: Bench, tmp_path: Path) -> None:
         assert failure is None
         left: dict[str, Any] = bench.warehouse.dump_all(theirs, without=TIMES_OF_A_RUN)
         assert bench.warehouse.dump_all(ours, without=TIMES_OF_A_RUN) == left
+        assert len(grants(bench, theirs)) == 2
+        assert grants(bench, ours) == grants(bench, theirs)
         assert told(carried.results, ours) == told(real.results, theirs)
         plans = carried.plans.items()
         assert {unique_id for unique_id, plan in plans if plan.level is Level.DBT} == REAL[day]

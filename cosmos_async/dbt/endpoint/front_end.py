@@ -274,12 +274,10 @@ class FrontEnd:
         unique_id = self._built.get(call.table) if call.shape[1:] == (6, "datasets", "tables") else None
         if unique_id is None or call.method not in ("GET", "PATCH"):
             return None
-        for text, purpose in self.spans.queries_of(unique_id):
-            if purpose == _DESCRIBES:
-                return Asker(unique_id, "RUN", purpose=_DESCRIBES)
-            if _COMMENT.sub("", text).strip() == "none":
-                return Asker(unique_id, "RUN", purpose=_DESCRIBES_COLUMNS)
-        return None
+        # Once the node has written its table it describes it, or looks there in a way that leaves it to dbt.
+        patient = call.method == "PATCH" or self.overlay.has_written(call.table, by=unique_id)
+        purpose = self.spans.purpose_of(unique_id, _what_it_describes, patient=patient)
+        return Asker(unique_id, "RUN", purpose=purpose) if purpose else None
 
     def _loader(self, call: Call) -> Asker:
         """Return the seed whose file an upload brings along: the one that builds the table which it is loaded into."""
@@ -470,3 +468,10 @@ class FrontEnd:
             )
         self._tables.get_dataset(self._own(call, "GET", f"projects/{project}/datasets/{names[0]}"))
         return call.forward()
+
+
+def _what_it_describes(text: str, purpose: str) -> str:
+    """Return what a query of dbt's describes, which is none for BigQuery; empty for all others."""
+    if purpose == _DESCRIBES:
+        return purpose
+    return _DESCRIBES_COLUMNS if _COMMENT.sub("", text).strip() == "none" else ""

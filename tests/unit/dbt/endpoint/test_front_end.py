@@ -11,6 +11,7 @@ import pytest
 
 from cosmos_async.dbt.endpoint import end_hooks
 from cosmos_async.dbt.endpoint import spans as module
+from cosmos_async.dbt.endpoint.descriptions import MARK
 from cosmos_async.dbt.endpoint.end_hooks import EndFrontEnd
 from cosmos_async.dbt.endpoint.front_end import FrontEnd
 from cosmos_async.dbt.endpoint.server import Refused
@@ -368,6 +369,17 @@ def test_descriptions_of_columns_are_written_down(recorded: Recorded) -> None:
     }
     assert recorded.sent == []
     assert recorded.events("model.p.b") == []
+
+
+def test_telemetry_that_is_late_is_waited_for(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dbt tells of what it does before it does it, but not always before its request has come."""
+    recorded.front.overlay.note(("p", "d", "a"), by=MODEL, columns=COLUMNS)
+    monkeypatch.setattr(module, "PATIENCE", 30.0)
+    monkeypatch.setattr(module.time, "sleep", lambda _: recorded.telemetry.query(NONE, unique_id=MODEL))
+
+    answer = recorded.ask("GET", TABLE)
+
+    assert {field["description"] for field in answer.json()["schema"]["fields"]} == {MARK}
 
 
 def test_a_table_that_is_there_is_read_and_not_changed(recorded: Recorded) -> None:
