@@ -97,9 +97,9 @@ unit_tests:
 REAL = {1: set(), 2: {"model.kinds.granted", "model.kinds.granted_view"}}
 
 
-def project(folder: Path) -> Path:
-    """Write the project."""
-    for name, text in FILES.items():
+def project(folder: Path, files: dict[str, str] = FILES) -> Path:
+    """Write a project."""
+    for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -148,3 +148,34 @@ def test_two_days_are_built_as_by_dbt_2(bench: Bench, tmp_path: Path) -> None:
         assert told(carried.results, ours) == told(real.results, theirs)
         plans = carried.plans.items()
         assert {unique_id for unique_id, plan in plans if plan.level is Level.DBT} == REAL[day]
+
+
+#: A unit test that fails.
+WRONG = {
+    "profiles.yml": PROFILE,
+    "dbt_project.yml": yaml.safe_dump(PROJECT),
+    "models/a.sql": "select 1 as x, 'a' as y",
+    "models/b.sql": "select x + 1 as x, y from {{ ref('a') }}",
+    "models/models.yml": """
+unit_tests:
+  - name: one_is_two
+    model: b
+    given: [{input: ref('a'), rows: [{x: 1}, {x: 7}]}]
+    expect: {rows: [{x: 1}, {x: 8}]}
+""",
+}
+
+
+def test_a_unit_test_whose_rows_differ_is_judged_by_real_dbt_2(bench: Bench, tmp_path: Path) -> None:
+    """In its own words."""
+    theirs, ours = "wrong_theirs", "wrong_ours"
+    real = bench.dbt("build", project=project(tmp_path / "theirs" / "kinds", WRONG), dataset=theirs)
+    assert real.status == 1
+
+    carried, _ = carry_out(
+        bench, project(tmp_path / "ours" / "kinds", WRONG), dataset=ours, folder=tmp_path / "run"
+    )
+
+    unit_test = "unit_test.kinds.b.one_is_two"
+    assert carried.plans[unit_test].level is not Level.DBT
+    assert told(carried.results, ours)[unit_test] == told(real.results, theirs)[unit_test]
