@@ -26,7 +26,7 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-unit test-dbt test-dbt2 test-acceptance probe fidelity bench chaos matrix bench-chain bench-run bench-plot bench-late bench-waiting bench-results docs check format dist clean
+.PHONY: help demo test test-slow test-unit test-dbt test-dbt2 test-acceptance probe fidelity bench chaos matrix bench-dbt2 bench-chain bench-run bench-plot bench-late bench-waiting bench-results docs check format dist clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ fidelity: $(VENVS)/airflow-3.3/.ready $(DBTS) $(WAREHOUSE) $(VENVS)/fidelity/.re
 
 bench: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready  ## how long planning takes beside `dbt compile`; ARGS="--rounds 9"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.planning $(ARGS)
+
+bench-dbt2: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(VENVS)/dbt-2/.ready  ## how long planning with dbt 2 takes beside its `dbt compile` and beside dbt 1; ARGS="--models 1000 --rounds 1"
+	@$(CLEAN_ENV) $(RUN) -m tests.bench.planning_dbt2 $(ARGS)
 
 bench-chain: $(VENVS)/airflow-3.3/.ready $(VENVS)/dbt-1.12/.ready $(WAREHOUSE)  ## how far a run is from its critical path, on a real Airflow; ARGS="--models 10"
 	@$(CLEAN_ENV) $(RUN) -m tests.bench.chain $(ARGS)

@@ -13,7 +13,7 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def described(fields: Iterable[Json], columns: Mapping[str, Json]) -> list[Json]:
+def described(fields: Iterable[Json], columns: Mapping[str, Json], *, keep_tags: bool = False) -> list[Json]:
     """
     Return the fields that dbt would write back, in their order.
 
@@ -23,20 +23,21 @@ def described(fields: Iterable[Json], columns: Mapping[str, Json]) -> list[Json]
     Args:
         fields: The table's fields as they are.
         columns: What the project says of them.
+        keep_tags: Whether policy tags are left as they are, as by dbt 2.
     """
     # BigQuery always tells the mode; its client supplies it all the same.
-    return [_described({"mode": "NULLABLE", **column}, columns, "") for column in fields]
+    return [_described({"mode": "NULLABLE", **column}, columns, "", keep_tags) for column in fields]
 
 
-def _described(column: Json, columns: Mapping[str, Json], parent: str) -> Json:
+def _described(column: Json, columns: Mapping[str, Json], parent: str, keep_tags: bool) -> Json:
     path = f"{parent}.{column['name']}" if parent else column["name"]
     changed = dict(column)
     if path in columns:
         said = columns[path]
         changed["description"] = said.get("description")
-        if column["type"] != "RECORD":
+        if column["type"] != "RECORD" and not keep_tags:
             changed["policyTags"] = {"names": said.get("policy_tags", [])}
-    changed["fields"] = [_described(child, columns, path) for child in column.get("fields") or []]
+    changed["fields"] = [_described(child, columns, path, keep_tags) for child in column.get("fields") or []]
     return changed
 
 

@@ -103,7 +103,7 @@ def _result(unique_id: str, node: Json, outcome: Outcome | None, now: datetime) 
         "unique_id": unique_id,
         **relation,
     }
-    if is_test and outcome.failures is not None:
+    if unique_id.startswith("test.") and outcome.failures is not None:  # of a unit test dbt 2 tells none
         result["failures"] = outcome.failures
     return result
 

@@ -100,7 +100,8 @@ class NativeKind(str, Enum):
 
     #: Read the table's schema, put descriptions and policy tags into it, write it back (dbt's ``update_columns``).
     #: The payload: ``columns``, by name or dotted path, each with what dbt knows of it (``description``,
-    #: ``policy_tags``, ``quote``); ``checked``: whether dbt leaves out, with a warning, those the table lacks.
+    #: ``policy_tags``, ``quote``); ``checked``: whether dbt leaves out, with a warning, those the table lacks;
+    #: ``keep_tags``, if it is there: whether policy tags stay as they are.
     UPDATE_COLUMNS = "update_columns"
     #: Ask for the relation's grants, revoke what is too much, grant what is missing (dbt's ``apply_grants``).
     #: The payload: ``grants`` wanted, grantees by privilege; ``show`` and ``apply``, the two jobs (``project``,

@@ -248,8 +248,7 @@ def report(series: list[Series], options: argparse.Namespace, levels: dict[str, 
             (one.cpu_ratios, "", 22),
         ]
         print(
-            f"{one.name:<28}"
-            + "".join(f"{_spread(values, unit):>{width}}" for values, unit, width in columns)
+            f"{one.name:<28}" + "".join(f"{spread(values, unit):>{width}}" for values, unit, width in columns)
         )
     print(
         f"\nThe goals are {GOAL:g}x at most, once the project is parsed, and {LATE_GOAL:g} s for a node planned late."
@@ -270,7 +269,8 @@ def report(series: list[Series], options: argparse.Namespace, levels: dict[str, 
     print(f"All measurements are in {options.out}.")
 
 
-def _spread(values: list[float], unit: str) -> str:
+def spread(values: list[float], unit: str) -> str:
+    """Return the median of some values, and their range."""
     if not values:
         return "-"
     middle = f"{statistics.median(values):.2f}{unit}"

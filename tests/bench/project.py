@@ -32,7 +32,7 @@ bench:
       type: bigquery
       method: service-account
       keyfile: "{{ env_var('BENCH_KEY_FILE') }}"
-      project: bench-project
+      project: "{{ env_var('BENCH_PROJECT', 'bench-project') }}"
       dataset: bench
       location: US
       threads: 8
@@ -46,16 +46,24 @@ _KINDS = (
 )
 
 
-def write_project(folder: Path, models: int) -> None:
-    """Write a project of *models* models and three tests for each into *folder*."""
+def write_project(folder: Path, models: int, *, database: str = PROJECT_ID, tests: int = TESTS_EACH) -> None:
+    """
+    Write a project into *folder*.
+
+    Args:
+        folder: Is made.
+        models: How many there are.
+        database: In which its sources are.
+        tests: How many each model has; those beyond two are written as dbt before 1.10 wants them.
+    """
     (folder / "models").mkdir(parents=True)
     (folder / "dbt_project.yml").write_text(_PROJECT)
     (folder / "profiles.yml").write_text(_PROFILES)
     documents = ["models:"]
     for number in range(models):
         (folder / "models" / f"{_name(number)}.sql").write_text(_model(number))
-        documents.append(_described(number))
-    documents += ["sources:", f"  - name: raw\n    database: {PROJECT_ID}\n    tables:"]
+        documents.append(_described(number, tests))
+    documents += ["sources:", f"  - name: raw\n    database: {database}\n    tables:"]
     documents += [f"      - name: events_{number}" for number in range(SOURCES)]
     (folder / "models" / "schema.yml").write_text("\n".join(documents) + "\n")
 
@@ -110,14 +118,17 @@ def _model(number: int) -> str:
     )
 
 
-def _described(number: int) -> str:
-    return f"""\
+def _described(number: int, tests: int) -> str:
+    described = f"""\
   - name: {_name(number)}
     description: The rows of {len(_parents(number))} parents.
     columns:
       - name: id
         description: What tells rows apart.
-        data_tests: [unique, not_null]
+        data_tests: [{", ".join(("unique", "not_null")[:tests])}]"""
+    if tests < TESTS_EACH:
+        return described
+    return f"""{described}
       - name: label
         data_tests:
           - accepted_values:

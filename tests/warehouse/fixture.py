@@ -247,7 +247,7 @@ def _column(column: Json) -> Json:
         "mode": column.get("mode", "NULLABLE"),
         "description": column.get("description", ""),
     }
-    if "fields" in column:
+    if column.get("fields"):  # BigQuery tells of none that are not there, even if they were written
         described["fields"] = [_column(each) for each in column["fields"]]
     return described
 

@@ -62,7 +62,8 @@ async def _describe(operation: NativeOperation, context: NativeContext) -> Done:
             )
     if not columns:
         return Done(f"no column of {name} to describe", warnings)
-    await _write(path, table, described(fields, columns), context)
+    keep_tags = operation.payload.get("keep_tags", False)
+    await _write(path, table, described(fields, columns, keep_tags=keep_tags), context)
     return Done(f"described {len(columns)} column{'s' if len(columns) > 1 else ''} of {name}", warnings)
 
 

@@ -15,11 +15,9 @@ Json = dict[str, Any]
 
 RECORDED = frozenset(("view", "table", "incremental"))
 _DBTS_OWN = ("dbt", "dbt_bigquery")
+_MATERIALIZATIONS = {"seed": "seed", "snapshot": "snapshot", "test": "test", "unit_test": "unit"}
 _KINDS = {
-    "seed": "dbt 2's driver loads a seed's file itself.",
-    "snapshot": "It is a snapshot, which reads what it has just written.",
     "function": "It is a function, which dbt 2 is not recorded for.",
-    "unit_test": "It is a unit test, whose rows dbt 2 compares itself.",
 }
 #: What tells of the warehouse, or of the run, without a request that could be met again.
 _LOOKS = re.compile(
@@ -27,6 +25,7 @@ _LOOKS = re.compile(
     r"|\b(?P<name>(?:load|get)_(?:cached_|or_create_)?relation|load_result|store_raw_result|store_result|selected_resources"
     r"|invocation_args_dict|list_relations_without_caching|check_schema_exists|list_schemas)\b"
 )
+_COLUMNS = "get_columns_in_relation"
 _ASKS = re.compile(r"\b(?:run_query|statement|get_query_results_as_dict|get_single_value)\b")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _COMMENT = re.compile(r"\{#.*?#\}", re.S)
@@ -43,12 +42,15 @@ class Beyond:
 
     def __init__(self, manifest: Json, *, tests: str | None = None) -> None:
         self._tests = tests
+        self._models = manifest["nodes"]
         macros = [macro for macro in manifest["macros"].values() if macro["package_name"] not in _DBTS_OWN]
         self._macros: dict[str, list[Json]] = {}
         for macro in macros:
             for name in _called(macro["name"]):
                 self._macros.setdefault(name, []).append(macro)
-        dbts = {macro["name"] for macro in manifest["macros"].values() if macro["package_name"] in _DBTS_OWN}
+        own = [macro for macro in manifest["macros"].values() if macro["package_name"] in _DBTS_OWN]
+        dbts = {macro["name"] for macro in own}
+        self._columns = _callers(own, _COLUMNS)
         # dbt's own macros call these in place of its own.
         self._always = [macro for macro in macros if dbts & {macro["name"], *_called(macro["name"])}]
         self._materializations = {
@@ -63,12 +65,10 @@ class Beyond:
         if node.get("language") == "python":
             return "It is a Python model, which runs outside BigQuery."
         config = node.get("config") or {}
-        materialized = config.get("materialized") or ("test" if kind == "test" else "view")
-        if kind == "test":
-            if self._tests:
-                return self._tests
-            materialized = "test"
-        elif materialized not in RECORDED and materialized != "ephemeral":
+        materialized = _MATERIALIZATIONS.get(kind) or config.get("materialized") or "view"
+        if kind == "test" and self._tests:
+            return self._tests
+        if kind == "model" and materialized not in RECORDED and materialized != "ephemeral":
             return f"dbt 2 is not recorded for the materialization {materialized}."
         if materialized in self._materializations:
             return f"The project has a materialization {materialized} of its own."
@@ -78,11 +78,22 @@ class Beyond:
             return "It copies partitions, which are found when it runs."
         if config.get("grant_access_to"):
             return "It changes the access list of a dataset."
+        if (config.get("persist_docs") or {}).get("columns") and (config.get("contract") or {}).get(
+            "enforced"
+        ):
+            return "dbt 2's driver writes its columns back without all that its contract says of them."
         return self._looks(node, config)
 
     def asks(self, node: Json) -> bool:
         """Tell whether code of the project's, for this node, sends queries whose result it may use."""
         return any(_ASKS.search(text) for _, text in self._code(node, node.get("config") or {}))
+
+    def reads_columns(self, node: Json) -> bool:
+        """Tell whether code of the project's, for this node, may ask for the columns of a relation that is not its own."""
+        return node["resource_type"] == "unit_test" or any(
+            not self._columns.isdisjoint(_WORD.findall(text))
+            for _, text in self._code(node, node.get("config") or {})
+        )
 
     def names_relations(self, node: Json) -> bool:
         """Tell whether code of the project's, for this node, may name a relation that the node does not depend on."""
@@ -108,7 +119,10 @@ class Beyond:
             for hook in _listed(config.get(when))
         ]
         seen = {macro["unique_id"] for macro in self._always}
-        waiting = [("", text) for text in (node.get("raw_code") or "", *hooks)]
+        # A unit test renders the model that it tests.
+        tested = node["depends_on"]["nodes"] if node.get("resource_type") == "unit_test" else ()
+        texts = [self._models[model].get("raw_code") or "" for model in tested if model in self._models]
+        waiting = [("", text) for text in (node.get("raw_code") or "", *hooks, *texts)]
         waiting += [(macro["name"], macro["macro_sql"]) for macro in self._always]
         while waiting:
             name, text = waiting.pop()
@@ -119,6 +133,20 @@ class Beyond:
                     if macro["unique_id"] not in seen:
                         seen.add(macro["unique_id"])
                         waiting.append((macro["name"], macro["macro_sql"]))
+
+
+def _callers(macros: Iterable[Json], called: str) -> set[str]:
+    """Return the names by which macros are called that call another one, directly or not, and that one's own."""
+    words = {macro["unique_id"]: set(_WORD.findall(macro["macro_sql"])) for macro in macros}
+    names = {macro["unique_id"]: set(_called(macro["name"])) for macro in macros}
+    found = {called}
+    while True:
+        more = {
+            name for macro, said in words.items() if not found.isdisjoint(said) for name in names[macro]
+        } - found
+        if not more:
+            return found
+        found |= more
 
 
 def _listed(value: Any) -> Iterable[Any]:

@@ -125,7 +125,7 @@ class EndFrontEnd(FrontEnd):
         assert self.spans is not None
         if self.spans.has_begun(PHASE):
             return True
-        if call.shape != ("POST", 3, "jobs"):
+        if call.shape != ("POST", 3, "jobs") or call.is_upload:
             known = len(call.parts) > 3 and self.has_sent(call.parts[3])
             return not known and self.spans.has_begun(PHASE, patience=PATIENCE)
         with suppress(Ambiguous):

@@ -14,9 +14,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote
 
+from cosmos_async.dbt.endpoint import descriptions
+from cosmos_async.dbt.endpoint.results import Results
 from cosmos_async.dbt.endpoint.server import Refused, Server
 from cosmos_async.dbt.endpoint.spans import Ambiguous, Asker, Spans
-from cosmos_async.dbt.scripts.recording import effects, sql
+from cosmos_async.dbt.scripts.recording import answers, effects, sql
 from cosmos_async.dbt.scripts.recording.calls import Call
 from cosmos_async.dbt.scripts.recording.fields import rows_query
 from cosmos_async.dbt.scripts.recording.jobs import Submission
@@ -33,6 +35,9 @@ _FILLS_CACHE = frozenset(("list_relations_in_parallel", "get_relation > list_rel
 _ONE_RELATION = "get_relation adapter call"
 _LOCATION = "get_dataset_location adapter call"
 _COLUMNS = "get_column_schema_from_query adapter call"
+_DESCRIBES = "update_table_description adapter call"
+#: Has no description of dbt's: the text of this query is the word none, and its driver sends none.
+_DESCRIBES_COLUMNS = "update_columns_descriptions"
 
 _WHICH_TABLE = re.compile(r"table_name\s*=\s*'([^']*)'", re.I)
 _WHICH_DATASET = re.compile(r"schema_name\s*=\s*'([^']*)'", re.I)
@@ -42,6 +47,9 @@ _RELATION_FIELDS = [
 ]
 #: How INFORMATION_SCHEMA calls what the REST API calls TABLE.
 _TYPES = {"TABLE": "BASE TABLE", "MATERIALIZED_VIEW": "MATERIALIZED VIEW"}
+#: What dbt writes into the query of a test (``get_test_sql``) or a unit test (``get_unit_test_sql``).
+_TESTS = {"test": "dbt_internal_test", "unit_test": "actual_or_expected"}
+_TABLE = ("projectId", "datasetId", "tableId")
 MOST_ROWS = 10_000  #: of a query; a node that reads more is left to real dbt
 
 
@@ -72,10 +80,15 @@ class FrontEnd:
             leave_to_dbt=lambda reason: self._leave(reason, late=False),
             leave_for_later=lambda reason: self._leave(reason, late=True),
         )
-        self.wire = Wire(context, Uploads(uploads), serve=self._serve)
+        self._uploads = Uploads(uploads)
+        self.wire = Wire(context, self._uploads, serve=self._serve)
         self.wire.ask_by(self.server.send, project=project, location=None)
         self._tables, self._listings = Tables(context), Listings(context)
+        self._results = Results()
+        self._listing = threading.Lock()
+        self._listed: set[sql.Path] = set()  # datasets, whether they are there or not
         self._owners: dict[str, Asker] = {}  # of jobs
+        self._columns: dict[sql.Path, Any] = {}  # of tables that are being described
         self._lock = threading.Lock()
 
     def builds(
@@ -86,7 +99,8 @@ class FrontEnd:
 
         Args:
             built: Nodes by what they build.
-            reads: What each node depends on; one that may look at any table at all is said to depend on all.
+            reads: What each node depends on that may look at it; one that may look at any table at all is said to depend on
+                all.
             unknown: Those that are not recorded.
         """
         self._built = built
@@ -114,12 +128,16 @@ class FrontEnd:
         Raises:
             Refused: The request, or its node, is not recorded any further.
         """
+        answer = self._results.answer(call)
+        if answer is not None:
+            return answer
         if call.shape == ("GET", 6, "datasets", "tables") and call.parts[3].startswith("_"):
             # A result, which BigQuery keeps in a dataset that nobody sees.
             return (
                 self.wire.jobs.result_table(call) if self.wire.jobs.has_result(call.table) else call.forward()
             )
-        askers = self._askers(call)
+        describing = self._describing(call)
+        askers = [describing] if describing else self._askers(call)
         if len(askers) > 1 and call.method not in ("GET", "HEAD"):
             self._is_ambiguous(call, [asker.unique_id for asker in askers])
         if len(askers) > 1 and call.shape == ("GET", 6, "datasets", "tables"):
@@ -161,10 +179,19 @@ class FrontEnd:
         ):
             if unique_id in self.journal.flags and call.shape == ("POST", 3, "jobs"):
                 raise Refused(self.journal.flags[unique_id])
+            if call.is_upload:
+                if call.query.get("uploadType") != "multipart":
+                    self._leave("Its file is larger than what dbt 2 sends with one request.", late=False)
+                return self.wire.answer(call)
             if call.shape == ("POST", 3, "jobs"):
                 return self._submitted(call, asker)
+            if asker.purpose == _DESCRIBES:
+                with self.journal.while_doing(blind=True):  # its driver looks at nothing but the etag
+                    return self.wire.answer(call)
+            if asker.purpose == _DESCRIBES_COLUMNS:
+                return self._describes_columns(call)
             if call.shape == ("GET", 6, "datasets", "tables"):
-                self._foretells_no_table(call)
+                self._foretells_columns_only(call)
             if (
                 call.shape == ("GET", 4, "datasets")
                 and tuple(call.parts[1::2]) in self.overlay.created_datasets
@@ -175,13 +202,46 @@ class FrontEnd:
                 )
             return self.wire.answer(call)
 
-    def _foretells_no_table(self, call: Call) -> None:
-        """Leave a node that looks at a table which this run has changed: what it wants to know there it does not tell."""
+    def _foretells_columns_only(self, call: Call) -> None:
+        """
+        Leave a node that looks at its own table when this run has changed that.
+
+        dbt asks for how its table is partitioned with the very same request, and of all other tables for their columns alone.
+        """
         change = self.overlay.change(call.table)
-        if change is not None and change.exists:
+        if change is not None and change.exists and self._paths.get(self._node()) == call.table:
             name, by = ".".join(call.table), change.by
             whose = "which it has written" if by == self._node() else f"which this run builds first ({by})"
-            self._leave(f"It looks at the table {name} in BigQuery, {whose}.", late=by != self._node())
+            self._leave(f"It looks at its table {name} in BigQuery, {whose}.", late=False)
+
+    def _describes_columns(self, call: Call) -> Any:
+        """Let dbt's driver describe columns whose descriptions it does not see, and write down what it says."""
+        if call.method == "GET":
+            answer = self._tables.get(call)
+            if answer.status_code >= 300:
+                return answer
+            table = answer.json()
+            fields = (table.get("schema") or {}).get("fields") or []
+            why = descriptions.why_not(fields)
+            if why:
+                self._leave(why, late=False)
+            self._columns[call.table] = fields
+            return answers.reply(
+                {**table, "schema": {"fields": descriptions.marked(fields)}}, url=call.url, headers={}
+            )
+        columns = descriptions.told(call.document["schema"]["fields"])
+        lost = descriptions.lost(columns, self._columns[call.table])
+        if lost:
+            self._leave(
+                f"It takes away the description of {lost[0]}, in a way that is not known here.", late=False
+            )
+        said = {name: {"description": text} for name, text in columns.items() if text}
+        if said:
+            payload = {"columns": said, "checked": False, "keep_tags": True}
+            self.journal.add(
+                self._node(), "native", kind="update_columns", path=list(call.table), payload=payload
+            )
+        return answers.reply(answers.table(call.table, fields=self._columns[call.table]), url=call.url)
 
     # -- who asks ------------------------------------------------------------------------------------------------
 
@@ -196,6 +256,8 @@ class FrontEnd:
             return [self._owners[job_id]]
         if call.shape != ("POST", 3, "jobs"):
             return self.spans.at_work() or [Asker(None)]
+        if call.is_upload:
+            return [self._loader(call)]
         job = Submission(call.document, call.url)
         try:
             asker = self.sender(job)
@@ -205,6 +267,31 @@ class FrontEnd:
             asker = error.args[0]  # whoever lists a dataset first lists it for all
         self._owners[job.job_id] = asker
         return [asker]
+
+    def _describing(self, call: Call) -> Asker | None:
+        """Return the node that describes the table which a request is about, if it does so at this moment."""
+        assert self.spans is not None
+        unique_id = self._built.get(call.table) if call.shape[1:] == (6, "datasets", "tables") else None
+        if unique_id is None or call.method not in ("GET", "PATCH"):
+            return None
+        # Once the node has written its table it describes it, or looks there in a way that leaves it to dbt.
+        patient = call.method == "PATCH" or self.overlay.has_written(call.table, by=unique_id)
+        purpose = self.spans.purpose_of(unique_id, _what_it_describes, patient=patient)
+        return Asker(unique_id, "RUN", purpose=purpose) if purpose else None
+
+    def _loader(self, call: Call) -> Asker:
+        """Return the seed whose file an upload brings along: the one that builds the table which it is loaded into."""
+        assert self.spans is not None
+        whole = call.query.get("uploadType") == "multipart"
+        body = self._uploads.multipart(call.data, call.headers)[0] if whole else call.document
+        job, at_work = Submission(body, call.url), self.spans.at_work()
+        table = (job.configuration.get("load") or {}).get("destinationTable") or {}
+        owner = self._built.get(tuple(str(table.get(name)) for name in _TABLE))
+        found = [asker for asker in at_work if owner is not None and asker.unique_id == owner]
+        if not found:
+            self._is_ambiguous(call, [asker.unique_id for asker in at_work])
+        self._owners[job.job_id] = found[0]
+        return found[0]
 
     def _is_ambiguous(self, call: Call, unique_ids: Iterable[str | None]) -> NoReturn:
         """Leave all who may have sent a request to real dbt."""
@@ -263,19 +350,17 @@ class FrontEnd:
         if "create_schema" in macros and self._is_made(text):
             with self.wire.jobs.keeping():  # dbt makes it once for each node there
                 return self.wire.answer(call)
-        with self.journal.while_doing(macros=macros, test="test" if self._is_test(text, asker) else None):
+        with self.journal.while_doing(macros=macros, test=self._test(text, asker)):
             answer = self.wire.answer(call)
         if self.wire.jobs.was_read(job.job_id) and answer.status_code < 300:
             self._read_rows(call, job)
         return answer
 
-    def _is_test(self, text: str, asker: Asker) -> bool:
-        """Tell whether a query is what a test consists of, as dbt's own macro writes it (``get_test_sql``)."""
-        return (
-            str(asker.unique_id).startswith("test.")
-            and asker.phase != "RENDER"
-            and "dbt_internal_test" in text
-        )
+    def _test(self, text: str, asker: Asker) -> str | None:
+        """Return the kind of test that consists of a query, as dbt's own macro writes it; None where it is none."""
+        kind = str(asker.unique_id).split(".")[0]
+        written = _TESTS.get(kind)
+        return kind if written is not None and asker.phase != "RENDER" and written in text else None
 
     def _macros(self, text: str, asker: Asker) -> tuple[str, ...]:
         """Return what the recorder within dbt knows of the macros that send a statement."""
@@ -301,7 +386,7 @@ class FrontEnd:
 
     def _serve(self, call: Call, fields: Any, rows: Any) -> Any:
         """Have BigQuery make a result: dbt 2 reads it there, by gRPC and past this server."""
-        return call.forward_query(rows_query(fields, rows))
+        return self._results.insert(call, rows_query(fields, rows))
 
     def _read_rows(self, call: Call, job: Submission) -> None:
         """Read the rows of a query for its guard, as dbt will."""
@@ -330,18 +415,23 @@ class FrontEnd:
 
     def _fills_cache(self, call: Call, dataset: sql.Path) -> Any:
         """dbt lists a dataset for its cache: once a run, however late."""
-        name = ".".join(dataset)
-        if name not in self.journal.listings:
-            token = ""
-            with self.journal.while_doing(node=RUN):
-                while True:
-                    page = f"&pageToken={quote(token)}" if token else ""
-                    path = f"projects/{dataset[0]}/datasets/{dataset[1]}/tables?maxResults=10000{page}"
-                    answer = self._listings.answer(self._own(call, "GET", path))
-                    token = answer.json().get("nextPageToken") if answer.status_code < 300 else ""
-                    if not token:
-                        break
-        return call.forward()
+        with self._listing:
+            if dataset not in self._listed:
+                self._listed.add(dataset)
+                self._lists(call, dataset)
+        # Whoever lists it first lists it for all.
+        return self._results.insert(call, call.document["configuration"]["query"]["query"])
+
+    def _lists(self, call: Call, dataset: sql.Path) -> None:
+        token = ""
+        with self.journal.while_doing(node=RUN):
+            while True:
+                page = f"&pageToken={quote(token)}" if token else ""
+                path = f"projects/{dataset[0]}/datasets/{dataset[1]}/tables?maxResults=10000{page}"
+                answer = self._listings.answer(self._own(call, "GET", path))
+                token = answer.json().get("nextPageToken") if answer.status_code < 300 else ""
+                if not token:
+                    return
 
     def _asks_for_relation(self, call: Call, dataset: sql.Path, names: list[str]) -> Any:
         """dbt looks whether a relation is there (``get_relation``)."""
@@ -378,3 +468,10 @@ class FrontEnd:
             )
         self._tables.get_dataset(self._own(call, "GET", f"projects/{project}/datasets/{names[0]}"))
         return call.forward()
+
+
+def _what_it_describes(text: str, purpose: str) -> str:
+    """Return what a query of dbt's describes, which is none for BigQuery; empty for all others."""
+    if purpose == _DESCRIBES:
+        return purpose
+    return _DESCRIBES_COLUMNS if _COMMENT.sub("", text).strip() == "none" else ""

@@ -110,9 +110,8 @@ class Recorder:
                 if count:
                     remove_run_hooks(self._dbt)
                 # Ephemeral models are only told of.
-                self._build(
-                    [nodes[unique_id] for unique_id in [*waiting, *(() if count else ephemerals)]], count, env
-                )
+                wanted = [nodes[unique_id] for unique_id in [*waiting, *(() if count else ephemerals)]]
+                self._build(wanted, nodes, count, env)
                 if not count:
                     manifest = self._program.artifact("manifest.json")
                     ends = hooks_of(listed.manifest, END)
@@ -172,19 +171,22 @@ class Recorder:
         reads = {
             unique_id: everything
             if beyond.names_relations(nodes[unique_id])
-            else nodes[unique_id]["depends_on"]["nodes"]
+            else _read_by(nodes[unique_id], nodes)
             for unique_id in selected
+            if beyond.reads_columns(nodes[unique_id])
         }
         self._front.builds(built, reads=reads, unknown=left)
 
-    def _build(self, nodes: Sequence[Json], count: int, env: Mapping[str, str]) -> None:
+    def _build(
+        self, wanted: Sequence[Json], nodes: Mapping[str, Json], count: int, env: Mapping[str, str]
+    ) -> None:
         workspace = self._dbt.workspace
         telemetry = f"{TELEMETRY}.{count}"
         self._front.spans = Spans(workspace.log_path / telemetry)
         (workspace.target_path / "run_results.json").unlink(missing_ok=True)
         extra = ["--otel-file-name", telemetry, "--invocation-id", self._invocation_id]
         with self._program.quiet():
-            finished = self._program.build(nodes, extra, env=env)
+            finished = self._program.build(wanted, extra, of=nodes.values(), env=env)
         if not (workspace.target_path / "run_results.json").is_file():
             raise self._dbt.failure(self._arguments, finished)
         document = self._program.artifact("run_results.json")
@@ -332,7 +334,10 @@ class Recorder:
             "attached_node": node.get("attached_node"),
             "status": result["status"],
             "message": result["message"],
-            "adapter_response": {},
+            # What dbt tells of a seed it knows from the file.
+            "adapter_response": (result.get("adapter_response") or {})
+            if node["resource_type"] == "seed"
+            else {},
             "main_job": None if path is None else self._main_job(unique_id, path),
         }
         if node["resource_type"] == "test":
@@ -365,6 +370,14 @@ def buildable(manifest: Json) -> dict[str, Json]:
     """Return what a build is about, by unique id, in the manifest's order."""
     found = {**manifest["nodes"], **manifest.get("unit_tests", {}), **manifest.get("functions", {})}
     return {unique_id: node for unique_id, node in found.items() if node["resource_type"] in BUILT}
+
+
+def _read_by(node: Json, nodes: Json) -> list[str]:
+    """Return what a node may look at: what it depends on, and a unit test at what its model depends on."""
+    found = list(node["depends_on"]["nodes"])
+    if node["resource_type"] == "unit_test":
+        found += [each for model in found if model in nodes for each in nodes[model]["depends_on"]["nodes"]]
+    return found
 
 
 def _may_have_rows(event: Json) -> bool:

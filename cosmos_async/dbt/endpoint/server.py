@@ -1,8 +1,9 @@
 """
 A server on this machine that stands where BigQuery's REST API is, for one run of one program.
 
-It admits whoever knows its address, a part of which is a secret of this run. What it sends on carries the credentials
-that came with the request, which are never kept.
+It admits whoever knows its address, a part of which is a secret of this run. Google's clients put the path of an upload in
+the place of all that the address has behind the host, so an upload comes without the secret: it is admitted from processes
+of this user alone. What the server sends on carries the credentials that came with the request, which are never kept.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from cosmos_async.dbt.endpoint.peer import Address, is_of_this_user
 from cosmos_async.dbt.scripts.recording.calls import Call
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ _OF_A_CONNECTION = frozenset(
 _PATH = re.compile(
     r"^/(?P<secret>[^/]+)(?P<upload>(?:/resumable)?/upload)?(?:/bigquery/v2)*/(?P<path>projects/.*)$"
 )
+_UPLOAD = re.compile(r"^(?P<upload>(?:/resumable)?/upload)/bigquery/v2/(?P<path>projects/[^/]+/jobs)$")
 
 
 class Refused(Exception):
@@ -117,11 +120,26 @@ class Server:
         # Credentials go where they were meant to go, and nowhere else.
         return self._here.session.request(method, url, headers=headers, allow_redirects=False, **kwargs)
 
-    def _call(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Call | None:
-        """Return a request as it is sent on; None where who sends it does not know the secret."""
+    def _admitted(self, path: str, ends: tuple[Address, Address]) -> re.Match[str] | None:
+        upload = _UPLOAD.match(path)
+        if upload is not None:
+            return upload if is_of_this_user(*ends) else None
+        match = _PATH.match(path)
+        known = match is not None and hmac.compare_digest(match["secret"].encode(), self._secret.encode())
+        return match if known else None
+
+    def _call(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        ends: tuple[Address, Address],
+    ) -> Call | None:
+        """Return a request as it is sent on; None where it comes from nobody who may send it."""
         split = urlsplit(target)
-        match = _PATH.match(split.path)
-        if match is None or not hmac.compare_digest(match["secret"].encode(), self._secret.encode()):
+        match = self._admitted(split.path, ends)
+        if match is None:
             return None
         kept = {name: value for name, value in headers.items() if name.lower() not in _OF_A_CONNECTION}
         self._here.credentials = {
@@ -142,6 +160,9 @@ class Server:
 
             protocol_version = "HTTP/1.1"
             timeout = SECONDS
+            # An answer is one write, which waits for nobody to acknowledge an earlier one.
+            wbufsize = -1
+            disable_nagle_algorithm = True
 
             def do(self) -> None:
                 """Answer one request."""
@@ -150,7 +171,8 @@ class Server:
                     token = {"access_token": server._token, "expires_in": 3600, "token_type": "Bearer"}
                     self._reply(200, {"Content-Type": "application/json"}, json.dumps(token).encode())
                     return
-                call = server._call(self.command, self.path, dict(self.headers.items()), body)
+                ends = self.client_address, self.connection.getsockname()
+                call = server._call(self.command, self.path, dict(self.headers.items()), body, ends)
                 if call is None:
                     self._reply(403, {}, _error(403, "This address is not for you."))
                     return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,29 @@ class Spans:
                 if asker.unique_id is not None and (known is None or _depth(asker) > _depth(known)):
                     found[asker.unique_id] = asker
         return list(found.values())
+
+    def purpose_of(self, unique_id: str, known: Callable[[str, str], str], *, patient: bool) -> str:
+        """
+        Return what a node's query is for that it has begun and not ended; empty where it is none of those looked for.
+
+        Args:
+            unique_id: The node.
+            known: Returns what a query is for, given its SQL and dbt's description of it; empty if it is not looked for.
+            patient: Whether to wait for it.
+        """
+        until = time.monotonic() + (PATIENCE if patient else 0.0)
+        while True:
+            with self._lock:
+                self._read()
+                queries = [span for span in self._open.values() if span["event_type"] == _QUERY]
+                for span in queries:
+                    asker = self._asker(span)
+                    found = known(str(span["attributes"].get("sql") or ""), asker.purpose)
+                    if found and asker.unique_id == unique_id:
+                        return found
+            if time.monotonic() >= until:
+                return ""
+            time.sleep(_POLL)
 
     def has_begun(self, phase: str, *, patience: float = 0.0) -> bool:
         """

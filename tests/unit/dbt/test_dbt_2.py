@@ -15,14 +15,14 @@ import pytest
 from cosmos_async.config import ExecutionConfig, ProfileConfig, ProjectConfig
 from cosmos_async.dbt.artifacts import RECORDED_FILE, recorded_artifacts
 from cosmos_async.dbt.endpoint.program import write_profile
-from cosmos_async.dbt.environment.program import DbtProgram
+from cosmos_async.dbt.environment.program import TRIED, DbtProgram
 from cosmos_async.dbt.invocation import DbtInvocation
 from cosmos_async.dbt.planner.record import record_plan
 from cosmos_async.dbt.process import Processes
 from cosmos_async.dbt.project.working_copy import Workspace
 from cosmos_async.dbt.session import Dbt, open_dbt
 from cosmos_async.dbt_rules.program_artifacts import program_results
-from cosmos_async.exceptions import ConfigError, ProfileError
+from cosmos_async.exceptions import ConfigError, DbtError, ProfileError
 from cosmos_async.plan.model import Level
 
 #: Says its version, its arguments and a part of its environment, and fails with the words that dbt 2 has for a project
@@ -81,6 +81,23 @@ elif sys.argv[1] == "ls":
 else:
     sys.exit(3)
 """
+#: The version that was tried, which asks its endpoint for one query and is killed while it builds.
+KILLED = LISTS.replace("2.0.7", TRIED[0]).replace(
+    "else:\n",
+    """elif sys.argv[1] == "debug":
+    import urllib.error, urllib.request, yaml
+    profile = yaml.safe_load(pathlib.Path(os.environ["DBT_PROFILES_DIR"], "profiles.yml").read_text())
+    (here / "no_proxy").write_text(os.environ["NO_PROXY"])
+    address = profile["shop"]["outputs"]["prod"]["api_endpoint"] + "projects/p/jobs"
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, b"{}", method="POST"))
+    except urllib.error.HTTPError:
+        sys.exit(1)
+else:
+    print("half of it is done", flush=True)
+    os.kill(os.getpid(), 9)
+""",
+)
 PROFILES = """\
 shop:
   outputs:
@@ -204,3 +221,21 @@ def test_a_profile_that_it_cannot_use_is_refused(tmp_path: Path, program: Path) 
 
     with pytest.raises(ProfileError, match=r"target 'partial' .* lacks project_id, private_key_id"):
         open_dbt(told, Processes(print), cache_dir=tmp_path / "cache", endpoint="").__enter__()
+
+
+def test_a_dbt_that_is_killed_while_it_is_recorded_leaves_no_plan(
+    tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has done so far is no plan, and the error says how it ended; a proxy is not asked for our server."""
+    program.write_text(KILLED)
+    monkeypatch.setenv("NO_PROXY", "intranet")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    told = invocation(tmp_path, program)
+
+    with (
+        open_dbt(told, Processes(lambda _: None), cache_dir=tmp_path / "cache", endpoint="") as dbt,
+        pytest.raises(DbtError, match=r"(?s)`dbt build .* ended with exit code -9:\nhalf of it is done"),
+    ):
+        record_plan(dbt, dag_id="d", run_id="r")
+
+    assert (tmp_path / "no_proxy").read_text() == "intranet,127.0.0.1"

@@ -46,6 +46,13 @@ def test_a_nested_column_is_named_by_its_path_and_loses_tags_that_are_not_named_
     assert address["fields"] == [{**CITY, "description": "Town.", "policyTags": {"names": []}, "fields": []}]
 
 
+def test_tags_are_kept_where_they_are_not_spoken_of() -> None:
+    """As by dbt 2."""
+    _, address = described(FIELDS, {"address.city": {"description": "Town."}}, keep_tags=True)
+
+    assert address["fields"] == [{**CITY, "description": "Town.", "fields": []}]
+
+
 def test_what_was_read_is_not_changed() -> None:
     """The same answer may be looked at again."""
     before = repr(FIELDS)

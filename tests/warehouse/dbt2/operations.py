@@ -4,7 +4,7 @@ What dbt's own driver does beyond Apache's: labels of a job, loading a file, cop
 Apache's driver sends a query for each statement; the wrapper writes what else dbt asked for behind the SQL
 (``/*adbc-bench key=hexadecimal …*/``). Labels are put where they belong. In place of a statement that is none the
 requests are sent that Google's Go client makes for it, and the query is answered as one without rows.
-The requests are ours: how dbt's driver words them is not known, as its source is not public.
+The requests are ours, after the driver's source (dbt-labs/arrow-adbc, go/adbc/driver/bigquery/statement.go).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import aiohttp
 import pyarrow
@@ -23,6 +24,7 @@ from aiohttp import web
 Json = dict[str, Any]
 _OPTIONS = re.compile(r"/\*adbc-bench((?: [\w.]+=[0-9a-f]*)*)\*/\Z")
 PREFIX = "adbc.bigquery."
+NO_RESULT = "_no_result"  # the dataset of results of what is no query
 LABELS = "sql.query.labels"
 POLL_SECONDS = 0.1
 
@@ -69,6 +71,8 @@ class Operations:
 
     async def answer(self, request: web.Request) -> web.Response | None:
         """Answer a request about one of our own queries; None for any other."""
+        if request.method == "GET" and f"/datasets/{NO_RESULT}/" in request.path:
+            return web.json_response({"schema": {"fields": [{"name": "nothing", "type": "STRING"}]}})
         job = self._done.get(request.path.rpartition("/")[2])
         if job is None or request.method != "GET":
             return None
@@ -98,6 +102,9 @@ class Operations:
                 return None
         except OperationError as error:
             return web.json_response(error.body, status=error.status)
+        # Apache's driver reads the table of a result, which dbt's own driver does not: there is none.
+        nowhere = {"projectId": reference["projectId"], "datasetId": NO_RESULT, "tableId": "nothing"}
+        job = {**job, "configuration": {"query": {**query, "destinationTable": nowhere}}}
         done = {**job, "status": {"state": "DONE"}, "statistics": {"query": {"statementType": "SELECT"}}}
         self._done[reference["jobId"]] = done
         return web.json_response(done)
@@ -131,13 +138,20 @@ class Operations:
         descriptions = json.loads(options["table.update_columns_description"])
         tags = json.loads(options.get("table.update_columns_policy_tags", b"{}"))
         resource = await self._call("GET", _table(table), token)
+        fields = []
         for field in resource["schema"]["fields"]:
-            if field["name"] in descriptions:
-                field["description"] = descriptions[field["name"]]
+            # The driver makes each column anew, of these.
+            field = {
+                key: field[key] for key in ("name", "type", "mode", "description", "fields") if field.get(key)
+            }
+            field["description"] = descriptions.get(field["name"], field.get("description", ""))
+            if not field["description"]:
+                del field["description"]
             if field["name"] in tags:
                 field["policyTags"] = {"names": tags[field["name"]]}
-        etag = {"If-Match": resource["etag"]}
-        await self._call("PATCH", _table(table), {**token, **etag}, {"schema": resource["schema"]})
+            fields.append(field)
+        etag = {"If-Match": resource["etag"]} if resource.get("etag") else {}
+        await self._call("PATCH", _table(table), {**token, **etag}, {"schema": {"fields": fields}})
 
     async def _authorize(self, token: Json, views: dict[str, list[Json]]) -> None:
         for view, datasets in views.items():
@@ -167,7 +181,9 @@ class Operations:
     async def _call(self, method: str, path: str, headers: Json, body: Any = None) -> Json:
         sent = {"data": body} if isinstance(body, aiohttp.MultipartWriter) else {"json": body}
         headers = {**headers, "User-Agent": "adbc-bench"}
-        async with self._session.request(method, self._endpoint + path, headers=headers, **sent) as answer:
+        # An upload's path takes the place of all that the endpoint has behind its host (googleapi.ResolveRelative).
+        url = urljoin(self._endpoint, path) if path.startswith("/upload/") else self._endpoint + path
+        async with self._session.request(method, url, headers=headers, **sent) as answer:
             text = await answer.text()
             found: Json = json.loads(text) if text else {}
             if answer.status >= 400:

@@ -58,6 +58,10 @@ class Call:
         """Send it and return BigQuery's answer."""
         return self._send(self.method, self.url, *self._args, **self._kwargs)
 
+    def beside(self, method: str, path: str) -> Any:
+        """Send a request of our own that changes nothing, to the same API, and return BigQuery's answer."""
+        return self._send(method, f"{self.base}/bigquery/v2/{path}")
+
     def forward_query(self, query: str) -> Any:
         """Send the job it inserts with another query, and return BigQuery's answer."""
         document = self.document

@@ -114,6 +114,10 @@ class Overlay:
             self._seen.writers[self.full(path)] = by
             self._seen.empty.discard(self.full(path))
 
+    def has_written(self, path: sql.Path, *, by: str) -> bool:
+        """Tell whether a node is the last one that has changed a relation in this run, be it its rows."""
+        return self._seen.writers.get(self.full(path)) == by
+
     def is_empty(self, path: sql.Path) -> bool:
         """Tell whether a relation is one that this run has made and that certainly has no rows so far."""
         return self.full(path) in self._seen.empty

@@ -39,9 +39,44 @@ def test_common_models_are_recorded(materialized: str) -> None:
     assert Beyond(_manifest()).why(_model(materialized=materialized)) is None
 
 
-@pytest.mark.parametrize("kind", ["seed", "snapshot", "function", "unit_test"])
-def test_other_kinds_are_real_dbts(kind: str) -> None:
-    assert Beyond(_manifest()).why({**_model(), "resource_type": kind})
+@pytest.mark.parametrize("kind", ["seed", "snapshot", "unit_test", "test"])
+def test_other_kinds_are_recorded_with_dbts_own_materialization(kind: str) -> None:
+    node = {**_model(), "resource_type": kind, "depends_on": {"nodes": []}}
+
+    assert Beyond(_manifest()).why(node) is None
+    macro = {"unit_test": "unit"}.get(kind, kind)
+    assert "of its own" in str(Beyond(_manifest(**{f"materialization_{macro}_bigquery": "..."})).why(node))
+
+
+def test_a_function_is_real_dbts() -> None:
+    assert Beyond(_manifest()).why({**_model(), "resource_type": "function"})
+
+
+def test_a_unit_test_is_what_its_model_is() -> None:
+    manifest = _manifest()
+    manifest["nodes"]["model.shop.a"] = _model(
+        "{% if adapter.get_relation('p', 'd', 'x') %} select 1 {% endif %}"
+    )
+    test = {"resource_type": "unit_test", "config": {}, "depends_on": {"nodes": ["model.shop.a"]}}
+
+    assert "adapter.get_relation" in str(Beyond(manifest).why(test))
+
+
+def test_whose_code_asks_for_columns_is_told() -> None:
+    """By itself, in macros, or through a macro of dbt's own."""
+    manifest = _manifest(star="{% set found = adapter.get_columns_in_relation(x) %}")
+    manifest["macros"]["macro.dbt.diff"] = {
+        "unique_id": "macro.dbt.diff",
+        "name": "default__diff",
+        "package_name": "dbt",
+        "macro_sql": "{{ get_columns_in_relation(x) }}",
+    }
+    beyond = Beyond(manifest)
+
+    assert beyond.reads_columns(_model("select {{ star() }}"))
+    assert beyond.reads_columns(_model("select {{ dbt.diff() }}"))
+    assert not beyond.reads_columns(_model("select 1"))
+    assert beyond.reads_columns({**_model(), "resource_type": "unit_test", "depends_on": {"nodes": []}})
 
 
 @pytest.mark.parametrize(
@@ -51,6 +86,7 @@ def test_other_kinds_are_real_dbts(kind: str) -> None:
         _model(materialized="materialized_view"),
         _model(materialized="incremental", incremental_strategy="microbatch"),
         _model(materialized="incremental", partition_by={"field": "day", "copy_partitions": True}),
+        _model(persist_docs={"columns": True}, contract={"enforced": True}),
         _model(materialized="view", grant_access_to=[{"project": "p", "dataset": "d"}]),
     ],
 )

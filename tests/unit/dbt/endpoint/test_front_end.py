@@ -11,6 +11,7 @@ import pytest
 
 from cosmos_async.dbt.endpoint import end_hooks
 from cosmos_async.dbt.endpoint import spans as module
+from cosmos_async.dbt.endpoint.descriptions import MARK
 from cosmos_async.dbt.endpoint.end_hooks import EndFrontEnd
 from cosmos_async.dbt.endpoint.front_end import FrontEnd
 from cosmos_async.dbt.endpoint.server import Refused
@@ -23,6 +24,7 @@ from .telemetry import Telemetry
 
 ROOT = "http://bigquery"
 MODEL, TEST = "model.p.a", "test.p.t"
+COLUMNS = [{"name": name, "type": "INTEGER", "mode": "NULLABLE"} for name in ("x", "y")]
 
 
 class Recorded:
@@ -257,14 +259,176 @@ def test_a_dataset_is_made_once_for_all_nodes_there(recorded: Recorded) -> None:
     assert recorded.sent == []
 
 
-def test_a_table_that_the_run_has_written_tells_nothing_of_its_settings(recorded: Recorded) -> None:
-    recorded.front.overlay.note(("p", "d", "a"), by=MODEL)
+def test_how_its_own_table_is_partitioned_is_not_foretold(recorded: Recorded) -> None:
+    """Of any other table dbt asks for the columns alone."""
+    recorded.front.overlay.note(("p", "d", "a"), by=MODEL, columns=COLUMNS)
     recorded.telemetry.node(MODEL)
 
     with pytest.raises(Refused, match="which it has written"):
         recorded.ask("GET", "projects/p/datasets/d/tables/a")
 
     assert recorded.sent == []
+
+
+def test_columns_of_a_table_that_the_run_has_written_are_foretold(recorded: Recorded) -> None:
+    """Such as those of the table in which a snapshot keeps its new data."""
+    recorded.front.overlay.note(("p", "d", "a__dbt_tmp"), by=MODEL, columns=COLUMNS)
+    recorded.telemetry.node(MODEL)
+
+    answer = recorded.ask("GET", "projects/p/datasets/d/tables/a__dbt_tmp")
+
+    assert answer.json()["schema"] == {"fields": COLUMNS}
+    (event,) = recorded.front.journal.events[MODEL]
+    assert (event["event"], event["predicted"]) == ("table", True)
+    assert recorded.sent == []
+
+
+SEED = "seed.p.s"
+
+
+def upload(recorded: Recorded, table: str, way: str = "multipart") -> Any:
+    """Upload a file to be loaded into a table of the dataset d."""
+    load = {"destinationTable": {"projectId": "p", "datasetId": "d", "tableId": table}, "sourceFormat": "CSV"}
+    body = json.dumps({"jobReference": {"projectId": "p", "jobId": "l"}, "configuration": {"load": load}})
+    data = f"--b\r\nContent-Type: application/json\r\n\r\n{body}\r\n--b\r\n\r\nx\n1\n\r\n--b--\r\n"
+    url = f"{ROOT}/upload/bigquery/v2/projects/p/jobs?uploadType={way}"
+    whole = way == "multipart"
+    sent = {
+        "data": (data if whole else body).encode(),
+        "headers": {"Content-Type": 'multipart/related; boundary="b"'},
+    }
+    return recorded.front.answer(Call(recorded._send, "POST", url, (), sent))
+
+
+@pytest.fixture
+def seeding(recorded: Recorded) -> Recorded:
+    """Two seeds are at work."""
+    recorded.front.builds({("p", "d", "s"): SEED, ("p", "d", "other"): "seed.p.other"}, reads={}, unknown=[])
+    for seed in (SEED, "seed.p.other"):
+        recorded.telemetry.node(seed)
+    return recorded
+
+
+def test_a_file_is_loaded_by_the_seed_that_builds_the_table(seeding: Recorded, tmp_path: Path) -> None:
+    answer = upload(seeding, "s")
+
+    assert answer.json()["status"] == {"state": "DONE"}
+    (event,) = seeding.front.journal.events[SEED]
+    assert (event["event"], event["kind"]) == ("job", "load")
+    assert (tmp_path / "uploads" / event["upload"]).read_bytes() == b"x\n1\n"
+    assert seeding.ask("GET", "projects/p/jobs/l").json()["status"] == {"state": "DONE"}
+    assert seeding.sent == []
+
+
+def test_a_file_for_another_table_is_nobodys(seeding: Recorded) -> None:
+    with pytest.raises(Refused, match="not certain"):
+        upload(seeding, "elsewhere")
+
+    assert seeding.front.journal.events == {}
+    assert seeding.sent == []
+
+
+def test_a_file_in_pieces_leaves_its_seed_to_dbt(seeding: Recorded) -> None:
+    """The address for the next piece would have to be ours."""
+    with pytest.raises(Refused, match="larger"):
+        upload(seeding, "s", "resumable")
+
+    assert set(seeding.front.journal.flags) == {SEED}
+    assert seeding.sent == []
+
+
+NONE = "/* comment */\n\nnone"
+TABLE = "projects/p/datasets/d/tables/a"
+
+
+def described(recorded: Recorded, descriptions: dict[str, str]) -> Any:
+    """Describe columns as dbt's driver does."""
+    recorded.telemetry.query(NONE, unique_id=MODEL)
+    fields = recorded.ask("GET", TABLE).json()["schema"]["fields"]
+    for field in fields:
+        field["description"] = descriptions.get(field["name"], field["description"])
+        if not field["description"]:
+            del field["description"]
+    return recorded.ask("PATCH", TABLE, {"schema": {"fields": fields}})
+
+
+def test_descriptions_of_columns_are_written_down(recorded: Recorded) -> None:
+    """Of a table that the run makes, while others are at work as well."""
+    recorded.front.overlay.note(("p", "d", "a"), by=MODEL, columns=COLUMNS)
+    recorded.telemetry.node("model.p.b")
+
+    described(recorded, {"x": "One.", "y": ""})
+
+    looked, told = recorded.front.journal.events[MODEL]
+    assert (looked["event"], looked["predicted"]) == ("table", True)
+    assert (told["kind"], told["path"]) == ("update_columns", ["p", "d", "a"])
+    assert told["payload"] == {
+        "columns": {"x": {"description": "One."}},
+        "checked": False,
+        "keep_tags": True,
+    }
+    assert recorded.sent == []
+    assert recorded.events("model.p.b") == []
+
+
+def test_telemetry_that_is_late_is_waited_for(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dbt tells of what it does before it does it, but not always before its request has come."""
+    recorded.front.overlay.note(("p", "d", "a"), by=MODEL, columns=COLUMNS)
+    monkeypatch.setattr(module, "PATIENCE", 30.0)
+    monkeypatch.setattr(module.time, "sleep", lambda _: recorded.telemetry.query(NONE, unique_id=MODEL))
+
+    answer = recorded.ask("GET", TABLE)
+
+    assert {field["description"] for field in answer.json()["schema"]["fields"]} == {MARK}
+
+
+def test_a_table_that_is_there_is_read_and_not_changed(recorded: Recorded) -> None:
+    there = [{**COLUMNS[0], "description": "Old."}, {**COLUMNS[1], "description": "Old, too."}]
+    recorded.answers["GET", TABLE] = {"type": "TABLE", "schema": {"fields": there}}
+
+    described(recorded, {"x": "New."})
+
+    assert recorded.front.journal.events[MODEL][1]["payload"]["columns"] == {"x": {"description": "New."}}
+    assert [method for method, _, _ in recorded.sent] == ["GET"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [({"description": "Old."}, {"x": ""}), ({"policyTags": {"names": ["t"]}}, {}), ({"maxLength": "5"}, {})],
+    ids=["taken away", "policy tags", "length"],
+)
+def test_what_the_driver_may_lose_of_a_column_leaves_the_node_to_dbt(
+    recorded: Recorded, more: dict[str, Any], said: dict[str, str]
+) -> None:
+    there = [{**COLUMNS[0], **more}]
+    recorded.answers["GET", TABLE] = {"type": "TABLE", "schema": {"fields": there}}
+
+    with pytest.raises(Refused):
+        described(recorded, said)
+
+    assert set(recorded.front.journal.flags) == {MODEL}
+    assert [method for method, _, _ in recorded.sent] == ["GET"]
+
+
+def test_a_tables_description_is_written_down(recorded: Recorded) -> None:
+    recorded.front.overlay.note(("p", "d", "a"), by=MODEL)
+    recorded.telemetry.node("model.p.b")
+    recorded.telemetry.query("", unique_id=MODEL, purpose="update_table_description adapter call")
+
+    recorded.ask("GET", TABLE)
+    recorded.ask("PATCH", TABLE, {"description": "Rows."})
+
+    (event,) = recorded.front.journal.events[MODEL]
+    assert (event["event"], event["method"], event["body"]) == ("call", "PATCH", {"description": "Rows."})
+    assert recorded.sent == []
+
+
+def test_a_unit_tests_query_is_written_down_and_rows_that_are_alike_are_made(recorded: Recorded) -> None:
+    recorded.submit("select x, 'actual' as actual_or_expected from p.d.secret", node="unit_test.p.a.t")
+
+    assert recorded.events("unit_test.p.a.t") == [("job", "SELECT")]
+    (sent,) = recorded.queries
+    assert "secret" not in sent
 
 
 HOOK = "operation.p.p-on-run-end-0"

@@ -6,11 +6,14 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
 
+from cosmos_async.dbt.endpoint import peer
 from cosmos_async.dbt.endpoint.server import Refused, Server
 from cosmos_async.dbt.scripts.recording import answers
 from cosmos_async.dbt.scripts.recording.calls import Call
@@ -93,6 +96,45 @@ def test_who_does_not_know_the_secret_is_not_answered(google: Google) -> None:
 
     assert statuses == [403, 403, 403]
     assert (answered, google.asked) == ([], [])
+
+
+UPLOAD = "/upload/bigquery/v2/projects/p/jobs?uploadType=multipart"
+
+
+@pytest.mark.parametrize("path", [UPLOAD, "/resumable" + UPLOAD])
+def test_an_upload_comes_without_the_secret(google: Google, path: str) -> None:
+    """Google's client for Go puts its path in the place of the whole path of the address."""
+    with Server(_forward, root=google.root).serve() as endpoint, requests.Session() as session:
+        answer = session.post(urljoin(endpoint, path), data=b"rows")
+
+    assert answer.status_code == 200
+    assert [(asked, body) for _, asked, _, body in google.asked] == [(path, b"rows")]
+
+
+def test_an_upload_of_another_user_is_not_answered(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer.os, "geteuid", lambda: 4711)
+
+    with Server(_forward, root=google.root).serve() as endpoint, requests.Session() as session:
+        assert session.post(urljoin(endpoint, UPLOAD), data=b"rows").status_code == 403
+
+    assert google.asked == []
+
+
+def test_nor_is_one_where_nobody_tells_whose_it_is(
+    google: Google, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(peer, "TABLE", tmp_path / "tcp")
+
+    with Server(_forward, root=google.root).serve() as endpoint, requests.Session() as session:
+        assert session.post(urljoin(endpoint, UPLOAD), data=b"rows").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/upload/bigquery/v2/projects/p/datasets", "/upload/x/projects/p/jobs"])
+def test_nothing_but_jobs_is_uploaded_without_the_secret(google: Google, path: str) -> None:
+    with Server(_forward, root=google.root).serve() as endpoint, requests.Session() as session:
+        assert session.post(urljoin(endpoint, path), data=b"rows").status_code == 403
+
+    assert google.asked == []
 
 
 def test_credentials_are_gone_with_the_request_that_brought_them(google: Google) -> None:
