@@ -137,6 +137,7 @@ REQUESTS = {
     BigQuery.listed: "tables.list routines.list datasets.list",
     BigQuery.send: "datasets.insert tables.delete",
     Folder.read: "objects.get",
+    Folder.read_range: "objects.get",
     Folder.write: "objects.insert",
     Folder.names: "objects.list",
     Folder.remove: "objects.delete",
