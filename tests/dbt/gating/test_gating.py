@@ -262,7 +262,7 @@ def test_with_test_tasks_behind_each_node_the_order_is_dbts(
     """Everything that dbt runs is executed once, and each pair has dbt's order, or none as in dbt."""
     dag = render(case, monkeypatch, TestBehavior.AFTER_EACH, detach=detach)
     plan = case.owners_plan(TestBehavior.AFTER_EACH, detach=detach)
-    places = executed(dag, plan.index(dict.fromkeys(plan.nodes, "")), case.selected)
+    places = executed(dag, plan.index(), case.selected)
 
     ours = ordered(dag, places)
 
@@ -283,7 +283,7 @@ def test_with_a_task_for_each_node_and_its_tests_the_order_of_nodes_is_dbts(
     """
     dag = render(case, monkeypatch, TestBehavior.BUILD)
     plan = case.owners_plan(TestBehavior.BUILD, detach=False)
-    places = executed(dag, plan.index(dict.fromkeys(plan.nodes, "")), case.selected)
+    places = executed(dag, plan.index(), case.selected)
     ours = ordered(dag, places)
     # Nothing is built for an ephemeral model, and its task is that of its tests.
     ephemeral = {unique_id for unique_id in case.selected if unique_id == "model.gating.mid"}
