@@ -17,6 +17,7 @@ TESTS = ("not_null", "unique")
 PROFILE = "whole"
 #: What of a model's text asks for rows.
 _ROWS = (
+    "-- depends_on: {{ ref('m0_0') }}\n"
     "{% set names = run_query('select id from ' ~ ref('m0_0')).columns[0].values() if execute else [] %}\n"
     "-- {{ names | length }} names\n"
 )
