@@ -40,6 +40,7 @@ async def serve(options: argparse.Namespace) -> None:
         seconds = options.job_ms / 1000
         for one in PARTS:
             google.on_query(lambda job, one=one: _part(job.sql) == one, seconds=one * seconds)
+        google.on_query("select id from", rows=[{"id": 1}])  # what late models read as they are compiled
         google.on_query(
             "should_error",
             seconds=TEST * seconds,
