@@ -3,9 +3,8 @@
 #
 # Since 1.12 dbt reads `.env` when it starts: "Load .env from current working directory", and "shell env vars take
 # precedence over .env values" (dbt/cli/main.py). python-dotenv's `find_dotenv(usecwd=True)` goes on to the folder above,
-# and so on, up to the root of the file system. Whoever runs dbt in a temporary folder, as schedulers do, gets what another
-# user of the machine has put into /tmp/.env. And an option has two names, of which DBT_ENGINE_... is preferred: where the
-# environment sets DBT_TARGET_PATH and the file DBT_ENGINE_TARGET_PATH, the file wins.
+# and so on, up to the root of the file system, so a project gets what lies above it. And an option has two names, of which
+# DBT_ENGINE_... is preferred: where the environment sets DBT_TARGET_PATH and the file DBT_ENGINE_TARGET_PATH, the file wins.
 #
 # Below, a project of one model is parsed two folders below such a file; no warehouse is asked.
 # Fails if dbt does not read the file, or if the environment wins. Needs Python 3.11.
