@@ -67,7 +67,7 @@ class PlanReuse:
 
     def __init__(self, setup: Any, context: Any, folder: str, dbt: Dbt) -> None:
         self._setup, self._instance, self._dbt = setup, context["ti"], dbt
-        self._place = _place(folder)
+        self._place = kept_place(folder)
         self._pin: Pin | None = None  # of the plan that this run goes by, and the next one may
         self._why_not = self._refusal()
         self._last = self._pull() if self._why_not is None else None
@@ -233,7 +233,8 @@ def _without_code_of_late(again: PlanAgain) -> None:
     again.objects[name] = json.dumps(compiled).encode()
 
 
-def _place(folder: str) -> PlanAddress:
+def kept_place(folder: str) -> PlanAddress:
+    """Return the address of what the runs of a DAG or task group keep for the next one, given the folder of one of them."""
     conn_id = settings.remote_target_path_conn_id()
     return PlanAddress(kept_plans(folder), index="", host="", conn_id=conn_id)
 
@@ -275,6 +276,6 @@ def forget_outdated(
         "The next run is planned anew, as %d nodes did not go as planned, such as %s.", len(anew), anew[0]
     )
     try:
-        forget(pin, _place(folder), operator.identity)
+        forget(pin, kept_place(folder), operator.identity)
     except CosmosAsyncError as error:  # the next run then finds out by itself, node by node
         operator.log.warning("The plan that did not fit could not be deleted: %s", error)

@@ -11,10 +11,10 @@ from typing import Any
 
 from cosmos_async import settings
 from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
+from cosmos_async.operators.plan_reuse import kept_place
 from cosmos_async.plan.model import Index, RunInfo
 from cosmos_async.plan.outcome import Outcome
 from cosmos_async.plan.priorities import SECONDS_OBJECT, dump_seconds, load_seconds, with_seconds_left
-from cosmos_async.plan.store import PlanAddress, kept_plans
 from cosmos_async.plan.task_graph import GraphTask, TaskGraph
 from cosmos_async.triggers.google.blocking import run_until_complete
 
@@ -59,7 +59,7 @@ def keep_seconds(folder: str, run: RunInfo, outcomes: Iterable[Outcome], operato
         return
     objects = {SECONDS_OBJECT: dump_seconds(outcomes)}
     try:
-        run_until_complete(write_objects(_place(folder), objects, identity=operator.identity))
+        run_until_complete(write_objects(kept_place(folder), objects, identity=operator.identity))
     except CosmosAsyncError as error:
         operator.log.warning("What nodes took could not be kept for the next run's order: %s", error)
 
@@ -68,7 +68,7 @@ def _earlier(folder: str, operator: Any) -> dict[str, float]:
     from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
 
     try:
-        data = run_until_complete(read_object(_place(folder), SECONDS_OBJECT, identity=operator.identity))
+        data = run_until_complete(read_object(kept_place(folder), SECONDS_OBJECT, identity=operator.identity))
     except ObjectMissing:  # no run has ended yet
         return {}
     except CosmosAsyncError as error:
@@ -84,7 +84,3 @@ def _nodes(index: Index, task: GraphTask) -> list[list[str]]:
         return nodes_of(index, task.work, task.unique_id)
     except PlanNotFound:  # what dbt has not selected in this run
         return []
-
-
-def _place(folder: str) -> PlanAddress:
-    return PlanAddress(kept_plans(folder), index="", host="", conn_id=settings.remote_target_path_conn_id())

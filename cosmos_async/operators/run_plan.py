@@ -99,9 +99,8 @@ class RunRecord:
     """What there is to tell of a run once its nodes have ended."""
 
     compiled: bytes  #: every node's compiled code, as JSON
-    recorded: dict[
-        str, bytes
-    ]  #: what setup's dbt wrote of the run, as far as it is kept, by the names of the files
+    #: What setup's dbt wrote of the run, as far as it is kept, by the names of the files.
+    recorded: dict[str, bytes]
     outcomes: dict[str, Outcome]  #: see :meth:`RunPlan.outcomes`
     announcements: list[Announcement]  #: what a task of this run has recorded of its assets
 

@@ -226,19 +226,10 @@ def timed(series: Series, work: Callable[[], float], *, beside: Series | None = 
     series.add(Timed(time.perf_counter() - began, cpu), beside=beside)
 
 
-def report(series: list[Series], options: argparse.Namespace, levels: dict[str, int]) -> None:
-    """Print the table and write the JSON."""
-    nodes = options.models * (1 + TESTS_EACH)
+def print_table(series: Sequence[Series], *, beside: str) -> None:
+    """Print what each command took, and its ratio to what it is compared with."""
     print(
-        f"\n{options.models} models and {options.models * TESTS_EACH} tests on dbt {options.dbt}, "
-        f"{os.cpu_count()} cores, {platform.python_implementation()} {platform.python_version()}, "
-        f"stand-in with {options.latency_ms:g} ms per request; {options.rounds} rounds, interleaved."
-    )
-    print(
-        f"Of {nodes} nodes, by level: " + ", ".join(f"{n} {level}" for level, n in levels.items() if n) + "\n"
-    )
-    print(
-        f"{'median (range)':<28}{'wall time':>26}{'x dbt compile':>22}{'processor time':>26}{'x dbt compile':>22}"
+        f"{'median (range)':<28}{'wall time':>26}{f'x {beside}':>22}{'processor time':>26}{f'x {beside}':>22}"
     )
     for one in series:
         columns = [
@@ -250,6 +241,20 @@ def report(series: list[Series], options: argparse.Namespace, levels: dict[str, 
         print(
             f"{one.name:<28}" + "".join(f"{spread(values, unit):>{width}}" for values, unit, width in columns)
         )
+
+
+def report(series: list[Series], options: argparse.Namespace, levels: dict[str, int]) -> None:
+    """Print the table and write the JSON."""
+    nodes = options.models * (1 + TESTS_EACH)
+    print(
+        f"\n{options.models} models and {options.models * TESTS_EACH} tests on dbt {options.dbt}, "
+        f"{os.cpu_count()} cores, {platform.python_implementation()} {platform.python_version()}, "
+        f"stand-in with {options.latency_ms:g} ms per request; {options.rounds} rounds, interleaved."
+    )
+    print(
+        f"Of {nodes} nodes, by level: " + ", ".join(f"{n} {level}" for level, n in levels.items() if n) + "\n"
+    )
+    print_table(series, beside="dbt compile")
     print(
         f"\nThe goals are {GOAL:g}x at most, once the project is parsed, and {LATE_GOAL:g} s for a node planned late."
     )

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.bench.planning import Series, Timed, spread
+from tests.bench.planning import Series, Timed, print_table
 from tests.bench.project import SOURCES, write_project
 from tests.dbt.recording import ROOT, clean_environment
 from tests.dbt_versions import NEWEST
@@ -144,19 +144,8 @@ def report(
     for version, counts in levels.items():
         told = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
         print(f"dbt {version}: {told}; {requests[version]} requests reach the warehouse.")
-    print(
-        f"\n{'median (range)':<28}{'wall time':>26}{'x compile':>22}{'processor time':>26}{'x compile':>22}"
-    )
-    for one in series:
-        columns = [
-            (one.seconds, " s", 26),
-            (one.ratios, "", 22),
-            (one.cpu, " s", 26),
-            (one.cpu_ratios, "", 22),
-        ]
-        print(
-            f"{one.name:<28}" + "".join(f"{spread(values, unit):>{width}}" for values, unit, width in columns)
-        )
+    print()
+    print_table(series, beside="compile")
     print(
         f"\nThe goals are {GOAL:g}x dbt 2's compile at most, beside the latency of what is read, and {GOAL_BESIDE_1:.2f} of "
         "planning with dbt 1."

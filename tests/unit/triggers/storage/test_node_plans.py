@@ -18,7 +18,7 @@ from cosmos_async.plan.store import PlanAddress, late_plan_object, nodes_object
 from cosmos_async.triggers.google import session as sessions
 from cosmos_async.triggers.google.session import Session, shared_session
 from cosmos_async.triggers.storage.documents import folder_at, open_folder, read_index, write_objects
-from cosmos_async.triggers.storage.folders import Folder, LocalFolder, ObjectMissing
+from cosmos_async.triggers.storage.folders import Folder, ObjectMissing
 from cosmos_async.triggers.storage.node_plans import FRESH, read_late, read_node, read_plans
 from tests.unit.triggers.bench import FOLDER, Bench, FakeClock, cancelled, model
 
@@ -253,26 +253,9 @@ async def test_memory_is_bounded(bench: Bench, session: Session, monkeypatch: py
     assert await session.once("small", reader.index.blocks.clear) == "small"  # type: ignore[arg-type]
 
 
-async def test_a_range_of_a_file(tmp_path: Path) -> None:
+async def test_a_range_of_an_object(bench: Bench, place: str) -> None:
     """Beyond its end there is nothing; one that is not there is told apart."""
-    folder = LocalFolder(str(tmp_path))
-    await folder.write("plan/a", b"0123456789")
-
-    ranges = [(0, 10), (2, 5), (8, 20), (10, 12), (30, 40)]
-    assert [await folder.read_range("plan/a", *each) for each in ranges] == [
-        b"0123456789",
-        b"234",
-        b"89",
-        b"",
-        b"",
-    ]
-    with pytest.raises(ObjectMissing):
-        await folder.read_range("plan/b", 0, 1)
-
-
-async def test_a_range_of_an_object(bench: Bench) -> None:
-    """As of a file."""
-    async with open_folder(FOLDER, identity=bench.identity) as folder:
+    async with open_folder(place, identity=bench.identity) as folder:
         await folder.write("plan/a", b"0123456789")
 
         ranges = [(0, 10), (2, 5), (8, 20), (10, 12), (30, 40)]
