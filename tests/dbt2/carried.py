@@ -29,6 +29,22 @@ from tests.warehouse.dbt2 import DBT, Bench
 Json = dict[str, Any]
 
 
+def profile(name: str) -> str:
+    """Return the text of a profile of this name, for the warehouse of a bench."""
+    return f"""
+{name}:
+  target: dev
+  outputs:
+    dev:
+      type: bigquery
+      method: service-account
+      keyfile: "{{{{ env_var('SHOP_KEY_FILE') }}}}"
+      project: "{{{{ env_var('SHOP_PROJECT') }}}}"
+      dataset: "{{{{ env_var('SHOP_DATASET') }}}}"
+      location: US
+"""
+
+
 @contextmanager
 def opened(bench: Bench, project: Path, dataset: str, log: list[str], **options: Any) -> Iterator[Dbt]:
     """Open dbt 2 for *project* on the bench, as a task does."""

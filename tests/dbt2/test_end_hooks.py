@@ -10,25 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.dbt2.carried import carry_out
+from tests.dbt2.carried import carry_out, profile
 from tests.warehouse.dbt2 import Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.dbt, pytest.mark.warehouse]
 
-PROFILE = """
-hooked:
-  target: dev
-  outputs:
-    dev:
-      type: bigquery
-      method: service-account
-      keyfile: "{{ env_var('SHOP_KEY_FILE') }}"
-      project: "{{ env_var('SHOP_PROJECT') }}"
-      dataset: "{{ env_var('SHOP_DATASET') }}"
-      location: US
-"""
 FILES = {
-    "profiles.yml": PROFILE,
+    "profiles.yml": profile("hooked"),
     "models/a.sql": "{{ config(materialized='table', schema='more') }} select 1 as x",
     "models/b.sql": "select x, 'b' as y from {{ ref('a') }}",
     "models/broken.sql": "select nosuch from {{ ref('b') }}",

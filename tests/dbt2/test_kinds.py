@@ -11,25 +11,13 @@ import pytest
 import yaml
 
 from cosmos_async.plan.model import Level
-from tests.dbt2.carried import carry_out
+from tests.dbt2.carried import carry_out, profile
 from tests.dbt2.test_planned import told
 from tests.warehouse.dbt2 import Bench
 from tests.warehouse.fixture import TIMES_OF_A_RUN
 
 pytestmark = [pytest.mark.slow, pytest.mark.dbt, pytest.mark.warehouse]
 
-PROFILE = """
-kinds:
-  target: dev
-  outputs:
-    dev:
-      type: bigquery
-      method: service-account
-      keyfile: "{{ env_var('SHOP_KEY_FILE') }}"
-      project: "{{ env_var('SHOP_PROJECT') }}"
-      dataset: "{{ env_var('SHOP_DATASET') }}"
-      location: US
-"""
 PROJECT = {"name": "kinds", "version": "1.0.0", "profile": "kinds", "flags": {}}
 #: Rows that are others on the second day, with a new column.
 ROWS = """
@@ -38,7 +26,7 @@ union all select 2, {% if var('day') > 1 %}'c', 8 {% else %}'b' {% endif %}
 {% if var('day') == 1 %} union all select 3, 'gone' {% endif %}
 """
 FILES = {
-    "profiles.yml": PROFILE,
+    "profiles.yml": profile("kinds"),
     "dbt_project.yml": yaml.safe_dump(PROJECT),
     "seeds/plain.csv": 'id,name,day,ok,x\n1,"a, b",2024-01-01,true,1.5\n2,,2024-01-02,false,2\n',
     "seeds/typed.csv": "id,amount\n1,1.10\n2,2.20\n",
@@ -152,7 +140,7 @@ def test_two_days_are_built_as_by_dbt_2(bench: Bench, tmp_path: Path) -> None:
 
 #: A unit test that fails.
 WRONG = {
-    "profiles.yml": PROFILE,
+    "profiles.yml": profile("kinds"),
     "dbt_project.yml": yaml.safe_dump(PROJECT),
     "models/a.sql": "select 1 as x, 'a' as y",
     "models/b.sql": "select x + 1 as x, y from {{ ref('a') }}",
