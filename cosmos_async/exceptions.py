@@ -90,7 +90,9 @@ class GuardDiffered(CosmosAsyncError):
     The node has to go the slow way; nothing more of its plan may be written.
     """
 
-    def __init__(self, unique_id: str, subject: str, planned: Any, found: Any) -> None:
+    def __init__(
+        self, unique_id: str, subject: str, planned: Any, found: Any, *, assumed: bool = False
+    ) -> None:
         super().__init__(
             f"{unique_id}: {subject} is no longer what the plan was made for: planned {_shown(planned)}, "
             f"found {_shown(found)}"
@@ -99,6 +101,9 @@ class GuardDiffered(CosmosAsyncError):
         self.subject = subject
         self.planned = planned
         self.found = found
+        self.assumed = (
+            assumed  #: it was known that the run may change it, see :class:`cosmos_async.plan.model.Guard`
+        )
 
 
 def _shown(value: Any) -> str:

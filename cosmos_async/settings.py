@@ -130,6 +130,11 @@ def reuse_plans() -> bool:
     return _get_bool("reuse_plans", default=True)
 
 
+def assume_unchanged() -> bool:
+    """Return whether setup may plan a node by what is there now in relations that the run builds first, behind guards."""
+    return _get_bool("assume_unchanged", default=True)
+
+
 def run_ahead() -> bool:
     """Return whether a task that has succeeded begins the tasks below it in the triggerer, before Airflow does."""
     return _get_bool("run_ahead", default=True)

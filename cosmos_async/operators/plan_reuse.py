@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_async import settings
 from cosmos_async.exceptions import CosmosAsyncError
+from cosmos_async.operators.assumptions import keep_wrong
+from cosmos_async.operators.kept_objects import kept_place
 from cosmos_async.operators.run_plan import COMPILED_FILE
 from cosmos_async.operators.task_mapping import index_for
 from cosmos_async.plan.kept import KeptPlan, PlanAgain, first_difference, use_again
 from cosmos_async.plan.model import Index, Level, dump_index
-from cosmos_async.plan.store import PlanAddress, artifact_object, kept_plan_object, kept_plans
+from cosmos_async.plan.store import PlanAddress, artifact_object, kept_plan_object
 from cosmos_async.triggers.google.blocking import run_until_complete
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from cosmos_async.dbt.planner.fingerprint import Fingerprint
     from cosmos_async.dbt.planner.record import Planned
@@ -75,12 +77,13 @@ class PlanReuse:
         # Before dbt runs: a file that is changed meanwhile must not pass for what was read.
         self._fingerprint = self._taken() if self._why_not is None else None
 
-    def find(self, own: dict[str, Any]) -> PlanAgain | None:
+    def find(self, own: dict[str, Any], changing: Callable[[], Collection[str]]) -> PlanAgain | None:
         """
         Return the plan for this run, made from that of an earlier one; None where it has to be recorded.
 
         Args:
             own: What is this run's own in :class:`~cosmos_async.plan.model.RunInfo`: ``nonce``, ``follows``.
+            changing: Returns the nodes with which nothing is assumed, see :mod:`cosmos_async.operators.assumptions`.
         """
         if self._last is None or self._fingerprint is None:
             return None
@@ -100,10 +103,14 @@ class PlanReuse:
             invocation_id=str(uuid.uuid4()),
             **own,
         )
-        again = use_again(kept, run, now=now)
+        was = kept.nodes
+        assuming = any(entry.assumed for entry in was.values())
+        again = use_again(kept, run, now=now, changing=changing() if assuming else ())
         _without_code_of_late(again)
         nodes = again.index.nodes
-        anew = sum(nodes[name].level is Level.LATE for name in kept.each_run if name in nodes)
+        anew = sum(
+            entry.level is Level.LATE and was[name].level is not Level.LATE for name, entry in nodes.items()
+        )
         self._setup.log.info(
             "The plan of run %s is used again, as nothing that it is made of has changed since%s.",
             self._last.run_id,
@@ -233,12 +240,6 @@ def _without_code_of_late(again: PlanAgain) -> None:
     again.objects[name] = json.dumps(compiled).encode()
 
 
-def kept_place(folder: str) -> PlanAddress:
-    """Return the address of what the runs of a DAG or task group keep for the next one, given the folder of one of them."""
-    conn_id = settings.remote_target_path_conn_id()
-    return PlanAddress(kept_plans(folder), index="", host="", conn_id=conn_id)
-
-
 def forget(pin: Pin, place: PlanAddress, identity: dict[str, Any]) -> None:
     """Remove a kept plan."""
     from cosmos_async.triggers.storage.documents import remove_object
@@ -251,6 +252,9 @@ def forget_outdated(
 ) -> None:
     """
     Remove the plan that this run went by where a node had to be planned anew: the next run would meet the same.
+
+    Not for a node with which an assumption was wrong again: from now on its plan is not used, see
+    :mod:`cosmos_async.plan.assumptions`.
 
     Args:
         operator: The results task.
@@ -266,6 +270,9 @@ def forget_outdated(
         and outcome.unique_id in index.nodes
         and index.nodes[outcome.unique_id].level in _AS_PLANNED
     ]
+    wrong = [unique_id for unique_id in anew if index.nodes[unique_id].assumed]
+    changing = keep_wrong(folder, wrong, operator) if wrong else ()
+    anew = [unique_id for unique_id in anew if unique_id not in changing]
     if not anew:
         return
     map_index = index_for(operator, operator.setup_task_id, context["ti"])

@@ -1,7 +1,5 @@
 """
 What nodes took in an earlier run, kept in the store beside the kept plan; see :mod:`cosmos_async.plan.priorities`.
-
-Only an order depends on it, so no run fails for it.
 """
 
 from __future__ import annotations
@@ -10,13 +8,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from cosmos_async import settings
-from cosmos_async.exceptions import CosmosAsyncError, PlanNotFound
-from cosmos_async.operators.plan_reuse import kept_place
+from cosmos_async.exceptions import PlanNotFound
+from cosmos_async.operators.kept_objects import keep, read_kept
 from cosmos_async.plan.model import Index, RunInfo
 from cosmos_async.plan.outcome import Outcome
 from cosmos_async.plan.priorities import SECONDS_OBJECT, dump_seconds, load_seconds, with_seconds_left
 from cosmos_async.plan.task_graph import GraphTask, TaskGraph
-from cosmos_async.triggers.google.blocking import run_until_complete
 
 
 def are_bounded(max_jobs: int) -> bool:
@@ -40,7 +37,8 @@ def prioritized(graph: TaskGraph, index: Index, folder: str, operator: Any) -> T
         operator: The setup task.
     """
     nodes = {task_id: _nodes(index, task) for task_id, task in graph.tasks.items()}
-    return with_seconds_left(graph, nodes, _earlier(folder, operator))
+    known = read_kept(folder, SECONDS_OBJECT, operator)
+    return with_seconds_left(graph, nodes, {} if known is None else load_seconds(known))
 
 
 def keep_seconds(folder: str, run: RunInfo, outcomes: Iterable[Outcome], operator: Any) -> None:
@@ -53,28 +51,8 @@ def keep_seconds(folder: str, run: RunInfo, outcomes: Iterable[Outcome], operato
         outcomes: The nodes'.
         operator: The results task.
     """
-    from cosmos_async.triggers.storage.documents import write_objects
-
-    if not are_bounded(run.max_jobs):
-        return
-    objects = {SECONDS_OBJECT: dump_seconds(outcomes)}
-    try:
-        run_until_complete(write_objects(kept_place(folder), objects, identity=operator.identity))
-    except CosmosAsyncError as error:
-        operator.log.warning("What nodes took could not be kept for the next run's order: %s", error)
-
-
-def _earlier(folder: str, operator: Any) -> dict[str, float]:
-    from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
-
-    try:
-        data = run_until_complete(read_object(kept_place(folder), SECONDS_OBJECT, identity=operator.identity))
-    except ObjectMissing:  # no run has ended yet
-        return {}
-    except CosmosAsyncError as error:
-        operator.log.warning("What nodes took in the run before is not known: %s", error)
-        return {}
-    return load_seconds(data)
+    if are_bounded(run.max_jobs):
+        keep(folder, SECONDS_OBJECT, dump_seconds(outcomes), operator)
 
 
 def _nodes(index: Index, task: GraphTask) -> list[list[str]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Union
 
@@ -20,6 +21,7 @@ from cosmos_async.airflow.health import executor_of_many_machines, require_trigg
 from cosmos_async.constants import TestBehavior
 from cosmos_async.dbt.invocation import TEMPLATED, DbtInvocation
 from cosmos_async.exceptions import ConfigError
+from cosmos_async.operators.assumptions import changing_nodes
 from cosmos_async.operators.deferred import warn_of_listeners
 from cosmos_async.operators.lineage import lineage_objects
 from cosmos_async.operators.priorities import are_bounded, prioritized
@@ -189,10 +191,11 @@ class SetupAsyncOperator(BaseOperator):
         ) as dbt:
             reuse = PlanReuse(self, context, folder, dbt)
             # Who clears setup wants a plan made anew.
-            again = reuse.find(own) if first else None
+            changing = partial(changing_nodes, folder, self)
+            again = reuse.find(own, changing) if first else None
             if again is None:
                 dbt.install_packages()
-                index, objects = self._record(context, dbt, own, reuse)
+                index, objects = self._record(context, dbt, own, reuse, changing)
             else:
                 index, objects = again.index, again.objects
             if settings.run_ahead():
@@ -215,6 +218,7 @@ class SetupAsyncOperator(BaseOperator):
             "test_behavior": self.test_behavior.value,
             "detach_tests": self.detach_tests,
             "sources": self.sources,
+            "assume_unchanged": settings.assume_unchanged(),
         }
 
     def on_kill(self) -> None:
@@ -291,7 +295,12 @@ class SetupAsyncOperator(BaseOperator):
         return None
 
     def _record(
-        self, context: Any, dbt: Dbt, own: dict[str, Any], reuse: PlanReuse
+        self,
+        context: Any,
+        dbt: Dbt,
+        own: dict[str, Any],
+        reuse: PlanReuse,
+        changing: Callable[[], Collection[str]],
     ) -> tuple[Index, dict[str, bytes]]:
         """Return the index of a plan that is recorded now, and all its other objects."""
         from cosmos_async.dbt.artifacts import recorded_artifacts
@@ -304,6 +313,7 @@ class SetupAsyncOperator(BaseOperator):
             owned=self.test_behavior is not TestBehavior.AFTER_ALL,
             detach=self.detach_tests,
             sources=self.sources,
+            changing=changing() if settings.assume_unchanged() else None,
         )
         plan = replace(planned.plan, run=replace(planned.plan.run, **own))
         objects, index = stored(plan)

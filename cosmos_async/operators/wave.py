@@ -162,7 +162,7 @@ class Wave:
 
     def _is_late(self, request: Request) -> bool:
         nodes = [self._index.nodes.get(unique_id) for unique_id in request.unique_ids]
-        return all(node is not None and node.level is Level.LATE for node in nodes)
+        return all(node is not None and (node.level is Level.LATE or node.assumed) for node in nodes)
 
 
 def _digests(plans: Iterable[NodePlan]) -> dict[str, str]:

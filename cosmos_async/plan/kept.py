@@ -12,7 +12,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -35,6 +35,7 @@ from cosmos_async.plan.store import nodes_object
 
 FORMAT = 1
 _FACTS, _INDEX, _OBJECTS = "facts.json", "index.json", "objects/"
+CHANGED = "It changed in a run before this one, so the node is planned at its turn."
 _TIME_OF_DAY = re.compile(r"\d{12}$")  # ``%H%M%S%f``, as dbt-bigquery ends the name of a temporary relation
 
 
@@ -51,9 +52,18 @@ class KeptPlan:
     objects: dict[str, bytes]  #: all else of the plan, by its name in the store
 
     @cached_property
+    def _loaded(self) -> Index:
+        return load_index(self.index)
+
+    @property
     def run(self) -> RunInfo:
         """What is said of the run that was planned."""
-        return load_index(self.index).run
+        return self._loaded.run
+
+    @property
+    def nodes(self) -> dict[str, IndexEntry]:
+        """What the run knew of its nodes."""
+        return self._loaded.nodes
 
     def dump(self) -> bytes:
         """Return it as one object of the store."""
@@ -105,7 +115,9 @@ class PlanAgain:
     objects: dict[str, bytes]
 
 
-def use_again(kept: KeptPlan, run: RunInfo, *, now: datetime) -> PlanAgain:
+def use_again(
+    kept: KeptPlan, run: RunInfo, *, now: datetime, changing: Collection[str] = frozenset()
+) -> PlanAgain:
     """
     Return the plan for another run.
 
@@ -116,6 +128,7 @@ def use_again(kept: KeptPlan, run: RunInfo, *, now: datetime) -> PlanAgain:
         kept: The plan of an earlier run, whose fingerprint and relations fit.
         run: What is to be said of the new run, as in the kept index but for what is the run's own.
         now: Of which temporary names are made.
+        changing: Nodes with which nothing is assumed any more, as it was wrong lately.
     """
     invocation = {kept.run.invocation_id.encode(): run.invocation_id.encode()}
     was = load_index(_replaced(kept.index, invocation))
@@ -131,9 +144,13 @@ def use_again(kept: KeptPlan, run: RunInfo, *, now: datetime) -> PlanAgain:
             # How old a source is, is asked by another command than the one that late plans are a part of.
             level = Level.DBT if is_source(unique_id) else Level.LATE
             reason = f"It uses {uses}, which is another in each run, and the plan is an earlier run's."
+        elif entry.assumed and unique_id in changing:
+            level, reason = Level.LATE, f"{entry.reason} {CHANGED}"
+        if reason is not entry.reason:
             data = dump_node(_without_steps(load_node(data), level, reason))
+            entry = replace(entry, level=level, reason=reason, assumed=False)
         plans[unique_id] = data
-        nodes[unique_id] = replace(entry, level=level, reason=reason)
+        nodes[unique_id] = entry
     index, packed = pack(replace(was, run=run, nodes=nodes), plans)
     others = {name: data for name, data in kept.objects.items() if name != nodes_object(was.plans)}
     return PlanAgain(index, {**others, **packed})

@@ -17,7 +17,7 @@ from typing import Any, Union
 
 from cosmos_async.exceptions import PlanDamaged, PlanVersionMismatch
 
-FORMAT = 6  # raise it when an older reader would misunderstand; say so in the changelog
+FORMAT = 7  # raise it when an older reader would misunderstand; say so in the changelog
 #: Bytes of node plans that are read at once. From the same region this takes hardly longer than a few kilobytes do, and it is
 #: some 200 nodes: most runs' plans are one block, and one of thousands of nodes is a handful.
 BLOCK = 1024 * 1024
@@ -62,6 +62,7 @@ class Guard:
     expected: Any  #: the projection of the answer the plan was made for
     predicted: bool = False  #: foretold (by dry run, or from this run's own writes) rather than read
     early: bool = False  #: asked before the node's first write as well; stands for one that comes in its place behind it
+    assumed: bool = False  #: of what the run itself changes before the node's turn, read as it was when the run was planned
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,11 @@ class NodePlan:
     batches: tuple[Batch, ...] = ()  #: a microbatch model's, in dbt's order; it has no steps of its own
     freshness: FreshnessRule | None = None  #: a source's
 
+    @property
+    def assumed(self) -> bool:
+        """Whether it is right only if what the run changes before the node's turn is then as it was."""
+        return any(isinstance(step, Guard) and step.assumed for step in self.steps)
+
 
 @dataclass(frozen=True)
 class IndexEntry:
@@ -204,6 +210,7 @@ class IndexEntry:
     relation: str | None = None  #: what it builds, as ``project.dataset.table``
     offset: int = 0  #: where its plan begins in the object that has them all
     length: int = 0  #: of its plan, in bytes
+    assumed: bool = False  #: see :attr:`NodePlan.assumed`
 
 
 @dataclass(frozen=True)

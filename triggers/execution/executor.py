@@ -68,7 +68,8 @@ async def execute(
     except GuardDiffered as differed:
         again = bool(run.key.late)
         if not (again and node.written):
-            run.log.warning(report.differed(differed, again=again, written=node.written))
+            tell = run.log.info if differed.assumed else run.log.warning
+            tell(report.differed(differed, again=again, written=node.written))
             # What was planned a moment ago and differs already will differ again.
             return NeedsDbt(plan, str(differed), late=not again, done=node.position if node.written else 0)
         error = CosmosAsyncError(report.written_in_part(f"{differed}.", node.written))

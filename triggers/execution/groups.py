@@ -128,11 +128,10 @@ class Groups:
 
     def _waiting(self, ends: Mapping[str, End]) -> list[str]:
         """Return the nodes of a group that can be planned with those of other tasks; none if one needs a worker anyway."""
-        needed = [end.plan for end in ends.values() if isinstance(end, NeedsDbt)]
-        # What setup has planned may have written something. A package's seed is a file, which the parsed project has not.
-        if any(plan.level is not Level.LATE or plan.resource_type == "seed" for plan in needed):
+        needed = [end for end in ends.values() if isinstance(end, NeedsDbt)]
+        if not all(_can_wait(end) for end in needed):
             return []
-        return [plan.unique_id for plan in needed]
+        return [end.plan.unique_id for end in needed]
 
     def _request(self, position: int, unique_ids: Sequence[str]) -> Request:
         key = self.run.key
@@ -245,6 +244,14 @@ class Groups:
             try_number=key.try_number,
         )
         await leave_outcome(self.run.folder, outcome)
+
+
+def _can_wait(end: NeedsDbt) -> bool:
+    """Return whether a node can be planned along with others: one that has written nothing, and whose like are many."""
+    plan = end.plan
+    # A package's seed is a file, which the parsed project has not.
+    foreseen = plan.level is Level.LATE or (plan.assumed and not end.done)
+    return end.late and foreseen and plan.resource_type != "seed"
 
 
 def _needs_the_run(plan: NodePlan) -> bool:

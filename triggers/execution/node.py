@@ -217,7 +217,8 @@ class Node:
             earlier = await self._earlier_life(action.position + len(action.guards) - 1)
             if earlier is not None:
                 return earlier
-            raise GuardDiffered(self._plan.unique_id, guard.subject, *steps.difference(guard, found))
+            planned, now = steps.difference(guard, found)
+            raise GuardDiffered(self._plan.unique_id, guard.subject, planned, now, assumed=guard.assumed)
         return action.position + len(action.guards)
 
     async def _read(self, guard: Guard, position: int) -> Any:

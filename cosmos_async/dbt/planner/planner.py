@@ -67,6 +67,7 @@ class Plan:
                 owner=self.owners.get(unique_id),
                 fqn=plan.fqn,
                 relation=plan.relation if plan.resource_type in _BUILT else None,
+                assumed=plan.assumed,
             )
             for unique_id, plan in self.nodes.items()
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -44,6 +44,7 @@ def record_plan(
     detach: bool = False,
     sources: Sequence[str] = (),
     command: str = "build",
+    changing: Collection[str] | None = (),
 ) -> Planned:
     """
     Record *dbt*'s invocation and return the plan of the run. The warehouse is read, and not changed.
@@ -56,6 +57,7 @@ def record_plan(
         detach: As there.
         sources: Those whose freshness is measured, by unique id.
         command: dbt's command.
+        changing: Nodes whose reads of what the run builds first are not answered by what is there now; None means all.
 
     Raises:
         ConfigError: dbt selected nothing.
@@ -69,7 +71,7 @@ def record_plan(
         f"Recording `dbt {' '.join(arguments)}`: dbt reads the warehouse, and nothing is changed there."
     )
     begun = datetime.now(timezone.utc)
-    recorded = _recorded(dbt, arguments, recording, sources)
+    recorded = _recorded(dbt, arguments, recording, sources, changing)
     if recorded["started_at"]:
         # dbt's own `run_started_at`, in UTC without saying so: what real dbt runs later must see the same.
         begun = datetime.fromisoformat(recorded["started_at"]).replace(tzinfo=timezone.utc)
@@ -104,7 +106,13 @@ def record_plan(
     return Planned(plan, recorded, uses)
 
 
-def _recorded(dbt: Dbt, arguments: Sequence[str], recording: Path, sources: Sequence[str]) -> Json:
+def _recorded(
+    dbt: Dbt,
+    arguments: Sequence[str],
+    recording: Path,
+    sources: Sequence[str],
+    changing: Collection[str] | None,
+) -> Json:
     if dbt.program is not None:
         if sources:
             raise ConfigError(
@@ -113,7 +121,12 @@ def _recorded(dbt: Dbt, arguments: Sequence[str], recording: Path, sources: Sequ
                 "RenderConfig(source_rendering_behavior=SourceRenderingBehavior.NONE), or use dbt 1.9 to 1.12."
             )
         return record_program(dbt, uploads=recording.parent / "uploads")
-    finished = dbt.record(arguments, recording)
+    options: list[str] = []
+    if changing is not None:
+        known = recording.parent / "changing.json"
+        known.write_text(json.dumps(sorted(changing)), encoding="utf-8")
+        options = ["--changing", str(known)]
+    finished = dbt.record(arguments, recording, options)
     if finished.exit_code != 0:
         raise dbt.failure(arguments, finished)
     found: Json = json.loads(recording.read_bytes())

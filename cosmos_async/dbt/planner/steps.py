@@ -132,6 +132,9 @@ class Steps:
                 since = []
                 continue
             guard, reason = guard_of(event, self._node, self._recording)
+            if guard is not None and event.get("assumed"):
+                guard = replace(guard, assumed=True)
+                reason = f"{reason} as they are before the run ({_clause(event['assumed'])})"
             if reason is not None:
                 self._reasons.append(reason)
             if guard is None or guard in since:
@@ -221,6 +224,10 @@ def _with_early(steps: list[Step]) -> list[Step]:
             asked.append(step)
     early = [replace(step, early=True) for step in asked[first:] if isinstance(step, Guard)]
     return [*steps[:first], *early, *steps[first:]]
+
+
+def _clause(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:].rstrip(".")
 
 
 def _mentions(text: str, dataset: str) -> bool:

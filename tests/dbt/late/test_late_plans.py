@@ -61,18 +61,29 @@ def test_both_warehouses_are_the_same(built: Built) -> None:
 
 
 def test_rows_of_what_the_run_builds_are_asked_for_late(built: Built) -> None:
-    """The columns of a pivot are the values in a table that is built first."""
-    for step in ("first", "second"):
+    """The columns of a pivot are the values in a table that is built first: not there yet, and then others than before."""
+    for step, told in (
+        ("first", "which this run builds first (model.late.paid)"),
+        ("second", "found [['cash']]"),
+    ):
         level, reason = built.level("pivot", step)
         assert level == "L"
-        assert "which this run builds first (model.late.paid)" in reason
+        assert told in reason
 
 
 def test_metadata_of_what_the_run_builds_is_asked_for_late(built: Built) -> None:
-    """Before the run INFORMATION_SCHEMA knows nothing of the tables, and would say so without an error."""
+    """Before the first run INFORMATION_SCHEMA knows nothing of the tables, and says so without an error."""
     level, reason = built.level("by_pattern")
 
     assert level == "L"
+    assert "planned [], found [['paid']]" in reason
+
+
+def test_metadata_that_is_as_it_was_needs_no_late_plan(built: Built) -> None:
+    """On the second run it knows them."""
+    level, reason = built.level("by_pattern", "second")
+
+    assert level == "G"
     assert "INFORMATION_SCHEMA.TABLES about objects that this run changes" in reason
 
 

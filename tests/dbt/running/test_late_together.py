@@ -101,7 +101,7 @@ def project(tmp_path: Path, google: FakeGoogle) -> Path:
 def planned(opened: OpenDbt, project: Path) -> tuple[RunInfo, bytes]:
     """Plan the run, and return what the index tells of it and the parsed project."""
     with opened(project) as dbt:
-        plan = record_plan(dbt, dag_id="d", run_id="r").plan
+        plan = record_plan(dbt, dag_id="d", run_id="r", changing=None).plan
         assert [unique_id for unique_id, node in plan.nodes.items() if node.level is Level.LATE] == LATE
         assert plan.parsed is not None
         return plan.run, plan.parsed.read_bytes()

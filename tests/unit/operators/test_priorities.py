@@ -60,4 +60,4 @@ def test_a_store_that_cannot_be_used_costs_the_order_alone(
 
     keep_seconds(folder, replace(RUN, max_jobs=1), [took("model.shop.orders", 1)], OPERATOR)
 
-    assert "could not be kept" in caplog.text
+    assert "cannot be kept" in caplog.text

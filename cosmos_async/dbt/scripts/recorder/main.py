@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
@@ -32,7 +33,7 @@ ENDPOINT = "COSMOS_ASYNC_BIGQUERY_ENDPOINT"
 
 def main(arguments: list[str]) -> NoReturn:
     """Record what dbt would do and exit: 0 when every selected node was planned or left to dbt."""
-    options, dbt_arguments = split(arguments, "--out", "--part")
+    options, dbt_arguments = split(arguments, "--out", "--part", "--changing")
     follow_parent()
     hide_location_lookups()
     end_where_a_thread_fails()
@@ -48,7 +49,8 @@ def main(arguments: list[str]) -> NoReturn:
         _warn(versions)  # once a run
         # What dbt calls the beginning is several moments; those who run a part of this run later know one.
         pin_invocation(None, datetime.now(timezone.utc).isoformat())
-    recording, flags = _install(os.path.join(os.path.dirname(out), "uploads"), late=of is not None)
+    uploads = os.path.join(os.path.dirname(out), "uploads")
+    recording, flags = _install(uploads, late=of is not None, assumes=_assumes(options.get("--changing")))
     # Only now may dbt find BigQuery.
     endpoint = os.environ.pop(ENDPOINT, None)
     os.environ.pop(SENTINEL, None)
@@ -94,7 +96,21 @@ def _refuse(message: str) -> NoReturn:
     raise SystemExit(REFUSED)
 
 
-def _install(uploads: str, *, late: bool) -> Any:
+def _assumes(changing: str | None) -> Callable[[str], bool]:
+    """
+    Return what tells of a node whether it may be planned by what is there now, though this run changes that first.
+
+    Args:
+        changing: A file with the unique ids of those that may not; without it none may.
+    """
+    if changing is None:
+        return lambda unique_id: False
+    with open(changing, encoding="utf-8") as file:
+        known = frozenset(json.load(file))
+    return lambda unique_id: unique_id not in known
+
+
+def _install(uploads: str, *, late: bool, assumes: Callable[[str], bool]) -> Any:
     try:
         from dbt.flags import get_flags
         from dbt_common.events.contextvars import get_node_info
@@ -126,6 +142,7 @@ def _install(uploads: str, *, late: bool) -> Any:
         node=node,
         leave_to_dbt=functools.partial(leave, for_later=False),
         leave_for_later=functools.partial(leave, for_later=True),
+        assumes=assumes,
     )
     recording = Recording(context, Wire(context, Uploads(uploads)))
     install(recording)

@@ -134,15 +134,16 @@ class Jobs:
         why = self._overlay.why_not_now(
             query["query"], reader=unique_id, legacy=bool(query.get("useLegacySql"))
         )
+        assumed = None
         if unique_id == RUN:
             self._context.leave_to_dbt(
                 why.reason if why else "It asks BigQuery something that cannot be asked again later."
             )
-        elif why:
-            (self._context.leave_for_later if why.late else self._context.leave_to_dbt)(why.reason)
+        elif why is not None:
+            assumed = (self._context.assume if why.late else self._context.leave_to_dbt)(why.reason)
         predicted = self._overlay.without_rows(query["query"]) or query["query"]
         answer = call.forward() if predicted == query["query"] else call.forward_query(predicted)
-        self._accepted(answer)
+        self._accepted(answer, assumed)
         if answer.status_code < 300 and unique_id != RUN:
             self._reads[job.job_id] = self._journal.add(
                 unique_id,
@@ -150,6 +151,7 @@ class Jobs:
                 request=job.request,
                 ordered=sql.has_order(query["query"]),
                 predicted=predicted != query["query"],
+                assumed=assumed,
                 schema=None,
                 total=None,
                 pages={},
@@ -269,30 +271,42 @@ class Jobs:
         """Ask for the columns of a query by dry run, which costs nothing."""
         text = job.query["query"]
         predicted = any(self._overlay.change(path) for path in sql.paths(text))
-        fields = self._overlay.foretell(text, self._dry_run)
+        fields, assumed = self._overlay.foretell(text, self._dry_run), None
         if fields is None:
-            reader = self._context.node()
-            changed = self._overlay.changed_in(text, reader=reader)
-            if changed is None:
-                self._context.leave_for_later(
-                    "It needs the columns of a query that BigQuery does not accept as it is now."
-                )
-            elif changed[1] == reader:
-                self._context.leave_to_dbt(
-                    f"It needs the columns of a query over {changed[0]}, which it writes itself."
-                )
-            else:
-                self._context.leave_for_later(
-                    f"It needs the columns of a query over {changed[0]}, which this run builds first ({changed[1]})."
-                )
+            fields, assumed = self._columns_now(text)
         self._journal.add(
-            self._context.node(), "schema", request=job.request, answer=fields, predicted=predicted
+            self._context.node(),
+            "schema",
+            request=job.request,
+            answer=fields,
+            predicted=predicted,
+            assumed=assumed,
         )
         resource = self._begin(job, "SELECT")
         self._known[job.job_id] = Result.FORETOLD
         self._results[job.job_id] = (fields, [])
         self._nowhere[_result_of(resource)] = fields
         return answers.reply(resource, url=job.url)
+
+    def _columns_now(self, text: str) -> tuple[Any, str]:
+        """Return the columns of a query that nobody can foretell, as they are now, and why that is no more than an assumption."""
+        reader = self._context.node()
+        changed = self._overlay.changed_in(text, reader=reader)
+        if changed is None:
+            self._context.leave_for_later(
+                "It needs the columns of a query that BigQuery does not accept as it is now."
+            )
+        relation, by = changed or ("", "")
+        if by == reader:
+            self._context.leave_to_dbt(
+                f"It needs the columns of a query over {relation}, which it writes itself."
+            )
+        reason = f"It needs the columns of a query over {relation}, which this run builds first ({by})."
+        assumed = self._context.assume(reason)
+        fields = self._dry_run(text)
+        if fields is None:
+            self._context.leave_for_later(reason)
+        return fields, assumed
 
     def cancel(self, call: Call) -> Any:
         """Answer the cancelling of a job."""
@@ -306,13 +320,19 @@ class Jobs:
             return answers.reply(self._jobs[job_id], url=url)
         answer = call.forward()
         if job_id in self._reads:
-            self._accepted(answer)
+            self._accepted(answer, self._reads[job_id]["assumed"])
         if (job_id in self._reads or job_id in self._served) and answer.status_code < 300:
             self._note_result_table(answer.json())
         return answer
 
-    def _accepted(self, answer: Any) -> None:
-        """Leave the node for later where BigQuery refuses a query of it: what it asks for may not be there yet."""
+    def _accepted(self, answer: Any, assumed: str | None) -> None:
+        """
+        Leave the node for later where BigQuery refuses a query of it: what it asks for may not be there yet.
+
+        Args:
+            answer: BigQuery's.
+            assumed: Why its answer is no more than an assumption, if it is one.
+        """
         if answer.status_code in (400, 404):
             message = answer.json().get("error", {}).get("message")
         elif answer.status_code < 300:
@@ -323,7 +343,9 @@ class Jobs:
             return
         if self._context.node().startswith("operation.") and self._overlay.unchanged:
             return  # a hook before anything is written: dbt meets the same, and says so in its own words
-        self._context.leave_for_later(f"BigQuery does not accept what it asks as things are now: {message}")
+        self._context.leave_for_later(
+            assumed or f"BigQuery does not accept what it asks as things are now: {message}"
+        )
 
     def results(self, call: Call) -> Any:
         """Return the rows of a job."""
@@ -335,7 +357,7 @@ class Jobs:
         answer = call.forward()
         read = self._reads.get(job_id)
         if read is not None:
-            self._accepted(answer)
+            self._accepted(answer, read["assumed"])
         if read is not None and answer.status_code < 300:
             document = answer.json()
             # The client asks for rows with a filter that leaves this field out.

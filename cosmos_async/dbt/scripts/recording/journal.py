@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 RUN = ""  # what belongs to no node: schemas, listings
+_WRITES = frozenset(("job", "call", "native"))  # events
 
 
 class Journal:
@@ -50,6 +51,11 @@ class Journal:
         with self._lock:
             self.events.setdefault(unique_id, []).append(entry)
         return entry
+
+    def has_written(self, unique_id: str) -> bool:
+        """Tell whether a node has come to change something."""
+        with self._lock:
+            return any(event["event"] in _WRITES for event in self.events.get(unique_id, ()))
 
     def doing(self, what: str) -> Any:
         """Return what this thread said of itself by :meth:`while_doing`."""

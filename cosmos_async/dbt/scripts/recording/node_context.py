@@ -21,6 +21,7 @@ class NodeContext:
         node: Returns the node this thread works for; `RUN` stands for the run itself.
         leave_to_dbt: Ends the recording of the node, with a reason.
         leave_for_later: Likewise, where the node can be planned once those before it are built.
+        assumes: Tells of a node whether what it reads of this run's own work may be answered by what is there now.
     """
 
     journal: Journal
@@ -28,3 +29,27 @@ class NodeContext:
     node: Callable[[], str]
     leave_to_dbt: Callable[[str], Any]
     leave_for_later: Callable[[str], Any]
+    assumes: Callable[[str], bool] = lambda unique_id: False
+
+    def assume(self, reason: str) -> str:
+        """
+        Let BigQuery answer a read as things are now, although this run changes what is read before the node's turn.
+
+        The read's guard repeats it then, and where it differs the node is planned late. So the node must have written nothing
+        yet. Not for hooks, nor for a microbatch model, whose later batches would fail, nor for an ephemeral model, whose own
+        text nobody would make anew.
+
+        Args:
+            reason: Why it cannot be known yet, a sentence. The node ends with it where nothing is assumed.
+
+        Returns:
+            The reason, which the read's event has as ``assumed``.
+        """
+        unique_id = self.node()
+        journal = self.journal
+        apart = not unique_id or unique_id.startswith("operation.") or journal.doing("batch") is not None
+        compiled = journal.doing("compiling")
+        ephemeral = unique_id in journal.ephemerals or compiled not in (None, unique_id)
+        if apart or ephemeral or not self.assumes(unique_id) or journal.has_written(unique_id):
+            self.leave_for_later(reason)
+        return reason

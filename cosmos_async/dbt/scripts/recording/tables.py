@@ -62,10 +62,12 @@ class Tables:
                 self._context.leave_to_dbt(
                     f"It reads the columns of {'.'.join(path)}, which it changes itself."
                 )
-            else:
-                self._context.leave_for_later(
-                    f"It reads the columns of {'.'.join(path)}, which this run builds first ({change.by})."
-                )
+            reason = f"It reads the columns of {'.'.join(path)}, which this run builds first ({change.by})."
+            assumed, answer = self._context.assume(reason), call.forward()
+            if answer.status_code >= 300:
+                self._context.leave_for_later(reason)
+            self._saw_table(unique_id, path, answer.json(), predicted=False, assumed=assumed)
+            return answer
         resource = answers.table(path, kind=change.kind, fields=fields)
         self._saw_table(unique_id, path, resource, predicted=True)
         return answers.reply(resource, url=url)
@@ -86,7 +88,9 @@ class Tables:
             return answers.reply(answers.table(altering.path, fields=altering.before), url=call.url)
         return answers.reply(answers.table(altering.path, fields=altering.now()), url=call.url)
 
-    def _saw_table(self, unique_id: str, path: sql.Path, resource: Any, *, predicted: bool) -> None:
+    def _saw_table(
+        self, unique_id: str, path: sql.Path, resource: Any, *, predicted: bool, assumed: str | None = None
+    ) -> None:
         settings = bool(self._journal.doing("settings"))
         if settings and predicted:
             self._context.leave_to_dbt(
@@ -95,7 +99,9 @@ class Tables:
         fields = (*_TABLE_FIELDS, *_SETTINGS) if settings else _TABLE_FIELDS
         answer = resource and {name: resource[name] for name in fields if name in resource}
         kind = "settings" if settings else "table"
-        self._journal.add(unique_id, kind, path=list(path), answer=answer, predicted=predicted)
+        self._journal.add(
+            unique_id, kind, path=list(path), answer=answer, predicted=predicted, assumed=assumed
+        )
 
     def get_dataset(self, call: Call) -> Any:
         """Return BigQuery's answer for a dataset, after noting it."""
