@@ -62,6 +62,11 @@ _OPTIONS = {
         "Whether a run in which nothing has changed goes by the plan of an earlier one, so that setup runs no dbt.",
         default="True",
     ),
+    "assume_unchanged": _option(
+        "Whether setup plans a node that reads what the run builds first by what is there now. What differs at its turn is "
+        "planned then.",
+        default="True",
+    ),
     "run_ahead": _option(
         "Whether a task's jobs are submitted as soon as the tasks above it have succeeded, before Airflow starts it.",
         default="True",

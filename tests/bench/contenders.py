@@ -34,6 +34,7 @@ NAMES = {
     "no-reuse": "ours, reuse_plans off",
     "no-ahead": "ours, run_ahead off",
     "neither": "ours, both off",
+    "no-assume": "ours, assume_unchanged off",
 }
 QUICK = ("dbt-64", "unchanged", "changed", "neither")
 FAILURES = (RunFailed, TimedOut, ProcessEnded, DagNotUsable)
@@ -120,6 +121,7 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
     (("no-reuse",), partial(_alone, reuse_plans="False")),
     (("no-ahead",), partial(_alone, run_ahead="False")),
     (("neither",), partial(_alone, reuse_plans="False", run_ahead="False")),
+    (("no-assume",), partial(_alone, assume_unchanged="False")),
 )
 
 

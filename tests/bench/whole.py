@@ -11,6 +11,7 @@ changed          ours as a model has changed, and Airflow has parsed the DAG sin
 no-reuse         ours without the setting `reuse_plans`, nothing changed
 no-ahead         ours without the setting `run_ahead`, nothing changed
 neither          ours without both
+no-assume        ours without the setting `assume_unchanged`, nothing changed: with --late, workers plan nodes at their turn
 
 What is told of each: seconds from the run's start to its end, the ratios to `dbt build --threads 64` and to the critical path
 (the jobs that wait for one another), the seconds to its first job and from its last job to the end, the seconds for which tasks
@@ -78,7 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--late",
         action="store_true",
-        help="all models below the first layer read rows of its first model as they are compiled, so workers plan them late",
+        help="all models below the first layer read rows of its first model as they are compiled",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slots", type=int, default=16, help="tasks that Airflow's workers run at once")

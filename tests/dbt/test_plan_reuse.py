@@ -92,7 +92,9 @@ class Runs:
     def kept(self) -> list[KeptPlan]:
         """Return the plans that are kept."""
         return [
-            KeptPlan.load(data) for name, data in self.google.stored("runs").items() if "/~plans/" in name
+            KeptPlan.load(data)
+            for name, data in self.google.stored("runs").items()
+            if "/~plans/" in name and name.endswith(".zip")
         ]
 
     def damage(self) -> None:
@@ -310,6 +312,31 @@ def test_a_plan_that_did_not_fit_is_not_used_again(
     assert runs.xcoms["run 2", "setup", KEPT_PLAN_KEY]["run_id"] == (
         "run 1" if level is Level.STATIC else "run 2"
     )
+
+
+def test_what_is_assumed_in_vain_is_planned_at_its_turn_from_the_second_time_on(
+    runs: Runs, google: FakeGoogle, recorded: Callable[[], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first time the next run learns what is there by then; what never stays the same does not cost a dbt each time."""
+    name = "model.shop.pivot"
+    (runs.project / "models/pivot.sql").write_text(
+        "-- depends_on: {{ ref('orders') }}\n"
+        "select '{{ run_query('select id from ' ~ ref('orders')).columns[0].values() | join(',') if execute }}' as ids"
+    )
+    google.add_table("acme", "shop", "orders", schema=ID)
+    google.on_query("^((?!create).)*select id from", rows=[{"id": 7}], schema=ID)
+    at = "2026-01-01T00:00:00+00:00"
+    late = Outcome(name, Status.SUCCESS, "OK", Level.LATE, started_at=at, completed_at=at, try_number=1)
+
+    levels = []
+    for _ in range(4):
+        index = runs.setup()
+        levels.append((index.nodes[name].level, recorded()))
+        runs.results([late])
+
+    assert levels == [(Level.GUARDED, 1), (Level.GUARDED, 2), (Level.LATE, 2), (Level.LATE, 2)]
+    assert "1 of 6 nodes are planned at their turn" in capsys.readouterr().out
+    assert "in a run before this one" in index.nodes[name].reason
 
 
 def test_a_seed_that_has_not_changed_is_passed_by(runs: Runs, google: FakeGoogle) -> None:

@@ -159,6 +159,7 @@ CASES = (
     Case("shapes, one plan", "shapes", AGAIN, errors=("retyped", "untyped")),
     Case("kitchen, one plan", "kitchen", AGAIN),
     Case("kitchen, one plan, dbt 1.9", "kitchen", AGAIN, version="1.9"),
+    Case("late, one plan", "late", AGAIN),
     Case("other days, one plan", "replanned", OTHER_DAYS, fork=False),
     Case(
         "changes, one plan",

@@ -85,7 +85,8 @@ def test_a_setting_of_cosmos_has_no_default_in_the_provider() -> None:
     """Airflow would take it for a value of ours, and Cosmos' would not be looked at."""
     assert {name for name in COSMOS if OPTIONS[name]["default"] is not None} == set()
     assert {name: each["default"] for name, each in OPTIONS.items() if each["default"] is not None} == {
-        name: str(getattr(settings, name)()) for name in ("max_concurrent_jobs", "reuse_plans", "run_ahead")
+        name: str(getattr(settings, name)())
+        for name in ("max_concurrent_jobs", "reuse_plans", "assume_unchanged", "run_ahead")
     }
 
 

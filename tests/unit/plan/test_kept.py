@@ -13,6 +13,8 @@ import pytest
 from cosmos_async.exceptions import PlanDamaged
 from cosmos_async.plan.kept import KeptPlan, first_difference, use_again
 from cosmos_async.plan.model import (
+    Guard,
+    GuardKind,
     Hook,
     Index,
     IndexEntry,
@@ -62,7 +64,9 @@ def kept(*nodes: NodePlan, **more: Any) -> KeptPlan:
     """Return what a run with these nodes has kept."""
     objects = {"dbt/manifest.json": b"{}", "plan/uploads/abc": bytes(range(256))}
     entries = {
-        plan.unique_id: IndexEntry(plan.name, plan.resource_type, plan.level, plan.reason, fqn=plan.fqn)
+        plan.unique_id: IndexEntry(
+            plan.name, plan.resource_type, plan.level, plan.reason, fqn=plan.fqn, assumed=plan.assumed
+        )
         for plan in nodes
     }
     hook = query("insert into log values (1)", shared="on_run_start:0.0")
@@ -101,6 +105,26 @@ def test_a_plan_of_another_release_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(PlanDamaged, match="another release"):
         KeptPlan.load(data)
+
+
+@pytest.mark.parametrize("unique_id", ["model.shop.pivot", "model.shop.orders"])
+def test_what_was_assumed_in_vain_is_planned_at_its_turn(unique_id: str) -> None:
+    """A node without an assumption has nothing to do with that."""
+    guard = Guard(GuardKind.ROWS, "select x", {"project": "p"}, [["a"]], assumed=True)
+    pivot = node("pivot", "select 1", reason="It reads rows.")
+    plan = kept(node("orders", "select 1"), replace(pivot, level=Level.GUARDED, steps=(guard, *pivot.steps)))
+
+    again = use_again(plan, run_info(run_id="two"), now=NOW, changing={unique_id})
+
+    entry = again.index.nodes["model.shop.pivot"]
+    carried = load_node(unpack(again.index, again.objects)["model.shop.pivot"])
+    assert again.index.nodes["model.shop.orders"].level is Level.STATIC
+    if unique_id == "model.shop.orders":
+        assert (entry.level, entry.assumed) == (Level.GUARDED, True)
+        assert carried.steps[0] == guard
+    else:
+        assert (entry.level, entry.assumed, carried.steps) == (Level.LATE, False, ())
+        assert entry.reason.startswith("It reads rows. It changed in a run before")
 
 
 def test_the_jobs_belong_to_the_new_run() -> None:

@@ -15,7 +15,7 @@ from cosmos_async.dbt.planner.late import LatePlans
 from cosmos_async.operators.run_plan import RunPlan
 from cosmos_async.operators.wave import Wave
 from cosmos_async.plan.ids import TaskKey, job_id
-from cosmos_async.plan.model import Level, NodePlan, dump_node
+from cosmos_async.plan.model import Guard, GuardKind, Level, NodePlan, dump_node
 from cosmos_async.plan.outcome import Status
 from cosmos_async.plan.store import late_plan_object
 from cosmos_async.plan.waves import Claim, Owner, Pin, Request, pin_object, request_objects, wave_objects
@@ -92,6 +92,28 @@ async def until(true: Any) -> None:
 def asked(bench: Bench) -> int:
     """How many requests there are."""
     return sum(name.startswith("asked/") for name in names(bench))
+
+
+async def test_what_was_assumed_in_vain_is_planned_with_the_others(bench: Bench) -> None:
+    """A table of names has changed that many nodes read: they are as many late nodes. What has written something is alone."""
+    request = {"project": "p", "location": "US", "configuration": {"query": {"query": "select n from names"}}}
+    names_read = Guard(GuardKind.ROWS, "select n from names", request, [["a"]], assumed=True)
+    read = replace(names_read, assumed=False)
+    bench.google.on_query("select n from names", rows=[{"n": "b"}])
+    await bench.plan(
+        model("orders", names_read, job("create table orders")),
+        model(
+            "lines", job("create table p.shop.lines"), names_read, job("insert into p.shop.lines values (1)")
+        ),
+        model("totals", read, job("create table totals")),
+    )
+
+    event = await begin(bench, "orders")
+    others = [await begin(bench, name) for name in ("lines", "totals")]
+
+    assert event.payload["claim"], "its worker plans for all"
+    assert [other.payload.get("claim") for other in others] == [None, None]
+    assert "is no longer what the plan was made for" in bench.log.text
 
 
 async def write(bench: Bench, objects: dict[str, bytes]) -> None:

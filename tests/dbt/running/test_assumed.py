@@ -1,0 +1,113 @@
+"""
+Nodes that read what the run builds first are planned by what is there now, as far as a guard can repeat that in time.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from cosmos_async.dbt.planner.record import record_plan
+from cosmos_async.plan.model import Guard, GuardKind, Level, NodePlan
+from cosmos_async.testing import FakeGoogle
+
+from .conftest import OpenDbt, newest_dbt
+
+pytestmark = pytest.mark.dbt
+
+FIELDS = [{"name": "id", "type": "INTEGER"}]
+FOUND = """
+    {% macro found(sql) %}
+    {{ return(run_query(sql).columns[0].values() | join(",") if execute else "") }}
+    {% endmacro %}
+    """
+ASK = '\'{{ found("select id from " ~ ref("base")) }}\' as ids'
+MODELS = {
+    "base": "select 1 as id",
+    "pivot": f"select {ASK}",
+    "described": "select * from (select table_name from {{ target.schema }}.INFORMATION_SCHEMA.TABLES) "
+    "where '{{ found(\"select table_name from \" ~ target.schema ~ \".INFORMATION_SCHEMA.TABLES\") }}' != '' "
+    "-- {{ ref('base') }}",
+    "changing": f"select {ASK}",
+    "after_a_write": "{{ config(pre_hook='insert into log values (1)') }} "
+    "select 1 as id, '{{ found(\"select id from log\") }}' as ids {{ ref('base') and '' }}",
+    "between": f"{{{{ config(materialized='ephemeral') }}}} select {ASK}",
+    "child": "select * from {{ ref('between') }}",
+    "not_there": 'select \'{{ found("select id from " ~ ref("fresh")) }}\' as ids',
+    "fresh": "select 2 as id",
+    "windows": "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', "
+    "batch_size='day', begin='2026-01-01', partition_by={'field': 'at', 'data_type': 'timestamp', 'granularity': 'day'}) }} "
+    f"select timestamp '2026-01-01' as at, {ASK}",
+    "opaque": "select id from later",
+    "of_opaque": "-- depends_on: {{ ref('opaque') }}\n{% set columns = adapter.get_columns_in_relation(ref('opaque')) if execute else [] %}"
+    "select 1 as id{% for one in columns %}, 1 as {{ one.name }}_{{ loop.index }}{% endfor %}",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, google: FakeGoogle) -> Path:
+    """The project, with what an earlier run has left of it: all but `fresh`."""
+    google.on_query("", schema=FIELDS)
+    google.on_query("(?s)^((?!create).)*select id from", rows=[{"id": 7}], schema=FIELDS)
+    google.on_query("select table_name from", rows=[{"table_name": "base"}])
+    google.on_query("select id from.*fresh", error=("notFound", "Not found: Table fresh"))
+    google.on_query("from later", error=("notFound", "Not found: Table later"))  # a hook may make it
+    for name in {*MODELS} - {"between", "fresh"}:
+        google.add_table("kitchen-project", "kitchen", name, schema=FIELDS)
+    root = tmp_path / "shop"
+    files = {f"models/{name}.sql": text for name, text in MODELS.items()}
+    files |= {
+        "dbt_project.yml": 'name: shop\nversion: "1.0"\nprofile: kitchen\nmodels: {+materialized: table}\n',
+        "macros/found.sql": FOUND,
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(textwrap.dedent(text))
+    return root
+
+
+def planned(opened: OpenDbt, project: Path, **options: object) -> dict[str, NodePlan]:
+    """Plan the run, and return the plans of nodes by name."""
+    with opened(project) as dbt:
+        nodes = record_plan(dbt, dag_id="d", run_id="r", **options).plan.nodes  # type: ignore[arg-type]
+    return {node.name: node for node in nodes.values()}
+
+
+@newest_dbt
+def test_what_is_there_now_is_asked_now_and_once_more_at_the_nodes_turn(opened: OpenDbt, project: Path):
+    """Rows, metadata, and columns that nobody can foretell; the reason tells what is assumed."""
+    nodes = planned(opened, project, changing=["model.shop.changing"])
+
+    kinds = {"pivot": GuardKind.ROWS, "described": GuardKind.ROWS, "of_opaque": GuardKind.TABLE}
+    for name, kind in kinds.items():
+        node = nodes[name]
+        assert node.level is Level.GUARDED, f"{name}: {node.reason}"
+        assert node.assumed
+        assert [step.kind for step in node.steps if isinstance(step, Guard) and step.assumed] == [kind]
+        assert "as they are before the run" in node.reason
+    assert "select '7' as ids" in (nodes["pivot"].compiled_code or "")
+    assert not nodes["base"].assumed
+
+
+@newest_dbt
+def test_nothing_is_assumed_where_a_wrong_answer_costs_more_than_a_late_plan(opened: OpenDbt, project: Path):
+    """What has come to write, batches, ephemeral models, what is not there, and what was wrong before."""
+    nodes = planned(opened, project, changing=["model.shop.changing"])
+
+    late = {name for name, node in nodes.items() if node.level is Level.LATE}
+    assert late == {"changing", "child", "not_there", "windows"}
+    assert nodes["after_a_write"].level is Level.GUARDED, "it reads what no node builds"
+    assert "which this run builds first (model.shop.fresh)" in nodes["not_there"].reason
+
+
+@newest_dbt
+def test_it_can_be_switched_off(opened: OpenDbt, project: Path):
+    """Then each is planned at its turn, by what is there then."""
+    nodes = planned(opened, project, changing=None)
+
+    assert not any(node.assumed for node in nodes.values())
+    assert {"pivot", "described", "of_opaque"} <= {
+        name for name, node in nodes.items() if node.level is Level.LATE
+    }
