@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from cosmos_async.dbt.scripts.recording import answers, sql
 from cosmos_async.dbt.scripts.recording.calls import Call
 from cosmos_async.dbt.scripts.recording.jobs import Submission
 
 Json = dict[str, Any]
-Key = tuple[str, str | None, str]
+Key = tuple[str, Optional[str], str]
 
 
 @dataclass
