@@ -73,12 +73,14 @@ class FrontEnd:
         self._paths: dict[str, sql.Path] = {}
         self._reads: dict[str, Collection[str]] = {}
         self._unknown: list[str] = []
+        self._assuming: Collection[str] = ()
         context = NodeContext(
             self.journal,
             self.overlay,
             node=self._node,
             leave_to_dbt=lambda reason: self._leave(reason, late=False),
             leave_for_later=lambda reason: self._leave(reason, late=True),
+            assumes=lambda unique_id: unique_id in self._assuming,
         )
         self._uploads = Uploads(uploads)
         self.wire = Wire(context, self._uploads, serve=self._serve)
@@ -92,7 +94,12 @@ class FrontEnd:
         self._lock = threading.Lock()
 
     def builds(
-        self, built: dict[sql.Path, str], *, reads: Mapping[str, Collection[str]], unknown: Iterable[str]
+        self,
+        built: dict[sql.Path, str],
+        *,
+        reads: Mapping[str, Collection[str]],
+        unknown: Iterable[str],
+        assuming: Collection[str] = (),
     ) -> None:
         """
         Say what the nodes of this run build. on-run-start hooks find all that as it was.
@@ -102,7 +109,9 @@ class FrontEnd:
             reads: What each node depends on that may look at it; one that may look at any table at all is said to depend on
                 all.
             unknown: Those that are not recorded.
+            assuming: Those that may be planned by what is there now, see :meth:`~.node_context.NodeContext.assume`.
         """
+        self._assuming = assuming
         self._built = built
         self._paths = {unique_id: path for path, unique_id in built.items()}
         self._reads = dict(reads)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -43,26 +43,28 @@ _WARNINGS_FAIL = ("--warn-error", "--warn-error-options")
 _WARNINGS_FAIL_NAMES = ("DBT_WARN_ERROR", "DBT_WARN_ERROR_OPTIONS")
 
 
-def record(dbt: Dbt, *, uploads: Path) -> Json:
+def record(dbt: Dbt, *, uploads: Path, changing: Collection[str] | None = ()) -> Json:
     """
     Return the recording of *dbt*'s invocation.
 
     Args:
         dbt: Opened for it; it is dbt 2.
         uploads: Where to keep the bytes of load jobs.
+        changing: As for :func:`cosmos_async.dbt.planner.record.record_plan`.
 
     Raises:
         ConfigError: The profile, or an option, is none that dbt 2 can be recorded with.
         DbtError: dbt refused; its own words are in the message.
     """
-    return Recorder(dbt, uploads=uploads).record()
+    return Recorder(dbt, uploads=uploads, changing=changing).record()
 
 
 class Recorder:
     """Records one invocation; the arguments are those of :func:`record`."""
 
-    def __init__(self, dbt: Dbt, *, uploads: Path) -> None:
+    def __init__(self, dbt: Dbt, *, uploads: Path, changing: Collection[str] | None) -> None:
         assert dbt.program is not None
+        self._changing = changing
         self._dbt = dbt
         self._program = Program(dbt)
         self._version, self._tried = dbt.program.version, dbt.program.tried
@@ -175,7 +177,21 @@ class Recorder:
             for unique_id in selected
             if beyond.reads_columns(nodes[unique_id])
         }
-        self._front.builds(built, reads=reads, unknown=left)
+        self._front.builds(built, reads=reads, unknown=left, assuming=self._assuming(nodes, selected))
+
+    def _assuming(self, nodes: Mapping[str, Json], selected: Sequence[str]) -> set[str]:
+        """Return the nodes that may be planned by what is there now; not what an ephemeral model may be asking for."""
+        if self._changing is None:
+            return set()
+        return {
+            unique_id
+            for unique_id in set(selected).difference(self._changing)
+            if not any(
+                _materialized(nodes[parent]) == "ephemeral"
+                for parent in nodes[unique_id]["depends_on"]["nodes"]
+                if parent in nodes
+            )
+        }
 
     def _build(
         self, wanted: Sequence[Json], nodes: Mapping[str, Json], count: int, env: Mapping[str, str]

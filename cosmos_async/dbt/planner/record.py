@@ -120,7 +120,7 @@ def _recorded(
                 f'{", ".join(TRIED)} only says "Unhandled command". Set '
                 "RenderConfig(source_rendering_behavior=SourceRenderingBehavior.NONE), or use dbt 1.9 to 1.12."
             )
-        return record_program(dbt, uploads=recording.parent / "uploads")
+        return record_program(dbt, uploads=recording.parent / "uploads", changing=changing)
     options: list[str] = []
     if changing is not None:
         known = recording.parent / "changing.json"
