@@ -35,6 +35,7 @@ COLOURS = {
     "no-reuse": "#009e73",
     "no-ahead": "#cc79a7",
     "neither": "#e69f00",
+    "no-assume": "#f0e442",
 }
 PATH, PATH_COLOUR = "critical path", "#000000"
 WIDTH, HEIGHT = 340, 240  # of a panel's axes, in pixels

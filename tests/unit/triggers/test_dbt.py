@@ -710,14 +710,14 @@ async def test_a_plan_of_another_version_names_both(bench: Bench) -> None:
     address = await bench.plan(model("orders"))
     bucket = bench.google.objects.find("plans")
     old = bucket.objects[f"shop/dag/run1/life/{index_object(address.index)}"]
-    data = old.content.replace(f'"format":{FORMAT}'.encode(), b'"format":7')
+    data = old.content.replace(f'"format":{FORMAT}'.encode(), b'"format":99')
     digest = hashlib.sha256(data).hexdigest()
     bucket.objects[f"shop/dag/run1/life/{index_object(digest)}"] = replace(old, content=data)
     bench.airflow.xcoms[SETUP, "dbt_plan"] = {**address.to_json(), "index": digest}
 
     event = await bench.run(fails_in_triggerer=False)
 
-    assert f"plan format 7, and this process reads format {FORMAT}" in payload(event)["message"]
+    assert f"plan format 99, and this process reads format {FORMAT}" in payload(event)["message"]
 
 
 async def test_a_missing_bucket_is_named(bench: Bench) -> None:

@@ -445,7 +445,7 @@ async def test_airflow_is_asked_before_a_task_begins(bench: Bench, state: str) -
 
     assert submitted(bench) == ["first"]
     # Nobody has to wait for whoever has not begun it.
-    assert begun_object(SECOND, -1) not in "".join(bench.google.stored("plans"))
+    await until(lambda: begun_object(SECOND, -1) not in "".join(bench.google.stored("plans")))
     bench.airflow.states[SECOND] = "deferred"
     assert is_success(await run(bench, "second"))
     assert "ahead of Airflow" not in bench.log.text
