@@ -35,6 +35,16 @@ def test_what_the_emulator_understands_stays_as_it_is() -> None:
     assert rewritten(sql) == sql
 
 
+def test_tables_that_are_found_by_a_pattern_come_in_order() -> None:
+    """Of several datasets, too; what has an order keeps it, and so does whatever else asks for tables."""
+    sql = "/* dbt */\n select distinct\n table_schema,\n table_name, 'table' as type\n from `p`.d.INFORMATION_SCHEMA.TABLES\n"
+
+    assert rewritten(sql) == f"{sql.rstrip()}\norder by 1, 2"
+    assert rewritten(f"{sql} union all {sql[9:]}").endswith("order by 1, 2")
+    for same in (f"{sql} order by 2", sql.replace("distinct", ""), f"create view v as {sql[9:]}"):
+        assert rewritten(same) == same
+
+
 def test_an_alias_that_duckdb_reserves_is_called_otherwise_within_a_view() -> None:
     """dbt_utils' deduplicate in a view; a table, a literal and a column of that name stay."""
     view = "create or replace view v as select unique.* from (select array_agg(t)[offset(0)] unique from t)"
