@@ -15,6 +15,7 @@ from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.store import PlanAddress
 from cosmos_async.triggers.address import plan_address
 from cosmos_async.triggers.event_loop.clock import Clock
+from cosmos_async.triggers.event_loop.log_channel import channelled, written
 from cosmos_async.triggers.task import ALIVE, Airflow, TaskFacts
 
 STATE_TIMEOUT = 5.0  # seconds; while a triggerer shuts down nobody answers at all
@@ -82,6 +83,11 @@ class EndingTrigger(BaseTrigger):
         kind = type(self)
         return f"{kind.__module__}.{kind.__qualname__}", {name: getattr(self, name) for name in self.fields}
 
+    @property
+    def log(self) -> Any:
+        """Airflow's log, which never blocks the event loop."""
+        return channelled(super().log)
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Carry out the work; yield one event."""
         began, facts = self.clock.now(), TaskFacts.of(self)
@@ -96,6 +102,7 @@ class EndingTrigger(BaseTrigger):
             if facts.started is not None:
                 seconds = (self.clock.utc() - facts.started).total_seconds()
             await self.airflow.count_end(facts, _state_after(event, facts), seconds)
+        await written(self.log)  # Airflow stores the log of a trigger that has ended
         yield event
 
     async def event(self) -> TriggerEvent:
