@@ -101,9 +101,8 @@ class GuardDiffered(CosmosAsyncError):
         self.subject = subject
         self.planned = planned
         self.found = found
-        self.assumed = (
-            assumed  #: it was known that the run may change it, see :class:`cosmos_async.plan.model.Guard`
-        )
+        #: it was known that the run may change it, see :class:`cosmos_async.plan.model.Guard`
+        self.assumed = assumed
 
 
 def _shown(value: Any) -> str:

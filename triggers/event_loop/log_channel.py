@@ -86,7 +86,8 @@ class ChannelledLog:
     """
 
     def __init__(self, log: Any, channel: LogChannel) -> None:
-        self._log, self._channel = log, channel
+        self._log = log
+        self.channel = channel  #: where its lines wait
 
     def info(self, message: str) -> None:
         """Write a line."""
@@ -100,17 +101,12 @@ class ChannelledLog:
         """Write a line."""
         self._add(self._log.error, message)
 
-    @property
-    def channel(self) -> LogChannel:
-        """Where its lines wait."""
-        return self._channel
-
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)  # whatever Airflow's own code calls
 
     def _add(self, write: Callable[[str], Any], message: str) -> None:
         # Airflow finds a line's task in the context.
-        self._channel.write(partial(contextvars.copy_context().run, write, message))
+        self.channel.write(partial(contextvars.copy_context().run, write, message))
 
 
 _channels: dict[int, LogChannel] = {}  # by file descriptor; a triggerer has one

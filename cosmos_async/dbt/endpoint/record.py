@@ -43,7 +43,7 @@ _WARNINGS_FAIL = ("--warn-error", "--warn-error-options")
 _WARNINGS_FAIL_NAMES = ("DBT_WARN_ERROR", "DBT_WARN_ERROR_OPTIONS")
 
 
-def record(dbt: Dbt, *, uploads: Path, changing: Collection[str] | None = ()) -> Json:
+def record(dbt: Dbt, *, uploads: Path, changing: Collection[str] | None) -> Json:
     """
     Return the recording of *dbt*'s invocation.
 

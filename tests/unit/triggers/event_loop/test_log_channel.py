@@ -49,8 +49,15 @@ async def test_a_line_waits_for_room_instead_of_blocking(ends: tuple[Any, socket
     """All of them come, in their order, and each in its own task's context."""
     ours, theirs = ends
     log = channelled(logger(ours))
-    late: list[str] = []
-    blocked = threading.Timer(10, lambda: late.extend(read(theirs, MANY)))  # else this test would hang
+    late = threading.Event()
+
+    def unblock() -> None:  # else this test would hang
+        late.set()
+        while theirs.recv(65536):
+            pass
+
+    blocked = threading.Timer(10, unblock)
+    blocked.daemon = True
     blocked.start()
 
     async def write(name: str) -> None:
@@ -63,7 +70,7 @@ async def test_a_line_waits_for_room_instead_of_blocking(ends: tuple[Any, socket
     await asyncio.gather(*(asyncio.create_task(write(name)) for name in ("a", "b")))
 
     blocked.cancel()
-    assert not late, "the event loop was blocked"
+    assert not late.is_set(), "the event loop was blocked"
     reading = asyncio.create_task(asyncio.to_thread(read, theirs, MANY))
     await written(log)
     lines = [line.split(" x")[0] for line in await reading]
