@@ -101,7 +101,7 @@ class GuardDiffered(CosmosAsyncError):
         self.subject = subject
         self.planned = planned
         self.found = found
-        #: it was known that the run may change it, see :class:`cosmos_async.plan.model.Guard`
+        #: it was known that the run may change it, see ``Guard.assumed`` of a plan
         self.assumed = assumed
 
 
