@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.airflow.compat import AirflowFailException, BaseOperator
-from cosmos_async.exceptions import ConfigError, DbtError, PlanGone
+from cosmos_async.exceptions import ConfigError, DbtError
 from cosmos_async.operators.assets import announce, outlets_for
 from cosmos_async.operators.plan_reuse import forget_outdated
 from cosmos_async.operators.priorities import keep_seconds
@@ -105,21 +105,16 @@ class ResultsAsyncOperator(BaseOperator):
         from cosmos_async.dbt.results import tell_results
 
         plan = RunPlan(self, context)
-        try:
-            planned = plan.index_bytes()
-        except PlanGone:  # cleared after the run's teardown, without the setup
-            planned = plan.kept_index_bytes()
-        index = load_index(planned)
-        found = plan.record(index.run)
+        found = plan.record()
+        index = load_index(found.index)
         hooks = {hook.unique_id: hook for hook in index.hooks}
         outcomes = {
             unique_id: outcome
             for unique_id, outcome in found.outcomes.items()
             if unique_id in index.nodes or unique_id in hooks
         }
-        # First of all: whatever dbt says below, what became of the nodes is not lost with the teardown.
-        # The rest serves tasks that are cleared then.
-        kept = {INDEX_FILE: planned, COMPILED_FILE: found.compiled, **found.recorded}
+        # The rest serves tasks that are cleared after the teardown.
+        kept = {INDEX_FILE: found.index, COMPILED_FILE: found.compiled, **found.recorded}
         assets = announcements(
             index,
             outcomes,
@@ -130,20 +125,32 @@ class ResultsAsyncOperator(BaseOperator):
         if self.aliases:
             # Airflow takes the events of a task that succeeds. If this one fails, the teardown announces what stands here.
             kept[ANNOUNCEMENTS_FILE] = dump_announcements(assets)
-        folder = plan.keep_artifacts(kept, outcomes.values(), run=index.run)
-        context["ti"].xcom_push(key=KEPT_KEY, value=index.run.nonce)
+
+        def keep() -> str:
+            folder = plan.keep_artifacts(kept, outcomes.values(), run=index.run)
+            context["ti"].xcom_push(key=KEPT_KEY, value=index.run.nonce)
+            return folder
+
+        def open_dbt() -> AbstractContextManager[Dbt]:
+            keep()  # dbt takes a while, and may be killed
+            return self._open_dbt(context)
+
         self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])
         forget_outdated(self, context, plan.address.folder, index, outcomes.values())
-        told = tell_results(
-            index,
-            outcomes,
-            recorded=found.recorded,
-            compiled_code=json.loads(found.compiled),
-            parsed=lambda: plan.parsed_or_none(index.run),
-            open_dbt=lambda: self._open_dbt(context),
-            tell=self.log.info,
-        )
-        plan.keep_artifacts(told.files, outcomes.values(), run=index.run)
+        try:
+            told = tell_results(
+                index,
+                outcomes,
+                recorded=found.recorded,
+                compiled_code=json.loads(found.compiled),
+                parsed=lambda: plan.parsed_or_none(index.run),
+                open_dbt=open_dbt,
+                tell=self.log.info,
+            )
+            kept.update(told.files)
+        finally:
+            # Whatever dbt says, what became of the nodes is not lost with the teardown.
+            folder = keep()
         keep_seconds(plan.address.folder, index.run, outcomes.values(), self)
         context["ti"].xcom_push(key=ARTIFACTS_KEY, value=folder)
         self.log.info("dbt's artifacts of this run: %s", folder)

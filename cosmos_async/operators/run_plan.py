@@ -98,6 +98,7 @@ def folder_of_run(context: Any, setup_task_id: str, map_index: int) -> str:
 class RunRecord:
     """What there is to tell of a run once its nodes have ended."""
 
+    index: bytes  #: of the run's plan, as setup has written it
     compiled: bytes  #: every node's compiled code, as JSON
     #: What setup's dbt wrote of the run, as far as it is kept, by the names of the files.
     recorded: dict[str, bytes]
@@ -145,11 +146,14 @@ class RunPlan:
         Raises:
             PlanGone: The setup task left no plan for this run, or it was deleted since.
         """
+        return run_until_complete(self._index_bytes())
+
+    async def _index_bytes(self) -> bytes:
         from cosmos_async.triggers.storage.documents import read_index_bytes
 
         if self._missing:
             raise PlanGone(self._missing)
-        return run_until_complete(read_index_bytes(self.address, identity=self._identity))
+        return await read_index_bytes(self.address, identity=self._identity)
 
     def index(self) -> Index:
         """
@@ -167,12 +171,15 @@ class RunPlan:
         Raises:
             PlanNotFound: It has not, or of another plan than the setup task speaks of.
         """
+        return run_until_complete(self._kept_index_bytes())
+
+    async def _kept_index_bytes(self) -> bytes:
         from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
 
         where = f"{self._artifacts.folder}/{INDEX_FILE}"
         way_out = "Clear the setup task together with this one, and the run is planned anew."
         try:
-            data = run_until_complete(read_object(self._artifacts, INDEX_FILE, identity=self._identity))
+            data = await read_object(self._artifacts, INDEX_FILE, identity=self._identity)
         except ObjectMissing as error:
             raise PlanNotFound(
                 f"the plan of this run is gone, and what it was is not kept in {where}. {way_out}"
@@ -200,22 +207,36 @@ class RunPlan:
         """Return one of the files that setup left beside the plan, or the results task beyond its end."""
         return run_until_complete(self._read_artifact(name))
 
-    def record(self, run: RunInfo) -> RunRecord:
+    def record(self) -> RunRecord:
         """
-        Return what there is to tell of the run, read at once.
+        Return what there is to tell of the run, read at once: of its plan, or where that is gone, as it is kept.
 
-        Args:
-            run: What the index says of the run.
+        Raises:
+            PlanNotFound: As for :meth:`kept_index_bytes`.
         """
+
+        async def index() -> bytes:
+            try:
+                return await self._index_bytes()
+            except PlanGone:  # cleared after the run's teardown, without the setup
+                return await self._kept_index_bytes()
 
         async def read() -> RunRecord:
-            compiled, recorded, outcomes, announced = await asyncio.gather(
+            found: tuple[Any, ...] = await asyncio.gather(
+                index(),
                 self._read_artifact(COMPILED_FILE),
                 self._recorded(),
-                self._outcomes(run),
+                self._kept_outcomes(),
+                self._left_outcomes(),
                 self._announcements(),
+                return_exceptions=True,
             )
-            return RunRecord(compiled, recorded, outcomes, announced)
+            for each in found:  # the index' error comes first, which says what to do
+                if isinstance(each, BaseException):
+                    raise each
+            planned, compiled, recorded, kept, left, announced = found
+            outcomes = _newest(kept, left, load_index(planned).run)
+            return RunRecord(planned, compiled, recorded, outcomes, announced)
 
         return run_until_complete(read())
 
@@ -350,21 +371,17 @@ class RunPlan:
         Args:
             run: What the index says of the run.
         """
-        return run_until_complete(self._outcomes(run))
 
-    async def _outcomes(self, run: RunInfo) -> dict[str, Outcome]:
+        async def read() -> dict[str, Outcome]:
+            kept, left = await asyncio.gather(self._kept_outcomes(), self._left_outcomes())
+            return _newest(kept, left, run)
+
+        return run_until_complete(read())
+
+    async def _left_outcomes(self) -> dict[str, Outcome]:
         from cosmos_async.triggers.storage.documents import read_outcomes
 
-        data, outcomes = await asyncio.gather(
-            self._kept_outcomes(), read_outcomes(self.address, identity=self._identity)
-        )
-        kept = json.loads(data)
-        ours = isinstance(kept, dict) and kept.get("nonce") in {run.nonce, run.follows} - {None}
-        before = {
-            entry["unique_id"]: load_outcome(json.dumps(entry).encode())
-            for entry in (kept["outcomes"] if ours else ())
-        }
-        return {**before, **outcomes}
+        return await read_outcomes(self.address, identity=self._identity)
 
     async def _kept_outcomes(self) -> bytes:
         from cosmos_async.triggers.storage.documents import ObjectMissing, read_object
@@ -429,3 +446,14 @@ class RunPlan:
     @property
     def _artifacts(self) -> PlanAddress:
         return self.address.artifacts()
+
+
+def _newest(kept: bytes, left: Mapping[str, Outcome], run: RunInfo) -> dict[str, Outcome]:
+    """Return the outcomes of a run: those that a results task has kept, and those that its tasks have left since."""
+    document = json.loads(kept)
+    ours = isinstance(document, dict) and document.get("nonce") in {run.nonce, run.follows} - {None}
+    before = {
+        entry["unique_id"]: load_outcome(json.dumps(entry).encode())
+        for entry in (document["outcomes"] if ours else ())
+    }
+    return {**before, **left}

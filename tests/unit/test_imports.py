@@ -49,6 +49,28 @@ def test_a_dag_file_pays_for_no_client_and_no_dbt() -> None:
     assert heavy(ours - airflow) == set()
 
 
+def imported_within_functions(path: Path) -> set[str]:
+    """The modules of ours that a file imports as it is executed, and not for its types alone."""
+    found: set[str] = set()
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            imports = [each for each in ast.walk(function) if isinstance(each, ast.ImportFrom)]
+            found |= {str(each.module) for each in imports if str(each.module).startswith("cosmos_async.")}
+    return found
+
+
+def test_what_tasks_import_is_there_before_airflow_forks_them() -> None:
+    """By the plugin, so that no task waits for it."""
+    tasks = {
+        module
+        for path in (HERE / "cosmos_async/operators").glob("*.py")
+        for module in imported_within_functions(path)
+    }
+
+    assert "cosmos_async.triggers.storage.documents" in tasks
+    assert tasks - modules_after("import cosmos_async.airflow_plugin") == set()
+
+
 def test_every_public_name_can_be_imported() -> None:
     """Names are found when they are first used; none may be misspelt."""
     for name in cosmos_async.__all__:

@@ -206,6 +206,24 @@ def test_what_nobody_has_vouched_for_sends_no_credentials_anywhere(ended: Ended)
     assert ended.did == []
 
 
+def test_the_results_are_told_anew_from_what_is_kept(ended: Ended) -> None:
+    """Cleared after the teardown, without the setup."""
+    found = ended.plan().record()
+
+    assert load_index(found.index) == load_index(dump_index(INDEX))
+    assert (found.compiled, found.outcomes) == (b"{}", {})
+
+
+def test_results_of_a_run_that_is_gone_say_which_task_to_clear(ended: Ended) -> None:
+    """Not which of the many files is missing."""
+    folder = Path(ended.plan()._artifacts.folder)
+    for file in folder.iterdir():
+        file.unlink()
+
+    with pytest.raises(PlanNotFound, match="Clear the setup task together with this one"):
+        ended.plan().record()
+
+
 def test_a_run_whose_results_are_not_kept_has_to_be_planned_as_a_whole(ended: Ended) -> None:
     """By an earlier release, or in a DAG without a results task; the way out is named."""
     Path(ended.plan()._artifacts.folder, INDEX_FILE).unlink()

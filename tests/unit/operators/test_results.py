@@ -15,7 +15,7 @@ import pytest
 
 from cosmos_async.airflow.compat import AirflowFailException
 from cosmos_async.dbt.results import Artifacts
-from cosmos_async.exceptions import DbtError, PlanGone
+from cosmos_async.exceptions import DbtError
 from cosmos_async.operators.results import ResultsAsyncOperator
 from cosmos_async.operators.run_plan import RunRecord
 from cosmos_async.plan.announcements import ANNOUNCEMENTS_FILE, load_announcements
@@ -50,16 +50,10 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         info = replace(RUN, fail_fast=run.fail_fast, nonce="n")  # type: ignore[attr-defined]
         index = dump_index(Index(info, nodes, hooks=(HOOK,)))
 
-        def index_bytes() -> bytes:
-            if run.gone:  # type: ignore[attr-defined]
-                raise PlanGone("deleted by its teardown task")
-            return index
-
         plan = SimpleNamespace(
             address=PlanAddress("gs://plans/d/g/r/life", "", ""),
-            index_bytes=index_bytes,
-            kept_index_bytes=lambda: index,
-            record=lambda info: RunRecord(
+            record=lambda: RunRecord(
+                index,
                 b"{}",
                 {},
                 {each.unique_id: each for each in outcomes},
@@ -77,6 +71,9 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         )
 
         def write(dbt: Any, found: Any, **kwargs: Any) -> Artifacts:
+            # dbt may be killed here.
+            assert "compiled.json" in run.files  # type: ignore[attr-defined]
+            assert xcoms == {"dbt_kept": "n"}
             told.extend(each.unique_id for each in found)
             results, manifest = tmp_path / "run_results.json", tmp_path / "manifest.json"
             results.write_text('{"metadata": {"dbt_version": "1.11"}, "results": []}')
@@ -112,7 +109,7 @@ def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             run.told, run.xcoms = told, xcoms  # type: ignore[attr-defined]
         return told, xcoms
 
-    run.gone, run.fail_fast, run.failed_task = False, False, None  # type: ignore[attr-defined]
+    run.fail_fast, run.failed_task = False, None  # type: ignore[attr-defined]
     run.aliases, run.announced, run.told_airflow = {}, [], []  # type: ignore[attr-defined]
     return run
 
@@ -129,15 +126,29 @@ def test_dbt_is_told_of_hooks_and_nodes(task: Any) -> None:
     assert xcoms == {"dbt_kept": "n", "dbt_artifacts": "gs://kept"}
 
 
-@pytest.mark.parametrize("gone", [False, True], ids=["with its plan", "after the teardown"])
-def test_what_tasks_need_that_are_cleared_later_is_kept(task: Any, gone: bool) -> None:
+def test_what_tasks_need_that_are_cleared_later_is_kept(task: Any) -> None:
     """The run's teardown deletes its plan; the results may be told anew without it, too."""
-    task.gone = gone
-
     told, _ = task(outcome("model.shop.orders", Status.SUCCESS, "fine"))
 
     assert told == ["model.shop.orders"]
     assert list(load_index(task.files["index.json"]).nodes) == ["model.shop.orders", SOURCE]
+    assert task.files["compiled.json"] == b"{}"
+
+
+def test_outcomes_are_kept_where_the_results_cannot_be_told(
+    task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teardown deletes the run's folder however this task ends."""
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise DbtError("What dbt 2 has written at setup is not kept")
+
+    monkeypatch.setattr("cosmos_async.dbt.results.tell_results", fail)
+
+    with pytest.raises(DbtError, match="is not kept"):
+        task(outcome("model.shop.orders", Status.SUCCESS, "fine"))
+
+    assert task.xcoms == {"dbt_kept": "n"}
     assert task.files["compiled.json"] == b"{}"
 
 
