@@ -24,6 +24,8 @@ from cosmos_async.operators.task_mapping import index_for
 from cosmos_async.plan.kept import KeptPlan, PlanAgain, first_difference, use_again
 from cosmos_async.plan.model import Index, Level, dump_index
 from cosmos_async.plan.store import PlanAddress, artifact_object, kept_plan_object
+from cosmos_async.triggers.event_loop.gather import both
+from cosmos_async.triggers.event_loop.threads import in_thread
 from cosmos_async.triggers.google.blocking import run_until_complete
 
 if TYPE_CHECKING:
@@ -56,6 +58,14 @@ class Pin:
             return None
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What an earlier run has kept."""
+
+    plan: KeptPlan | None  #: None where it cannot be read
+    why_not: str | None  #: it serves no other run
+
+
 class PlanReuse:
     """
     Finds and keeps plans on behalf of one setup task.
@@ -65,17 +75,24 @@ class PlanReuse:
         context: The task instance's context.
         folder: The run's folder.
         dbt: Opened, before its packages are installed.
+        first: Whether an earlier plan may be used; who clears setup wants a plan made anew.
     """
 
-    def __init__(self, setup: Any, context: Any, folder: str, dbt: Dbt) -> None:
+    def __init__(self, setup: Any, context: Any, folder: str, dbt: Dbt, *, first: bool) -> None:
         self._setup, self._instance, self._dbt = setup, context["ti"], dbt
         self._place = kept_place(folder)
         self._pin: Pin | None = None  # of the plan that this run goes by, and the next one may
         self._why_not = self._refusal()
         self._last = self._pull() if self._why_not is None else None
         self._salt = self._last.salt if self._last is not None else secrets.token_hex(16)
-        # Before dbt runs: a file that is changed meanwhile must not pass for what was read.
-        self._fingerprint = self._taken() if self._why_not is None else None
+        self._fingerprint: Fingerprint | None = None
+        self._found: _Found | None = None
+        if self._why_not is None:
+            # Before dbt runs: a file that is changed meanwhile must not pass for what was read.
+            last = self._last if first else None
+            self._fingerprint, self._found = run_until_complete(
+                both(in_thread(self._taken), self._find(last))
+            )
 
     def find(self, own: dict[str, Any], changing: Callable[[], Collection[str]]) -> PlanAgain | None:
         """
@@ -85,14 +102,15 @@ class PlanReuse:
             own: What is this run's own in :class:`~cosmos_async.plan.model.RunInfo`: ``nonce``, ``follows``.
             changing: Returns the nodes with which nothing is assumed, see :mod:`cosmos_async.operators.assumptions`.
         """
-        if self._last is None or self._fingerprint is None:
+        if self._last is None or self._found is None or self._fingerprint is None:
             return None
-        try:
-            kept = self._read(self._last)
-            why = self._why_not_again(kept, self._fingerprint)
-        except CosmosAsyncError as error:
-            why = str(error)
-        if why is not None:
+        kept, why = self._found.plan, self._found.why_not
+        if kept is not None:
+            different = first_difference(
+                kept.fingerprint, self._fingerprint.with_environment(kept.environment)
+            )
+            why = why if different is None else f"{different} changed"
+        if kept is None or why is not None:
             self._setup.log.info("The plan of run %s is not used again: %s.", self._last.run_id, why)
             return None
         now = datetime.now(timezone.utc)
@@ -195,30 +213,29 @@ class PlanReuse:
             self._why_not = f"{error.filename} cannot be read ({error.strerror})"
             return None
 
-    def _why_not_again(self, kept: KeptPlan, fingerprint: Fingerprint) -> str | None:
+    async def _find(self, pin: Pin | None) -> _Found | None:
+        """Return the kept plan, and whether the datasets hold what they held for it."""
         from cosmos_async.triggers.execution.relations import changed_relations
 
-        different = first_difference(kept.fingerprint, fingerprint.with_environment(kept.environment))
-        if different is not None:
-            return f"{different} changed"
-        changed = run_until_complete(
-            changed_relations(
-                kept.relations,
-                identity=self._setup.identity,
-                endpoint=kept.run.endpoint,
+        if pin is None:
+            return None
+        kept = None
+        try:
+            kept = await self._read(pin)
+            changed = await changed_relations(
+                kept.relations, identity=self._setup.identity, endpoint=kept.run.endpoint
             )
-        )
-        if changed:
-            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            return f"{changed[0]}{more} came or went"
-        return None
+        except CosmosAsyncError as error:
+            return _Found(kept, str(error))
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return _Found(kept, f"{changed[0]}{more} came or went" if changed else None)
 
-    def _read(self, pin: Pin) -> KeptPlan:
+    async def _read(self, pin: Pin) -> KeptPlan:
         from cosmos_async.exceptions import PlanDamaged
         from cosmos_async.triggers.storage.documents import read_object
 
         name = kept_plan_object(pin.digest)
-        data = run_until_complete(read_object(self._place, name, identity=self._setup.identity))
+        data = await read_object(self._place, name, identity=self._setup.identity)
         if hashlib.sha256(data).hexdigest() != pin.digest:
             raise PlanDamaged(f"{self._place.folder}/{name} is not what the setup task wrote")
         return KeptPlan.load(data)

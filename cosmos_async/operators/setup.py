@@ -189,10 +189,9 @@ class SetupAsyncOperator(BaseOperator):
             context=airflow_context(context),
             packages=False,
         ) as dbt:
-            reuse = PlanReuse(self, context, folder, dbt)
-            # Who clears setup wants a plan made anew.
+            reuse = PlanReuse(self, context, folder, dbt, first=first)
             changing = partial(changing_nodes, folder, self)
-            again = reuse.find(own, changing) if first else None
+            again = reuse.find(own, changing)
             if again is None:
                 dbt.install_packages()
                 index, objects = self._record(context, dbt, own, reuse, changing)

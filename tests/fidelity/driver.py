@@ -75,7 +75,8 @@ class Options:
     flags: tuple[str, ...] = ()  #: after `dbt build`
     env: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1  #: one node after the other, so that hooks of two nodes never meet
-    again: bool = False  #: we have to go by the plan of the step before
+    #: Whether we have to go by the plan of the step before, or must not; None where both are right.
+    again: bool | None = False
     files: Mapping[str, str] = field(default_factory=dict)  #: what is written into the project before
     profile: Mapping[str, Any] = field(
         default_factory=dict

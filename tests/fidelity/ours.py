@@ -239,7 +239,7 @@ class Run:
             wrote = [each for each in self.requests.pop(SETUP) if _changes(each)]
             if wrote:
                 self.complaints.append(f"setup changed the warehouse: {wrote[0]['path']}")
-        if setup.recorded == self.options.again:
+        if self.options.again is not None and setup.recorded == self.options.again:
             self.complaints.append(f"the earlier plan was {'not ' if self.options.again else ''}used again")
         self.side.known.xcoms = self.xcoms
         self.levels = dict(setup.levels)
