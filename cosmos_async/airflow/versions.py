@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Abilities(NamedTuple):
-    """What one version of Airflow can do; README's table says the same."""
+    """What one version of Airflow can do; the table in docs/versions.md says the same."""
 
     starts: bool  #: the scheduler starts a task's trigger without a worker (``start_from_trigger``)
     ends: bool  #: a trigger may end its task (``TaskSuccessEvent`` and its siblings)

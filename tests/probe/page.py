@@ -23,7 +23,14 @@ Each name is imported from both packages, and each argument is given to both, fo
 told is what was seen of the tasks, their attributes and dbt's command line.
 
 Change `cosmos` to `cosmos_async` in the imports of a DAG file, and leave `cosmos` where something is refused here: both packages
-can be installed together.
+can be installed together. What every DAG meets then:
+
+- `ExecutionMode.AIRFLOW_ASYNC` is the default. A DAG of another mode is moved by leaving `execution_mode` and `invocation_mode` out.
+- A triggerer has to run, and with more than one machine [`remote_target_path`](operating.md#why-there-has-to-be-one) has to be set.
+- The tasks `dbt_setup_async`, `dbt_results_async`, `dbt_done_async` and `dbt_teardown_async` stand around the nodes.
+- A test of several nodes, and the tests of a source, have [tasks of their own](testing.md#which-task-has-which-test) without being asked for.
+- [Assets](assets.md) are announced at the end of the run.
+- Pools do not hold nodes back; [`max_concurrent_jobs`](options.md) does.
 
 | verdict | what it means | how many |
 |---|---|---|
@@ -73,13 +80,18 @@ def _section(group: str, rows: list[Row]) -> str:
             alike.setdefault((row.verdict, row.value, row.detail.replace(row.word, "\u2026")), []).append(row)
         for (verdict, value, common), found in alike.items():
             row = found[0]
-            note = NOTES.get((group, row.word)) or NOTES.get(("", row.word), "")
+            note = NOTES.get((group, row.word)) or (NOTES.get(("", row.word), "") if _is_taken(row) else "")
             detail = row.detail if len(found) == 1 else common
             detail = " ".join(filter(None, (_cell(detail), note)))
             words = ", ".join(f"`{row.word}`" for row in found)
             lines.append(f"| {words} | {_value(value)} | {verdict} | {detail} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _is_taken(row: Row) -> bool:
+    """Whether it is an argument, which is not refused: what is said of it without a group counts for such alone."""
+    return not row.group.startswith("Names") and not row.verdict.startswith("refused")
 
 
 def _value(text: str) -> str:
