@@ -58,14 +58,6 @@ class Pin:
             return None
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What an earlier run has kept."""
-
-    plan: KeptPlan | None  #: None where it cannot be read
-    why_not: str | None  #: it serves no other run
-
-
 class PlanReuse:
     """
     Finds and keeps plans on behalf of one setup task.
@@ -86,7 +78,7 @@ class PlanReuse:
         self._last = self._pull() if self._why_not is None else None
         self._salt = self._last.salt if self._last is not None else secrets.token_hex(16)
         self._fingerprint: Fingerprint | None = None
-        self._found: _Found | None = None
+        self._found: tuple[KeptPlan | None, str | None] | None = None
         if self._why_not is None:
             # Before dbt runs: a file that is changed meanwhile must not pass for what was read.
             last = self._last if first else None
@@ -104,12 +96,9 @@ class PlanReuse:
         """
         if self._last is None or self._found is None or self._fingerprint is None:
             return None
-        kept, why = self._found.plan, self._found.why_not
+        kept, why = self._found
         if kept is not None:
-            different = first_difference(
-                kept.fingerprint, self._fingerprint.with_environment(kept.environment)
-            )
-            why = why if different is None else f"{different} changed"
+            why = self._why_not_again(kept, self._fingerprint)
         if kept is None or why is not None:
             self._setup.log.info("The plan of run %s is not used again: %s.", self._last.run_id, why)
             return None
@@ -213,22 +202,31 @@ class PlanReuse:
             self._why_not = f"{error.filename} cannot be read ({error.strerror})"
             return None
 
-    async def _find(self, pin: Pin | None) -> _Found | None:
-        """Return the kept plan, and whether the datasets hold what they held for it."""
+    def _why_not_again(self, kept: KeptPlan, fingerprint: Fingerprint) -> str | None:
         from cosmos_async.triggers.execution.relations import changed_relations
 
-        if pin is None:
-            return None
-        kept = None
-        try:
-            kept = await self._read(pin)
-            changed = await changed_relations(
-                kept.relations, identity=self._setup.identity, endpoint=kept.run.endpoint
+        different = first_difference(kept.fingerprint, fingerprint.with_environment(kept.environment))
+        if different is not None:
+            return f"{different} changed"
+        try:  # the endpoint is that of the profile in hand: that has not changed
+            changed = run_until_complete(
+                changed_relations(kept.relations, identity=self._setup.identity, endpoint=kept.run.endpoint)
             )
         except CosmosAsyncError as error:
-            return _Found(kept, str(error))
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        return _Found(kept, f"{changed[0]}{more} came or went" if changed else None)
+            return str(error)
+        if changed:
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            return f"{changed[0]}{more} came or went"
+        return None
+
+    async def _find(self, pin: Pin | None) -> tuple[KeptPlan | None, str | None] | None:
+        """Return what an earlier run has kept, or why it cannot be read; None where it has kept nothing."""
+        if pin is None:
+            return None
+        try:
+            return await self._read(pin), None
+        except CosmosAsyncError as error:
+            return None, str(error)
 
     async def _read(self, pin: Pin) -> KeptPlan:
         from cosmos_async.exceptions import PlanDamaged

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cosmos_async.airflow.compat import AirflowFailException, BaseOperator
@@ -113,7 +113,8 @@ class ResultsAsyncOperator(BaseOperator):
             for unique_id, outcome in found.outcomes.items()
             if unique_id in index.nodes or unique_id in hooks
         }
-        # The rest serves tasks that are cleared after the teardown.
+        # First of all: whatever goes wrong below, what became of the nodes is not lost with the teardown.
+        # The rest serves tasks that are cleared then.
         kept = {INDEX_FILE: found.index, COMPILED_FILE: found.compiled, **found.recorded}
         assets = announcements(
             index,
@@ -126,31 +127,20 @@ class ResultsAsyncOperator(BaseOperator):
             # Airflow takes the events of a task that succeeds. If this one fails, the teardown announces what stands here.
             kept[ANNOUNCEMENTS_FILE] = dump_announcements(assets)
 
-        def keep() -> str:
-            folder = plan.keep_artifacts(kept, outcomes.values(), run=index.run)
-            context["ti"].xcom_push(key=KEPT_KEY, value=index.run.nonce)
-            return folder
-
-        def open_dbt() -> AbstractContextManager[Dbt]:
-            keep()  # dbt takes a while, and may be killed
-            return self._open_dbt(context)
-
+        folder = plan.keep_artifacts(kept, outcomes.values(), run=index.run)
+        context["ti"].xcom_push(key=KEPT_KEY, value=index.run.nonce)
         self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])
         forget_outdated(self, context, plan.address.folder, index, outcomes.values())
-        try:
-            told = tell_results(
-                index,
-                outcomes,
-                recorded=found.recorded,
-                compiled_code=json.loads(found.compiled),
-                parsed=lambda: plan.parsed_or_none(index.run),
-                open_dbt=open_dbt,
-                tell=self.log.info,
-            )
-            kept.update(told.files)
-        finally:
-            # Whatever dbt says, what became of the nodes is not lost with the teardown.
-            folder = keep()
+        told = tell_results(
+            index,
+            outcomes,
+            recorded=found.recorded,
+            compiled_code=json.loads(found.compiled),
+            parsed=lambda: plan.parsed_or_none(index.run),
+            open_dbt=lambda: self._open_dbt(context),
+            tell=self.log.info,
+        )
+        plan.keep_artifacts(told.files, outcomes.values(), run=index.run)
         keep_seconds(plan.address.folder, index.run, outcomes.values(), self)
         context["ti"].xcom_push(key=ARTIFACTS_KEY, value=folder)
         self.log.info("dbt's artifacts of this run: %s", folder)

@@ -191,12 +191,10 @@ async def nonce_of(address: PlanAddress, *, first: bool, identity: Identity) -> 
         identity: Who writes, unless the address names a connection of its own.
     """
     async with folder_at(address, identity=identity) as place:
-        made = new_nonce()
-        try:
-            await place.write(NONCE_OBJECT, made.encode(), only_new=not first)
-            return made
-        except ObjectThere:  # of an earlier try, or of ours, where its answer was lost
-            return (await place.read(NONCE_OBJECT)).decode()
+        with suppress(ObjectThere):
+            await place.write(NONCE_OBJECT, new_nonce().encode(), only_new=not first)
+        # An attempt whose answer was lost has written another one than the last: what is there counts.
+        return (await place.read(NONCE_OBJECT)).decode()
 
 
 async def read_object(address: PlanAddress, name: str, *, identity: Identity) -> bytes:

@@ -22,11 +22,19 @@ class MadeBatches:
     reason: str
 
 
-def make_batches(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) -> MadeBatches:
+def make_batches(
+    recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]], *, at_turn: bool = False
+) -> MadeBatches:
     """
     Return the batches of a microbatch model.
 
     What dbt did for the whole model, such as looking whether its table is there, belongs to the first one.
+
+    Args:
+        recording: The whole recording.
+        node: The model's description.
+        schemas: As for :class:`~cosmos_async.dbt.planner.steps.Steps`.
+        at_turn: As there.
 
     Raises:
         NotStatic: Real dbt has to run this model.
@@ -38,7 +46,12 @@ def make_batches(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, 
         first = position == 0
         own = [event for event in events if event.get("batch", 0) == position]
         steps = Steps(
-            recording, {**node, "main_job": batch["main_job"]}, schemas, own=own, begins=first
+            recording,
+            {**node, "main_job": batch["main_job"]},
+            schemas,
+            own=own,
+            begins=first,
+            at_turn=at_turn,
         ).make()
         found.append(
             Batch(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from cosmos_async.dbt.planner.guards import READS
 from cosmos_async.dbt.planner.planner import RUN, Plan, was_planned
-from cosmos_async.plan.model import Guard, Json, Level
+from cosmos_async.plan.model import Json, Level
 
 #: At most this part of a plan is planned late for being another in each run: with more, one recording costs less.
 MOST_EACH_RUN = 1 / 20
@@ -69,6 +70,15 @@ def _reasons(recording: Json, plan: Plan, uses: Mapping[str, str]) -> Iterator[s
         )
 
 
+def _reads(event: Json, recording: Json) -> bool:
+    """Whether a hook has asked BigQuery something that may have another answer next time, whatever it did with the answer."""
+    if (
+        event["event"] == "relation"
+    ):  # told by the listings, and they are compared before a plan is used again
+        return ".".join(event["path"][:2]) not in recording["run"]["listings"]
+    return event["event"] in READS
+
+
 def _of_the_beginning(recording: Json, plan: Plan, uses: Mapping[str, str]) -> Iterator[str]:
     """What is done before the first node is no node's: nobody plans it anew where it does not fit."""
     hooks = [hook.unique_id for hook in plan.hooks]
@@ -80,7 +90,7 @@ def _of_the_beginning(recording: Json, plan: Plan, uses: Mapping[str, str]) -> I
             yield f"this run creates the dataset {event['dataset']}, and the next one finds it"
     if any(event["event"] == "dataset" for name in hooks for event in recording["events"].get(name, [])):
         yield "an on-run-start hook asks which datasets there are"
-    if any(isinstance(step, Guard) for step in plan.prelude):
+    if any(_reads(event, recording) for name in hooks for event in recording["events"].get(name, [])):
         yield "an on-run-start hook reads the warehouse"
     if any(name in recording["temporaries"] for name in hooks):
         yield "an on-run-start hook makes a temporary table"

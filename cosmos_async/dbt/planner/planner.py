@@ -155,7 +155,7 @@ def projects_of(nodes: Mapping[str, NodePlan]) -> tuple[str, ...]:
 
 def plan_nodes(recording: Json, *, uploads: Path) -> tuple[dict[str, NodePlan], dict[str, Path]]:
     """
-    Return the plans of nodes that were recorded apart from their run, and the bytes of their load jobs.
+    Return the plans of nodes that were recorded apart from their run, at their turn, and the bytes of their load jobs.
 
     Args:
         recording: What the recorder wrote.
@@ -165,7 +165,7 @@ def plan_nodes(recording: Json, *, uploads: Path) -> tuple[dict[str, NodePlan], 
         PlanError: The recording cannot be read.
     """
     _check_format(recording)
-    nodes = _nodes(recording, _schemas(recording))
+    nodes = _nodes(recording, _schemas(recording), at_turn=True)
     return nodes, _uploads(nodes, uploads)
 
 
@@ -177,9 +177,11 @@ def _check_format(recording: Json) -> None:
         )
 
 
-def _nodes(recording: Json, schemas: Mapping[str, tuple[Step, ...]]) -> dict[str, NodePlan]:
+def _nodes(
+    recording: Json, schemas: Mapping[str, tuple[Step, ...]], *, at_turn: bool = False
+) -> dict[str, NodePlan]:
     return {
-        unique_id: _node(recording, node, schemas)
+        unique_id: _node(recording, node, schemas, at_turn=at_turn)
         for unique_id, node in sorted(recording["nodes"].items())
         if not node["ephemeral"] and node["resource_type"] not in _PASSED_BY
     }
@@ -230,7 +232,7 @@ def _prelude(
     return tuple(steps), tuple(hooks)
 
 
-def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) -> NodePlan:
+def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]], *, at_turn: bool) -> NodePlan:
     unique_id = node["unique_id"]
     steps: tuple[Step, ...] = ()
     batches: tuple[Batch, ...] = ()
@@ -239,10 +241,10 @@ def _node(recording: Json, node: Json, schemas: Mapping[str, tuple[Step, ...]]) 
     if not reason:
         try:
             if recording.get("batches", {}).get(unique_id):
-                several = make_batches(recording, node, schemas)
+                several = make_batches(recording, node, schemas, at_turn=at_turn)
                 batches, level, reason = several.batches, several.level, several.reason
             else:
-                made = Steps(recording, node, schemas).make()
+                made = Steps(recording, node, schemas, at_turn=at_turn).make()
                 steps, level, reason = made.steps, made.level, made.reason
             # A seed's message, for one, does not come from its jobs.
             message = None if node["main_job"] else node["message"]

@@ -52,6 +52,8 @@ class Steps:
         schemas: The steps that create a dataset, by ``project.dataset``, for each the run creates.
         own: The node's own events; None means all that were recorded.
         begins: Whether the node begins with them; later batches of a model do not.
+        at_turn: Whether they were recorded at the node's turn. Then dbt has read when it would read, and of what it read
+            after its last write, or where it wrote nothing, nothing has to be asked again.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Steps:
         *,
         own: list[Json] | None = None,
         begins: bool = True,
+        at_turn: bool = False,
     ) -> None:
         self._recording = recording
         self._node = node
         self._schemas = schemas
         self._own: list[Json] = recording["events"].get(node["unique_id"], []) if own is None else own
         self._begins = begins
+        self._at_turn = at_turn
         self._reasons: list[str] = []
 
     def make(self) -> Made:
@@ -81,6 +85,8 @@ class Steps:
         inherits = self._begins and self._node["resource_type"] != "unit_test"
         events = [*(self._inherited(self._node, set()) if inherits else ()), *self._own]
         body = self._body(events)
+        if self._at_turn:
+            body = _to_last_write(body)
         if not body:
             return Made((), Level.STATIC, "")
         writes = any(not isinstance(step, Guard) for step in body)
@@ -101,12 +107,14 @@ class Steps:
 
     def body(self) -> list[Step]:
         """
-        Return what the node's own events say, in their order, and nothing around it.
+        Return what the node's own events say, in their order, up to the last that writes, and nothing around it.
+
+        For what is done when a run begins, which is when it was recorded.
 
         Raises:
             NotStatic: As for :meth:`make`.
         """
-        return self._body(self._own)
+        return _to_last_write(self._body(self._own))
 
     def _inherited(self, node: Json, seen: set[str]) -> list[Json]:
         # dbt compiles an ephemeral model once and puts it into each of its children: its reads are theirs.
@@ -145,8 +153,7 @@ class Steps:
                 states.add(guard.subject)
             since.append(guard)
             steps.append(guard)
-        while steps and isinstance(steps[-1], Guard):
-            steps.pop()  # nothing is written after it, so nothing depends on it
+        # Also what is read behind the last write: were the answer another one, dbt might write more.
         return steps
 
     def _is_center(self, event: Json) -> bool:
@@ -224,6 +231,11 @@ def _with_early(steps: list[Step]) -> list[Step]:
             asked.append(step)
     early = [replace(step, early=True) for step in asked[first:] if isinstance(step, Guard)]
     return [*steps[:first], *early, *steps[first:]]
+
+
+def _to_last_write(steps: list[Step]) -> list[Step]:
+    last = max((at for at, step in enumerate(steps) if not isinstance(step, Guard)), default=-1)
+    return steps[: last + 1]
 
 
 def _clause(sentence: str) -> str:

@@ -135,17 +135,16 @@ def test_what_tasks_need_that_are_cleared_later_is_kept(task: Any) -> None:
     assert task.files["compiled.json"] == b"{}"
 
 
-def test_outcomes_are_kept_where_the_results_cannot_be_told(
-    task: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("broken", ["operators.results.forget_outdated", "dbt.results.tell_results"])
+def test_outcomes_are_kept_first_of_all(task: Any, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     """The teardown deletes the run's folder however this task ends."""
 
     def fail(*args: Any, **kwargs: Any) -> None:
-        raise DbtError("What dbt 2 has written at setup is not kept")
+        raise DbtError("It is gone.")
 
-    monkeypatch.setattr("cosmos_async.dbt.results.tell_results", fail)
+    monkeypatch.setattr(f"cosmos_async.{broken}", fail)
 
-    with pytest.raises(DbtError, match="is not kept"):
+    with pytest.raises(DbtError, match="It is gone"):
         task(outcome("model.shop.orders", Status.SUCCESS, "fine"))
 
     assert task.xcoms == {"dbt_kept": "n"}

@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 
 from cosmos_async.dbt.planner.keep import each_run, why_not_kept
-from cosmos_async.plan.model import Guard, GuardKind, Level
+from cosmos_async.plan.model import Level
 
 
 def recording(**values: Any) -> dict[str, Any]:
     known = ("moments", "batches", "nodes", "events", "flags", "ephemerals", "temporaries")
-    return {**{name: {} for name in known}, "inherited": [], "once": None, **values}
+    return {
+        **{name: {} for name in known},
+        "inherited": [],
+        "once": None,
+        "run": {"listings": {"p.shop": {}}},
+        **values,
+    }
 
 
 def plan(count: int, **more: Any) -> Any:
@@ -81,9 +87,15 @@ BEGINNINGS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         "asks which datasets there are",
     ),
+    # Whether or not it writes something then.
     "a hook that reads": (
+        {"events": {"operation.start": [{"event": "rows"}]}},
         {},
-        {"prelude": (Guard(GuardKind.ROWS, "select", {}, []),)},
+        "on-run-start hook reads",
+    ),
+    "a hook that looks for a relation in a dataset that dbt has not listed": (
+        {"events": {"operation.start": [{"event": "relation", "path": ["p", "else", "log"]}]}},
+        {},
         "on-run-start hook reads",
     ),
     "a hook with a temporary table": (
@@ -100,6 +112,13 @@ def test_what_comes_before_the_first_node_has_to_be_the_same(name: str) -> None:
     recorded, planned, words = BEGINNINGS[name]
 
     assert words in str(why_not_kept(recording(**recorded), plan(1, **planned), {}))
+
+
+def test_a_hook_that_looks_for_a_relation_in_a_listing_finds_the_same_next_time() -> None:
+    """The listings are compared before a plan is used again."""
+    events = {"operation.start": [{"event": "relation", "path": ["p", "shop", "log"]}]}
+
+    assert why_not_kept(recording(events=events), plan(1), {}) is None
 
 
 def test_a_node_that_could_not_be_planned_may_be_so_next_time() -> None:

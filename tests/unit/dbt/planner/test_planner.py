@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cosmos_async.dbt.planner.planner import Plan, make_plan
+from cosmos_async.dbt.planner.planner import Plan, make_plan, plan_nodes
 from cosmos_async.exceptions import PlanError
 from cosmos_async.plan.model import (
     CallOperation,
@@ -294,11 +294,29 @@ def test_a_result_that_was_read_in_part_is_left_to_dbt() -> None:
     assert made.reason == "It reads only a part of the rows of select distinct kind from p.raw.events."
 
 
-def test_reads_behind_the_last_write_are_no_guards() -> None:
-    """A node that is done must not be undone by what nobody acts upon."""
-    late = read("table", path=["p", "shop", "orders"], answer=columns("id"))
+def test_reads_behind_the_last_write_are_guards() -> None:
+    """A post-hook that finds a queue empty writes nothing, and dbt would if it were not; asked before the write as well."""
+    made = plan_of(relation(), job(), rows(["0"]))
 
-    assert kinds(plan_of(relation(), job(), late)) == ["target_state", "main"]
+    assert kinds(made) == ["target_state", "rows", "main", "rows"]
+    assert [step.early for step in made.steps if isinstance(step, Guard)] == [False, True, False]
+
+
+def test_a_node_that_has_nothing_to_do_is_asked_again_whether_it_has() -> None:
+    """A materialization of one's own may load what is new, and find nothing before the run; also by what is assumed."""
+    made = plan_of({**rows([]), "assumed": "The run builds it first."})
+
+    assert kinds(made) == ["rows"]
+    assert (made.level, made.assumed) == (Level.GUARDED, True)
+
+
+def test_what_is_planned_at_its_turn_is_not_asked_again_behind_the_last_write() -> None:
+    """dbt has read just then, and once."""
+    recorded = recording(node(), events={ORDERS: [relation(), job(), rows(["0"])]})
+
+    made, _ = plan_nodes(recorded, uploads=Path())
+
+    assert kinds(made[ORDERS]) == ["target_state", "main"]
 
 
 def test_an_ephemeral_model_s_reads_are_its_children_s() -> None:
