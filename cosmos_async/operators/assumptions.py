@@ -30,7 +30,7 @@ def changing_nodes(folder: str, operator: Any) -> Collection[str]:
     return changing(_known(folder, operator), _today())
 
 
-def keep_wrong(folder: str, nodes: Iterable[str], operator: Any) -> Collection[str]:
+def keep_wrong(folder: str, nodes: Iterable[str], operator: Any, *, run: str) -> Collection[str]:
     """
     Keep with which nodes assumptions were wrong in this run, and return those with which nothing is assumed from now on.
 
@@ -38,9 +38,10 @@ def keep_wrong(folder: str, nodes: Iterable[str], operator: Any) -> Collection[s
         folder: The run's folder.
         nodes: Their unique ids.
         operator: The results task.
+        run: The run's nonce.
     """
     today = _today()
-    known = with_wrong(_known(folder, operator), nodes, today)
+    known = with_wrong(_known(folder, operator), nodes, today, run)
     keep(folder, ASSUMPTIONS_OBJECT, dump_wrong(known), operator)
     return changing(known, today)
 

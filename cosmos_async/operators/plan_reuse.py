@@ -286,7 +286,7 @@ def forget_outdated(
         and index.nodes[outcome.unique_id].level in _AS_PLANNED
     ]
     wrong = [unique_id for unique_id in anew if index.nodes[unique_id].assumed]
-    changing = keep_wrong(folder, wrong, operator) if wrong else ()
+    changing = keep_wrong(folder, wrong, operator, run=index.run.nonce) if wrong else ()
     anew = [unique_id for unique_id in anew if unique_id not in changing]
     if not anew:
         return

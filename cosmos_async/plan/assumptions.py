@@ -27,9 +27,10 @@ class Wrong:
 
     day: date  #: of the last one, UTC
     times: int  #: how many there were, each within the days after the one before
+    run: str = ""  #: the nonce of the run of the last one
 
 
-def with_wrong(known: Mapping[str, Wrong], nodes: Iterable[str], today: date) -> dict[str, Wrong]:
+def with_wrong(known: Mapping[str, Wrong], nodes: Iterable[str], today: date, run: str) -> dict[str, Wrong]:
     """
     Return what is known of wrong assumptions after a run.
 
@@ -37,11 +38,13 @@ def with_wrong(known: Mapping[str, Wrong], nodes: Iterable[str], today: date) ->
         known: Before it.
         nodes: With which they were wrong in it, by unique id.
         today: UTC.
+        run: Its nonce. Its results may be told several times, and each assumption was wrong once.
     """
     found = _recent(known, today)
     for unique_id in nodes:
-        times = found[unique_id].times if unique_id in found else 0
-        found[unique_id] = Wrong(today, times + 1)
+        before = found.get(unique_id)
+        if before is None or before.run != run:
+            found[unique_id] = Wrong(today, 1 if before is None else before.times + 1, run)
     return found
 
 
@@ -59,7 +62,10 @@ def _recent(known: Mapping[str, Wrong], today: date) -> dict[str, Wrong]:
 def dump_wrong(known: Mapping[str, Wrong]) -> bytes:
     """Return it as an object of the store."""
     return json.dumps(
-        {unique_id: [wrong.day.isoformat(), wrong.times] for unique_id, wrong in sorted(known.items())}
+        {
+            unique_id: [wrong.day.isoformat(), wrong.times, wrong.run]
+            for unique_id, wrong in sorted(known.items())
+        }
     ).encode()
 
 
@@ -67,8 +73,8 @@ def load_wrong(data: bytes) -> dict[str, Wrong]:
     """Return what :func:`dump_wrong` wrote, nothing where it is something else: only time depends on it."""
     try:
         return {
-            str(unique_id): Wrong(date.fromisoformat(day), int(times))
-            for unique_id, (day, times) in json.loads(data).items()
+            str(unique_id): Wrong(date.fromisoformat(day), int(times), str(run))
+            for unique_id, (day, times, run) in json.loads(data).items()
         }
     except (ValueError, TypeError, AttributeError):
         return {}

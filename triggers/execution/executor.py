@@ -71,7 +71,8 @@ async def execute(
             tell = run.log.info if differed.assumed else run.log.warning
             tell(report.differed(differed, again=again, written=node.written))
             # What was planned a moment ago and differs already will differ again.
-            return NeedsDbt(plan, str(differed), late=not again, done=node.position if node.written else 0)
+            done = node.position if node.written else 0
+            return NeedsDbt(plan, str(differed), late=not again, done=done, assumed=differed.assumed)
         error = CosmosAsyncError(report.written_in_part(f"{differed}.", node.written))
         verdict = Verdict(Status.ERROR, str(error))
     except DbtMustJudge as judged:

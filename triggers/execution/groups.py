@@ -250,7 +250,9 @@ def _can_wait(end: NeedsDbt) -> bool:
     """Return whether a node can be planned along with others: one that has written nothing, and whose like are many."""
     plan = end.plan
     # A package's seed is a file, which the parsed project has not.
-    foreseen = plan.level is Level.LATE or (plan.assumed and not end.done)
+    # Whoever takes this task over asks again what was assumed, finds the same, and then the plan that was made with others.
+    # What else differs may fit once that plan has written something: such a plan has to come with the trigger's arguments.
+    foreseen = plan.level is Level.LATE or (end.assumed and not end.done)
     return end.late and foreseen and plan.resource_type != "seed"
 
 

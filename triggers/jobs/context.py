@@ -92,6 +92,7 @@ class NeedsDbt:
     late: bool = False  #: it can be planned anew now, and go on here; otherwise real dbt has to run it
     #: The position in its plan up to which it has been carried out, where that has left something behind; else 0.
     done: int = 0
+    assumed: bool = False  #: what differed was only assumed by its plan, see :attr:`Guard.assumed`
 
 
 End = Union[Finished, NeedsDbt]

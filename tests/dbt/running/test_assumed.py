@@ -23,6 +23,18 @@ FOUND = """
     {{ return(run_query(sql).columns[0].values() | join(",") if execute else "") }}
     {% endmacro %}
     """
+#: Builds only what is new, and finds nothing.
+IDLE = """
+    {% materialization idle, adapter="bigquery" %}
+    {% set ids = found("select id from " ~ this.incorporate(path={"identifier": "base"})) %}
+    {% if ids == "7" %}
+      {% call noop_statement("main", "nothing new") %}{{ sql }}{% endcall %}
+    {% else %}
+      {% call statement("main") %}insert into {{ this }} {{ sql }}{% endcall %}
+    {% endif %}
+    {{ return({"relations": [this]}) }}
+    {% endmaterialization %}
+    """
 ASK = '\'{{ found("select id from " ~ ref("base")) }}\' as ids'
 MODELS = {
     "base": "select 1 as id",
@@ -40,6 +52,9 @@ MODELS = {
     "windows": "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', "
     "batch_size='day', begin='2026-01-01', partition_by={'field': 'at', 'data_type': 'timestamp', 'granularity': 'day'}) }} "
     f"select timestamp '2026-01-01' as at, {ASK}",
+    "idle": "{{ config(materialized='idle') }} select 3 as id -- {{ ref('base') }}",
+    "failing": f"select {ASK} {{% if found('select id from ' ~ ref('base')) == '7' %}}"
+    "{{ exceptions.raise_compiler_error('7 is too many.') }}{% endif %}",
     "opaque": "select id from later",
     "of_opaque": "-- depends_on: {{ ref('opaque') }}\n{% set columns = adapter.get_columns_in_relation(ref('opaque')) if execute else [] %}"
     "select 1 as id{% for one in columns %}, 1 as {{ one.name }}_{{ loop.index }}{% endfor %}",
@@ -61,6 +76,7 @@ def project(tmp_path: Path, google: FakeGoogle) -> Path:
     files |= {
         "dbt_project.yml": 'name: shop\nversion: "1.0"\nprofile: kitchen\nmodels: {+materialized: table}\n',
         "macros/found.sql": FOUND,
+        "macros/idle.sql": IDLE,
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +96,7 @@ def test_what_is_there_now_is_asked_now_and_once_more_at_the_nodes_turn(opened: 
     """Rows, metadata, and columns that nobody can foretell; the reason tells what is assumed."""
     nodes = planned(opened, project, changing=["model.shop.changing"])
 
-    kinds = {"pivot": GuardKind.ROWS, "described": GuardKind.ROWS, "of_opaque": GuardKind.TABLE}
+    kinds = dict.fromkeys(("pivot", "described", "idle"), GuardKind.ROWS) | {"of_opaque": GuardKind.TABLE}
     for name, kind in kinds.items():
         node = nodes[name]
         assert node.level is Level.GUARDED, f"{name}: {node.reason}"
@@ -89,6 +105,18 @@ def test_what_is_there_now_is_asked_now_and_once_more_at_the_nodes_turn(opened: 
         assert "as they are before the run" in node.reason
     assert "select '7' as ids" in (nodes["pivot"].compiled_code or "")
     assert not nodes["base"].assumed
+    assert nodes["idle"].compiled_code is not None
+    assert len(nodes["idle"].steps) == 1, "it has nothing to do, as long as that is so"
+
+
+@newest_dbt
+def test_what_is_there_now_may_be_what_a_node_cannot_be_compiled_with(opened: OpenDbt, project: Path):
+    """At its turn there is something else; without assumptions it would be planned then, too."""
+    node = planned(opened, project)["failing"]
+
+    assert node.level is Level.LATE
+    assert "With what is there now it fails: " in node.reason
+    assert "7 is too many." in node.reason
 
 
 @newest_dbt
@@ -97,7 +125,7 @@ def test_nothing_is_assumed_where_a_wrong_answer_costs_more_than_a_late_plan(ope
     nodes = planned(opened, project, changing=["model.shop.changing"])
 
     late = {name for name, node in nodes.items() if node.level is Level.LATE}
-    assert late == {"changing", "child", "not_there", "windows"}
+    assert late == {"changing", "child", "not_there", "windows", "failing"}
     assert nodes["after_a_write"].level is Level.GUARDED, "it reads what no node builds"
     assert "which this run builds first (model.shop.fresh)" in nodes["not_there"].reason
 

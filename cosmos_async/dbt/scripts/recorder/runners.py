@@ -65,9 +65,16 @@ class RunnerPatches:
                     self.context.leave_to_dbt(reason)
                 with self.journal.while_doing(phase="run", test=kind if is_test else None, macros=()):
                     return compile_and_execute(runner, manifest, ctx)
-            except DbtBaseException:
+            except Exception as error:
+                assumed = self.journal.assumed(node.unique_id)
+                if assumed is not None and node.unique_id not in self.journal.flags:
+                    # At its turn there may be something else, with which it goes well.
+                    what = " ".join(str(error).split())
+                    self.journal.flag(
+                        node.unique_id, f"{assumed} With what is there now it fails: {what}", late=True
+                    )
                 # A unit test wraps whatever ends it.
-                if node.unique_id not in self.journal.flags:
+                elif node.unique_id not in self.journal.flags or not isinstance(error, DbtBaseException):
                     raise
                 self._forget_relation(runner)
                 status = TestStatus.Pass if is_test else RunStatus.Success

@@ -57,6 +57,12 @@ class Journal:
         with self._lock:
             return any(event["event"] in _WRITES for event in self.events.get(unique_id, ()))
 
+    def assumed(self, unique_id: str) -> str | None:
+        """Return why an answer to a node is only assumed, None where all are certain; see :meth:`NodeContext.assume`."""
+        with self._lock:
+            reasons = (event.get("assumed") for event in self.events.get(unique_id, ()))
+            return next(filter(None, reasons), None)
+
     def doing(self, what: str) -> Any:
         """Return what this thread said of itself by :meth:`while_doing`."""
         return getattr(self._here, what, None)

@@ -116,6 +116,30 @@ async def test_what_was_assumed_in_vain_is_planned_with_the_others(bench: Bench)
     assert "is no longer what the plan was made for" in bench.log.text
 
 
+async def test_what_differs_besides_an_assumption_is_planned_alone(bench: Bench) -> None:
+    """
+    Its own plan comes with the trigger's arguments.
+
+    By the plan of a wave it may make the table that setup has seen; whoever takes the task over would find setup's plan good.
+    """
+    request = {"project": "p", "location": "US", "configuration": {"query": {"query": "select n from names"}}}
+    names_read = Guard(GuardKind.ROWS, "select n from names", request, [["a"]], assumed=True)
+    bench.google.on_query("select n from names", rows=[{"n": "a"}])
+    target = Guard(
+        GuardKind.TARGET_STATE,
+        "p.shop.orders",
+        {"project": "p", "dataset": "shop", "table": "orders"},
+        "table",
+    )
+    await bench.plan(model("orders", target, names_read, job("insert into orders values (1)")))
+
+    event = await begin(bench, "orders")
+
+    assert event.payload["status"] == "late"
+    assert event.payload.get("claim") is None
+    assert asked(bench) == 0
+
+
 async def write(bench: Bench, objects: dict[str, bytes]) -> None:
     """Put objects into the run's folder, one after the other."""
     assert bench.address is not None
