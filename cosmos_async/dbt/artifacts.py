@@ -24,11 +24,19 @@ MANIFEST_FILE = "manifest.json"
 RECORDED_FILE = "recorded_results.json"
 #: Beside a plan: the statements that dbt wrote below ``run`` in its target folder, by name.
 RUN_FILES = "run_files.json"
+#: Beside a plan: how many of a node's macros dbt found while parsing, by unique id. It adds those that it calls.
+MACROS_FILE = "parsed_macros.json"
 TARGET_FILE = "target.zip"  #: what dbt writes into its target folder beside the artifacts
 
 
-def recorded_artifacts(dbt: Dbt) -> dict[str, bytes]:
-    """Return dbt's artifacts of the recording that has just ended, by the names they have beside the plan."""
+def recorded_artifacts(dbt: Dbt, recording: Json) -> dict[str, bytes]:
+    """
+    Return dbt's artifacts of the recording that has just ended, by the names they have beside the plan.
+
+    Args:
+        dbt: Which was recorded.
+        recording: What the recorder wrote; that of dbt 2 tells of no macros.
+    """
     target = dbt.workspace.target_path
     found: dict[str, bytes] = {}
     if (target / MANIFEST_FILE).is_file():
@@ -41,6 +49,7 @@ def recorded_artifacts(dbt: Dbt) -> dict[str, bytes]:
         if path.is_file()
     }
     found[RUN_FILES] = json.dumps(written).encode()
+    found[MACROS_FILE] = json.dumps(recording.get("macros", {})).encode()
     return found
 
 

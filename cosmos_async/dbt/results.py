@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.dbt.artifacts import (
+    MACROS_FILE,
     MANIFEST_FILE,
     RECORDED_FILE,
     RESULTS_FILE,
@@ -36,7 +37,7 @@ from cosmos_async.dbt_rules.artifacts import (
 )
 from cosmos_async.dbt_rules.program_artifacts import failed_hook, program_results
 from cosmos_async.exceptions import DbtError
-from cosmos_async.plan.model import Index, RunInfo
+from cosmos_async.plan.model import Index, Level, RunInfo
 from cosmos_async.plan.outcome import Outcome
 
 Json = dict[str, Any]
@@ -102,9 +103,15 @@ def tell_results(
             results = own_results(dbt, artifacts.run_results)
             if manifest is None:
                 manifest = json.loads(dbt.workspace.own_artifact(artifacts.manifest.read_bytes()))
-    unwritten = {unique_id for unique_id, outcome in outcomes.items() if outcome.ended_before_its_statement}
+    manifest = manifest or {}
+    failed = {unique_id for unique_id, outcome in outcomes.items() if outcome.ended_before_its_statement}
     manifest = finished_manifest(
-        manifest or {}, results, run, now=datetime.now(timezone.utc), unwritten=unwritten
+        manifest,
+        results,
+        run,
+        now=datetime.now(timezone.utc),
+        unwritten=failed | _without_statement(index, manifest),
+        macros=_loaded(recorded.get(MACROS_FILE)) or {},
     )
     documents = {
         RESULTS_FILE: results,
@@ -114,6 +121,18 @@ def tell_results(
     files = {name: json.dumps(each).encode() for name, each in documents.items() if each is not None}
     files[TARGET_FILE] = zipped(target_files(manifest, _loaded(recorded.get(RUN_FILES)) or {}))
     return Told(files, failure)
+
+
+def _without_statement(index: Index, manifest: Json) -> set[str]:
+    """Return the nodes of which dbt never writes a statement, as of a table that is copied: setup's dbt came to their end."""
+    nodes = {**manifest.get("nodes", {}), **manifest.get("functions", {})}
+    return {
+        unique_id
+        for unique_id, entry in index.nodes.items()
+        if entry.level not in (Level.LATE, Level.DBT)
+        and nodes.get(unique_id, {}).get("extra_ctes_injected")
+        and nodes[unique_id].get("build_path") is None
+    }
 
 
 def _told_by_program(

@@ -102,7 +102,13 @@ def finished_results(
 
 
 def finished_manifest(
-    manifest: Json, run_results: Json, run: RunInfo, *, now: datetime, unwritten: Container[str] = ()
+    manifest: Json,
+    run_results: Json,
+    run: RunInfo,
+    *,
+    now: datetime,
+    unwritten: Container[str] = (),
+    macros: Mapping[str, int] | None = None,
 ) -> Json:
     """
     Return ``manifest.json`` of a run.
@@ -112,7 +118,8 @@ def finished_manifest(
         run_results: dbt's ``run_results.json`` of the run.
         run: What the index says of the run.
         now: The end of the run.
-        unwritten: The nodes of whose main statement real dbt has written no file, as it failed before.
+        unwritten: The nodes of whose main statement dbt writes no file, or has written none, as they failed before.
+        macros: How many of a node's macros dbt found while parsing, by unique id.
     """
     manifest["metadata"] = _metadata(manifest["metadata"], run, now)
     nodes = {**manifest["nodes"], **manifest.get("functions", {})}
@@ -135,6 +142,8 @@ def finished_manifest(
             for key in _COMPILED:
                 node.pop(key, None)
             node["compiled_path"] = node["build_path"] = None
+            if result["status"] == "skipped" and macros and result["unique_id"] in macros:
+                del node["depends_on"]["macros"][macros[result["unique_id"]] :]
     return manifest
 
 

@@ -319,7 +319,7 @@ class SetupAsyncOperator(BaseOperator):
         compiled = {unique_id: node.compiled_code for unique_id, node in plan.nodes.items()}
         compiled.update({hook.unique_id: hook.compiled_code for hook in plan.hooks})
         objects[artifact_object(COMPILED_FILE)] = json.dumps(compiled).encode()
-        for name, data in recorded_artifacts(dbt).items():
+        for name, data in recorded_artifacts(dbt, planned.recording).items():
             objects[artifact_object(name)] = data
         reuse.keep(planned, index, objects)
         return index, objects

@@ -76,7 +76,7 @@ def carry_out(
     folder.mkdir(parents=True)
     with opened(bench, project, dataset, carried.log, **options) as dbt:
         planned = record_plan(dbt, dag_id=dataset, run_id=folder.name)
-        artifacts = recorded_artifacts(dbt)
+        artifacts = recorded_artifacts(dbt, planned.recording)
         objects, whole = stored(planned.plan)
         index = dump_index(whole)
         for name, data in objects.items():

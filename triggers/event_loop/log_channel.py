@@ -15,13 +15,16 @@ import os
 import select
 import stat
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 #: Seconds that a trigger waits at its end until its lines are written.
 PATIENCE = 10.0
+#: Characters of one line. What is longer comes in several: a socket with room takes some 180 kB at once (Linux' default
+#: buffer), and a character may be four bytes.
+LONGEST = 30_000
 
 
 class LogChannel:
@@ -105,8 +108,19 @@ class ChannelledLog:
         return getattr(self._log, name)  # whatever Airflow's own code calls
 
     def _add(self, write: Callable[[str], Any], message: str) -> None:
-        # Airflow finds a line's task in the context.
-        self.channel.write(partial(contextvars.copy_context().run, write, message))
+        for part in _parts(message):
+            # Airflow finds a line's task in the context.
+            self.channel.write(partial(contextvars.copy_context().run, write, part))
+
+
+def _parts(message: str) -> Iterator[str]:
+    """Yield a message in parts that a socket takes at once, cut where a line of it ends if there is such a place."""
+    while len(message) > LONGEST:
+        cut = message.rfind("\n", 0, LONGEST)
+        cut = cut if cut > 0 else LONGEST
+        yield message[:cut]
+        message = message[cut:].removeprefix("\n")
+    yield message
 
 
 _channels: dict[int, LogChannel] = {}  # by file descriptor; a triggerer has one

@@ -93,7 +93,7 @@ def test_the_artifacts_are_those_of_a_native_run(
             for path in (target / folder).rglob("*")
             if path.is_file()
         }
-        ours = {name: json.loads(data) for name, data in recorded_artifacts(dbt).items()}
+        ours = {name: json.loads(data) for name, data in recorded_artifacts(dbt, {}).items()}
         assert target_files(ours["manifest.json"], ours["run_files.json"]) == files
         assert {name.split("/")[0] for name in files} == {"compiled", "run"}
         google.requests.clear()

@@ -182,7 +182,7 @@ def test_another_version_than_the_one_that_was_tried_runs_each_node(tmp_path: Pa
 
     with open_dbt(told, Processes(lines.append), cache_dir=tmp_path / "cache", endpoint="") as dbt:
         planned = record_plan(dbt, dag_id="d", run_id="r")
-        template = json.loads(recorded_artifacts(dbt)[RECORDED_FILE])
+        template = json.loads(recorded_artifacts(dbt, {})[RECORDED_FILE])
 
     assert "maximum_bytes_billed 10" in lines[0]
     assert "dbt-core 2.0.7 was not tried" in lines[1]

@@ -290,6 +290,16 @@ def test_a_node_that_real_dbt_has_built_has_a_built_file() -> None:
     assert found["nodes"][ORDERS] == node(ORDERS, **COMPILED)
 
 
+def test_a_node_that_was_skipped_has_called_no_macro() -> None:
+    """Setup's dbt had come to it; what dbt found while parsing stays."""
+    orders = node(ORDERS, **COMPILED, depends_on={"macros": ["macro.shop.named", "macro.dbt.statement"]})
+    results = {"results": [entry(ORDERS, status="skipped", compiled=False, compiled_code=None)]}
+
+    found = finished_manifest(manifest(**{ORDERS: orders}), results, RUN, now=NOW, macros={ORDERS: 1})
+
+    assert found["nodes"][ORDERS]["depends_on"] == {"macros": ["macro.shop.named"]}
+
+
 def test_a_node_that_real_dbt_gave_up_before_has_none() -> None:
     """It was compiled, and no statement was made of it."""
     orders = node(ORDERS, **{**COMPILED, "build_path": None})

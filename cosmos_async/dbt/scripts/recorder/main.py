@@ -201,6 +201,7 @@ def _document(recording: Any, versions: dict[str, str], arguments: list[str], fl
         "once": journal.once,
         "ephemerals": journal.ephemerals,
         "inherited": sorted(journal.inherited),
+        "macros": journal.macros,
     }
 
 

@@ -39,6 +39,8 @@ class RunnerPatches:
 
         @functools.wraps(compile_node)
         def compiling(*args: Any, **kwargs: Any) -> Any:
+            before = kwargs["node"] if "node" in kwargs else args[1]
+            self.journal.macros.setdefault(before.unique_id, len(before.depends_on.macros))
             with self.journal.while_doing(phase="compile", rendering=True):
                 node = compile_node(*args, **kwargs)
             if getattr(node, "overloads", None):  # since dbt 1.12

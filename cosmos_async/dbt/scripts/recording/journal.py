@@ -32,6 +32,8 @@ class Journal:
             str, dict[str, Any]
         ] = {}  #: name and parents of all of the project, selected or not
         self.inherited: set[str] = set()  #: what is compiled for another node, and reads the warehouse then
+        #: how many of a node's macros dbt found while parsing; it adds those that it calls
+        self.macros: dict[str, int] = {}
         self._lock = threading.Lock()
         self._here = threading.local()
 

@@ -115,3 +115,20 @@ async def test_other_logs_stay_as_they_are(kind: str, tmp_path: Any) -> None:
         assert channelled(log) is log
         assert not isinstance(log, ChannelledLog)
         await written(log)
+
+
+async def test_a_long_message_comes_in_parts(ends: tuple[Any, socket.socket]) -> None:
+    """The SQL of a model may be longer than what a socket with room takes at once."""
+    ours, theirs = ends
+    log = channelled(logger(ours))
+    sql = "\n".join(f"select {number} as n{'ä' * 90}" for number in range(10_000))
+    text = asyncio.create_task(asyncio.to_thread(theirs.makefile("r", encoding="utf-8").read))
+
+    log.info(sql)
+    log.info("x" * (log_channel.LONGEST + 1))
+    log.info("the end")
+    await written(log)
+    ours.close()
+
+    lines = [line.removeprefix("nobody's ") for line in (await text).splitlines()]
+    assert lines == [*sql.splitlines(), "x" * log_channel.LONGEST, "x", "the end"]
