@@ -94,6 +94,16 @@ def test_a_new_plan_that_begins_otherwise_cannot_go_on(new: tuple[Step, ...], wh
         go_on(old, model("orders", *new))
 
 
+@pytest.mark.parametrize("more", [(), (merge(OLD),)], ids=["nothing", "another write"])
+def test_another_answer_behind_the_last_write_may_lead_to_more(more: tuple[Step, ...]) -> None:
+    """Such as a post-hook that finds something in a queue; what is done is not done again."""
+    continued = go_on(begun(HOOK, columns("id", table="queue")), model("orders", HOOK, *more))
+
+    assert continued is not None
+    assert continued.done == {0: 0}
+    assert continued.plan.steps[continued.position :] == more
+
+
 def test_the_second_operation_counts_as_the_first_does() -> None:
     """Each in its place, and each read before its own."""
     old = begun(HOOK, temporary(OLD), columns("id"))
