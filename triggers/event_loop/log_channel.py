@@ -1,10 +1,12 @@
 """
-Log lines that never block the event loop of Airflow 3's triggerer.
+Log lines that never block the event loop of the triggerer of Airflow 3.1 and later.
 
 There the process that runs triggers sends its log through a socket to the process that supervises it, which reads it between
 other things. A line that finds the socket full blocks the whole event loop. If the supervisor just then sends something large,
 such as the serialized DAG that comes with each task that starts in the triggerer, it waits for this event loop to read it, and
 both wait for ever (seen with Airflow 3.3.2 and a DAG of a thousand tasks). So lines wait here until the socket has room.
+
+Airflow 3.0 sends no serialized DAG; its lines go through Python's own logging, and are written as they come.
 """
 
 from __future__ import annotations

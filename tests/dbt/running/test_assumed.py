@@ -53,6 +53,8 @@ MODELS = {
     "batch_size='day', begin='2026-01-01', partition_by={'field': 'at', 'data_type': 'timestamp', 'granularity': 'day'}) }} "
     f"select timestamp '2026-01-01' as at, {ASK}",
     "idle": "{{ config(materialized='idle') }} select 3 as id -- {{ ref('base') }}",
+    "remembering": "{% if execute and not graph.ids %}{% do graph.update({'ids': found('select id from ' ~ ref('base'))}) %}"
+    "{% endif %}select '{{ graph.ids }}' as ids -- {{ ref('base') }}",
     "failing": f"select {ASK} {{% if found('select id from ' ~ ref('base')) == '7' %}}"
     "{{ exceptions.raise_compiler_error('7 is too many.') }}{% endif %}",
     "opaque": "select id from later",
@@ -121,11 +123,11 @@ def test_what_is_there_now_may_be_what_a_node_cannot_be_compiled_with(opened: Op
 
 @newest_dbt
 def test_nothing_is_assumed_where_a_wrong_answer_costs_more_than_a_late_plan(opened: OpenDbt, project: Path):
-    """What has come to write, batches, ephemeral models, what is not there, and what was wrong before."""
+    """What has come to write, batches, ephemeral models, dbt's memory, what is not there, and what was wrong before."""
     nodes = planned(opened, project, changing=["model.shop.changing"])
 
     late = {name for name, node in nodes.items() if node.level is Level.LATE}
-    assert late == {"changing", "child", "not_there", "windows", "failing"}
+    assert late == {"changing", "child", "not_there", "windows", "failing", "remembering"}
     assert nodes["after_a_write"].level is Level.GUARDED, "it reads what no node builds"
     assert "which this run builds first (model.shop.fresh)" in nodes["not_there"].reason
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..common import need
-from ..recording.journal import RUN
+from ..recording.journal import GRAPH, RUN, WHOLE_CONTEXT
 from .session import Recording
 
 #: Names in dbt's contexts, and how a person is told of them.
@@ -22,7 +22,7 @@ NAMES = {
     "invocation_id": "invocation_id",
     "invocation_args_dict": "invocation_args_dict",
     "thread_id": "thread_id",
-    "graph": "graph, where hooks and packages may have put things",
+    "graph": GRAPH,
     "lipsum": "chance",
     "otel_trace_id": "otel_trace_id",
     "otel_span_id": "otel_span_id",
@@ -42,7 +42,6 @@ _CLOCK = frozenset(("now", "utcnow", "today"))
 #: Of a mapping: what gives all of its values without naming them.
 _WHOLE = frozenset(("get", "items", "values", "copy", "pop"))
 _WATCHED = frozenset((*NAMES, *_CLOCK, *_WHOLE))
-_ALL = "all of dbt's context"
 #: Filters that show a mapping as a whole.
 _OF_WHOLE = ("items", "dictsort", "xmlattr", "string", "list", "pprint", "tojson", "urlencode")
 
@@ -150,7 +149,7 @@ class Moments:
             if issubclass(kind, datetime.date) and not self._journal.doing("naming"):
                 self._used(f"the clock ({kind.__name__}.{name})")
         elif _is_context(owner):
-            self._used(_ALL if name in _WHOLE else self._names[name])
+            self._used(WHOLE_CONTEXT if name in _WHOLE else self._names[name])
 
     def _filters(self) -> None:
         from jinja2.filters import FILTERS
@@ -172,7 +171,7 @@ class Moments:
         @functools.wraps(original)  # with the marks by which Jinja knows what to pass first
         def noticing(*args: Any, **kwargs: Any) -> Any:
             if any(map(_is_context, args)):
-                self._used(_ALL)
+                self._used(WHOLE_CONTEXT)
             return original(*args, **kwargs)
 
         return noticing

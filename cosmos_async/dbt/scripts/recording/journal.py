@@ -9,6 +9,8 @@ from typing import Any
 
 RUN = ""  # what belongs to no node: schemas, listings
 _WRITES = frozenset(("job", "call", "native"))  # events
+GRAPH = "graph, where hooks and packages may have put things"
+WHOLE_CONTEXT = "all of dbt's context"
 
 
 class Journal:
@@ -25,6 +27,9 @@ class Journal:
         #: what dbt's cache knew when the run began and when it ended; what only the run itself can tell
         self.relations: dict[str, list[Any]] = {"schemas": [], "start": [], "end": [], "open": []}
         self.moments: dict[str, str] = {}  #: what a node uses that another run has differently, by node
+        self.remembering: set[str] = (
+            set()
+        )  #: nodes that use what all nodes of an invocation share in dbt's memory
         self.temporaries: dict[str, list[str]] = {}  #: names that dbt made of the time of day, by node
         self.environment: set[str] = set()  #: the environment variables that were asked for
         self.once: str | None = None  #: why the plan of this run can serve no other one
@@ -85,6 +90,8 @@ class Journal:
         """Note that a node uses what another run has differently; the first one counts."""
         with self._lock:
             self.moments.setdefault(unique_id, what)
+            if what in (GRAPH, WHOLE_CONTEXT):
+                self.remembering.add(unique_id)
 
     def use_once(self, why: str) -> None:
         """Note why the plan of this run can serve no other one; the first reason counts."""

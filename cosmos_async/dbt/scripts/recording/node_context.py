@@ -37,7 +37,8 @@ class NodeContext:
 
         The read's guard repeats it then, and where it differs the node is planned late. So the node must have written nothing
         yet. Not for hooks, nor for a microbatch model, whose later batches would fail, nor for an ephemeral model, whose own
-        text nobody would make anew.
+        text nobody would make anew, nor where the node has looked into dbt's memory, which other nodes see: the answer may be
+        kept there, and they have no guard.
 
         Args:
             reason: Why it cannot be known yet, a sentence. The node ends with it where nothing is assumed.
@@ -50,6 +51,7 @@ class NodeContext:
         apart = not unique_id or unique_id.startswith("operation.") or journal.doing("batch") is not None
         compiled = journal.doing("compiling")
         ephemeral = unique_id in journal.ephemerals or compiled not in (None, unique_id)
-        if apart or ephemeral or not self.assumes(unique_id) or journal.has_written(unique_id):
+        shared = unique_id in journal.remembering
+        if apart or ephemeral or shared or not self.assumes(unique_id) or journal.has_written(unique_id):
             self.leave_for_later(reason)
         return reason
