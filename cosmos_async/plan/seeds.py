@@ -104,5 +104,7 @@ def state_of(table: Json | None) -> Json | None:
     """
     if table is None or table.get("type") != "TABLE" or table.get("streamingBuffer"):
         return None
+    if table.get("expirationTime"):  # which loading it anew would put off
+        return None
     state = {name: table.get(name) for name in _TIMES}
     return None if None in state.values() else state

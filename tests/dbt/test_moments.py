@@ -35,6 +35,10 @@ USING = {
     "by_filter": ("select '{{ (modules.datetime.date | attr('today'))() }}' as day", "the clock"),
     "of_instance": ("select '{{ modules.datetime.datetime(2020, 1, 1).now() }}' as at", "the clock"),
     "of_items": ("select {{ context | items | list | length }} as n", "all of dbt's context"),
+    "expiring": (
+        "{{ config(materialized='materialized_view', hours_to_expiration=12) }} select 1 as n",
+        "the clock (hours_to_expiration",
+    ),
     "drawn": ("select {{ [1, 2, 3] | random }} as n", "chance"),
     "of_context": ("select '{{ context['run_started_at'] }}' as at", "run_started_at"),
     "of_all_context": ("select '{{ context.get('invocation_id') }}' as id", "all of dbt's context"),
@@ -62,6 +66,7 @@ SAME = {
     "of_macro": "select '{{ context['dbt_version'] }}' as version",
     "of_config": "select '{{ config.get('materialized') }}' as kind, '{{ model.name }}' as name",
     "grown": "{{ config(materialized='incremental', unique_key='id') }} select 1 as id",
+    "expiring_table": "{{ config(materialized='table', hours_to_expiration=12) }} select 1 as n",
     "replaced": "{{ config(materialized='table') }} select 1 as id",
 }
 FILES = {

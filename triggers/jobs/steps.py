@@ -179,7 +179,14 @@ def project(guard: Guard, answer: Any) -> Any:
     if guard.kind is GuardKind.SCHEMA:
         return project_fields(answer)
     if guard.kind is GuardKind.ROWS:
-        return project_rows(answer, ordered=is_ordered(guard))
+        rows = project_rows(answer, ordered=is_ordered(guard))
+        planned, schema = guard.request.get("columns"), answer.get("schema")
+        if planned is None or schema is None or project_fields(schema.get("fields")) == planned:
+            return rows
+        return {
+            "columns": [f"{column['name']} {column['type']}" for column in schema["fields"]],
+            "rows": rows,
+        }
     raise PlanDamaged(f"a guard of an unknown kind: {guard.kind!r}")
 
 

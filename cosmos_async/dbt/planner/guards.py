@@ -110,6 +110,12 @@ def _schema_guard(request: Json, query: Json, subject: str, fields: list[Json], 
     return Guard(GuardKind.SCHEMA, subject, asked, project_fields(fields), predicted)
 
 
+def _columns_of(event: Json) -> Json:
+    """Return a result's columns, which a template may look at as well; not of one that was foretold."""
+    schema = None if event.get("predicted") else event.get("schema")
+    return {"columns": project_fields(schema.get("fields"))} if schema else {}
+
+
 def _rows_guard(event: Json) -> Guard:
     query = event["request"]["configuration"]["query"]
     rows = [row for page in event["pages"].values() for row in page]
@@ -118,7 +124,7 @@ def _rows_guard(event: Json) -> Guard:
     return Guard(
         GuardKind.ROWS,
         subject_of(query["query"]),
-        {**event["request"], "ordered": event["ordered"]},
+        {**event["request"], "ordered": event["ordered"], **_columns_of(event)},
         project_rows({"rows": rows}, ordered=event["ordered"]),
         event.get("predicted", False),
     )

@@ -52,8 +52,8 @@ class Steps:
         schemas: The steps that create a dataset, by ``project.dataset``, for each the run creates.
         own: The node's own events; None means all that were recorded.
         begins: Whether the node begins with them; later batches of a model do not.
-        at_turn: Whether they were recorded at the node's turn. Then dbt has read when it would read, and of what it read
-            after its last write, or where it wrote nothing, nothing has to be asked again.
+        at_turn: Whether they were recorded at the node's turn. Then dbt has read when it would read, and where it wrote
+            nothing, nothing has to be asked again.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Steps:
         inherits = self._begins and self._node["resource_type"] != "unit_test"
         events = [*(self._inherited(self._node, set()) if inherits else ()), *self._own]
         body = self._body(events)
-        if self._at_turn:
-            body = _to_last_write(body)
+        if self._at_turn and all(isinstance(step, Guard) for step in body):
+            body = []
         if not body:
             return Made((), Level.STATIC, "")
         writes = any(not isinstance(step, Guard) for step in body)
@@ -119,12 +119,24 @@ class Steps:
     def _inherited(self, node: Json, seen: set[str]) -> list[Json]:
         # dbt compiles an ephemeral model once and puts it into each of its children: its reads are theirs.
         found: list[Json] = []
+        ephemerals = self._recording.get("ephemerals", {})
         for parent in node["depends_on"]:
+            if parent in seen:
+                continue
+            seen.add(parent)
             above = self._recording["nodes"].get(parent)
-            if above is not None and above["ephemeral"] and parent not in seen:
-                seen.add(parent)
+            if above is not None and above["ephemeral"]:
                 found.extend(self._inherited(above, seen))
-                found.extend(event for event in self._recording["events"].get(parent, []))
+                found.extend(self._recording["events"].get(parent, []))
+            elif above is None and parent in ephemerals:
+                # It is not selected itself, and was compiled on behalf of the first of its children.
+                found.extend(self._inherited(ephemerals[parent], seen))
+                found.extend(
+                    event
+                    for events in self._recording["events"].values()
+                    for event in events
+                    if event.get("compiled") == parent
+                )
         return found
 
     # -- guards and operations in their order ---------------------------------------------------------------------

@@ -18,6 +18,10 @@ from .conftest import OpenDbt, newest_dbt
 pytestmark = pytest.mark.dbt
 
 FIELDS = [{"name": "id", "type": "INTEGER"}]
+KEEP = """
+    {% macro keep(ids) %}{% do graph.update({"kept": ids}) %}{% endmacro %}
+    {% macro kept() %}{{ graph.kept if execute else "" }}{% endmacro %}
+    """
 FOUND = """
     {% macro found(sql) %}
     {{ return(run_query(sql).columns[0].values() | join(",") if execute else "") }}
@@ -55,6 +59,8 @@ MODELS = {
     "idle": "{{ config(materialized='idle') }} select 3 as id -- {{ ref('base') }}",
     "remembering": "{% if execute and not graph.ids %}{% do graph.update({'ids': found('select id from ' ~ ref('base'))}) %}"
     "{% endif %}select '{{ graph.ids }}' as ids -- {{ ref('base') }}",
+    "cached": "{% set ids = found('select id from ' ~ ref('base')) %}{% do keep(ids) %}select '{{ ids }}' as ids",
+    "of_cache": "-- {{ ref('cached') }}\nselect '{{ kept() }}' as ids",
     "failing": f"select {ASK} {{% if found('select id from ' ~ ref('base')) == '7' %}}"
     "{{ exceptions.raise_compiler_error('7 is too many.') }}{% endif %}",
     "opaque": "select id from later",
@@ -79,6 +85,7 @@ def project(tmp_path: Path, google: FakeGoogle) -> Path:
         "dbt_project.yml": 'name: shop\nversion: "1.0"\nprofile: kitchen\nmodels: {+materialized: table}\n',
         "macros/found.sql": FOUND,
         "macros/idle.sql": IDLE,
+        "macros/keep.sql": KEEP,
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +134,16 @@ def test_nothing_is_assumed_where_a_wrong_answer_costs_more_than_a_late_plan(ope
     nodes = planned(opened, project, changing=["model.shop.changing"])
 
     late = {name for name, node in nodes.items() if node.level is Level.LATE}
-    assert late == {"changing", "child", "not_there", "windows", "failing", "remembering"}
+    assert late == {
+        "changing",
+        "child",
+        "not_there",
+        "windows",
+        "failing",
+        "remembering",
+        "cached",
+        "of_cache",
+    }
     assert nodes["after_a_write"].level is Level.GUARDED, "it reads what no node builds"
     assert "which this run builds first (model.shop.fresh)" in nodes["not_there"].reason
 

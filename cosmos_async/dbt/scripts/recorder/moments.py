@@ -163,6 +163,15 @@ class Moments:
             return draw(context, values)
 
         FILTERS["random"] = noticing
+        attribute = FILTERS["attr"]  # which does not ask the environment before Jinja 3.1.6
+
+        @functools.wraps(attribute)
+        def looking(environment: Any, owner: Any, name: Any) -> Any:
+            if isinstance(name, str) and name in self._watched:
+                self._looks(owner, name)
+            return attribute(environment, owner, name)
+
+        FILTERS["attr"] = looking
         for name in _OF_WHOLE:
             if name in FILTERS:
                 FILTERS[name] = self._of_context(FILTERS[name])

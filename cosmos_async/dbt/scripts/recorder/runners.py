@@ -61,6 +61,8 @@ class RunnerPatches:
                 return self._batch(lambda: compile_and_execute(runner, manifest, ctx), runner, batch)
             kind = str(node.resource_type.value)
             is_test = kind in ("test", "unit_test")
+            if kind == "model" and _expires_by_the_clock(node):
+                self.journal.use(node.unique_id, "the clock (hours_to_expiration of a materialized view)")
             try:
                 reason = self._beyond_us(runner, manifest)
                 if reason:
@@ -165,3 +167,9 @@ class RunnerPatches:
             }
         with self._lock:
             self.journal.nodes[node.unique_id] = described
+
+
+def _expires_by_the_clock(node: Any) -> bool:
+    """Tell whether dbt-bigquery's own code makes a time of day of a model's options; of a table BigQuery computes it."""
+    hours = node.config.get("hours_to_expiration")
+    return node.get_materialization() == "materialized_view" and hours is not None

@@ -27,9 +27,11 @@ class Journal:
         #: what dbt's cache knew when the run began and when it ended; what only the run itself can tell
         self.relations: dict[str, list[Any]] = {"schemas": [], "start": [], "end": [], "open": []}
         self.moments: dict[str, str] = {}  #: what a node uses that another run has differently, by node
-        self.remembering: set[str] = (
-            set()
-        )  #: nodes that use what all nodes of an invocation share in dbt's memory
+        #: nodes that use what all nodes of an invocation share in dbt's memory
+        self.remembering: set[str] = set()
+        self.may_remember: str | None = (
+            None  #: the first of them that has got an answer which is only assumed
+        )
         self.temporaries: dict[str, list[str]] = {}  #: names that dbt made of the time of day, by node
         self.environment: set[str] = set()  #: the environment variables that were asked for
         self.once: str | None = None  #: why the plan of this run can serve no other one
@@ -53,6 +55,7 @@ class Journal:
         compiled = self.doing("compiling")
         if compiled is not None and compiled != unique_id:
             self.inherited.add(compiled)
+            entry["compiled"] = compiled
         if self.doing("batch") is not None:
             entry["batch"] = self.doing("batch")
         with self._lock:
@@ -90,8 +93,14 @@ class Journal:
         """Note that a node uses what another run has differently; the first one counts."""
         with self._lock:
             self.moments.setdefault(unique_id, what)
-            if what in (GRAPH, WHOLE_CONTEXT):
-                self.remembering.add(unique_id)
+        if what not in (GRAPH, WHOLE_CONTEXT):
+            return
+        self.remembering.add(unique_id)
+        if self.assumed(unique_id) is not None:
+            self.may_remember = self.may_remember or unique_id
+        if self.may_remember is not None and unique_id != RUN:
+            reason = f"It looks into graph, where {self.may_remember} may have left an answer that is only assumed."
+            self.flag(unique_id, reason, late=True)
 
     def use_once(self, why: str) -> None:
         """Note why the plan of this run can serve no other one; the first reason counts."""

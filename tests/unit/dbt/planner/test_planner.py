@@ -27,6 +27,7 @@ from cosmos_async.plan.model import (
     load_index,
     load_node,
 )
+from cosmos_async.triggers.jobs.steps import fits, project
 
 ORDERS = "model.shop.orders"
 
@@ -310,13 +311,46 @@ def test_a_node_that_has_nothing_to_do_is_asked_again_whether_it_has() -> None:
     assert (made.level, made.assumed) == (Level.GUARDED, True)
 
 
-def test_what_is_planned_at_its_turn_is_not_asked_again_behind_the_last_write() -> None:
-    """dbt has read just then, and once."""
-    recorded = recording(node(), events={ORDERS: [relation(), job(), rows(["0"])]})
+def test_what_is_planned_at_its_turn_and_writes_nothing_is_not_asked_again() -> None:
+    """dbt has read just then, and once; behind a write it would read what that has made."""
+    writing = recording(node(), events={ORDERS: [relation(), job(), rows(["0"])]})
+    idle = recording(node(), events={ORDERS: [relation(), rows(["0"])]})
 
-    made, _ = plan_nodes(recorded, uploads=Path())
+    assert kinds(plan_nodes(writing, uploads=Path())[0][ORDERS]) == ["target_state", "rows", "main", "rows"]
+    assert kinds(plan_nodes(idle, uploads=Path())[0][ORDERS]) == []
 
-    assert kinds(made[ORDERS]) == ["target_state", "main"]
+
+def test_the_columns_of_a_result_are_compared_as_well() -> None:
+    """A template may ask for a query's columns alone, and for no rows."""
+    schema = {"fields": [{"name": "id", "type": "INT64"}]}
+    (guard,) = plan_of({**rows([]), "schema": schema}).steps
+    assert isinstance(guard, Guard)
+
+    same, more = (
+        {"rows": [], "schema": schema},
+        {"fields": [*schema["fields"], {"name": "tax", "type": "INT64"}]},
+    )
+
+    assert fits(guard, project(guard, same), late=False)
+    found = project(guard, {"rows": [], "schema": more})
+    assert not fits(guard, found, late=True)
+    assert found == {"columns": ["id INT64", "tax INT64"], "rows": []}
+
+
+def test_reads_of_an_ephemeral_model_that_is_not_selected_are_all_its_children_s() -> None:
+    """dbt compiles it once, for the first of them."""
+    other, thin = "model.shop.other", "model.shop.thin"
+    recorded = recording(
+        node(depends_on=[thin]),
+        node(other, depends_on=[thin]),
+        events={ORDERS: [{**rows(["a"]), "compiled": thin}, relation(), job()], other: [relation(), job()]},
+        ephemerals={thin: {"name": "thin", "depends_on": []}},
+    )
+
+    nodes = plan(recorded).nodes
+
+    assert "rows" in kinds(nodes[other])
+    assert kinds(nodes[ORDERS]).count("rows") == 1
 
 
 def test_an_ephemeral_model_s_reads_are_its_children_s() -> None:

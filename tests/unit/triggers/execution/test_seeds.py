@@ -204,6 +204,13 @@ def test_a_table_that_may_have_changed_has_no_state(resource: Any) -> None:
     assert state_of({"type": "TABLE", "creationTime": "1", "lastModifiedTime": "1"}) is not None
 
 
+def test_a_table_that_expires_is_loaded_anew() -> None:
+    """Loading it puts its end off, as in dbt."""
+    times = {"creationTime": "1", "lastModifiedTime": "1", "expirationTime": "2"}
+
+    assert state_of({"type": "TABLE", **times}) is None
+
+
 def test_the_last_line_of_a_task_counts_what_was_passed_by() -> None:
     """As dbt's does since 1.10; where there is none, the line is as before."""
     at = "2026-01-01T00:00:00+00:00"

@@ -75,7 +75,7 @@ def test_waits_stay_in_bounds(
     if left is not None:
         assert decision.wait < left
     if retry_after is not None:
-        assert retry_after <= decision.wait < retry_after + 1
+        assert retry_after <= decision.wait <= retry_after + 1  # the last place may be rounded up
     else:
         assert 0.5 <= decision.wait <= PROMPT.longest_wait
 
