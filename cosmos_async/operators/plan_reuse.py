@@ -83,7 +83,7 @@ class PlanReuse:
             # Before dbt runs: a file that is changed meanwhile must not pass for what was read.
             last = self._last if first else None
             self._fingerprint, self._found = run_until_complete(
-                both(in_thread(self._taken), self._find(last))
+                both(in_thread(self._taken), self._read_or_why_not(last))
             )
 
     def find(self, own: dict[str, Any], changing: Callable[[], Collection[str]]) -> PlanAgain | None:
@@ -219,7 +219,7 @@ class PlanReuse:
             return f"{changed[0]}{more} came or went"
         return None
 
-    async def _find(self, pin: Pin | None) -> tuple[KeptPlan | None, str | None] | None:
+    async def _read_or_why_not(self, pin: Pin | None) -> tuple[KeptPlan | None, str | None] | None:
         """Return what an earlier run has kept, or why it cannot be read; None where it has kept nothing."""
         if pin is None:
             return None

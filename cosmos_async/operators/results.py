@@ -126,7 +126,6 @@ class ResultsAsyncOperator(BaseOperator):
         if self.aliases:
             # Airflow takes the events of a task that succeeds. If this one fails, the teardown announces what stands here.
             kept[ANNOUNCEMENTS_FILE] = dump_announcements(assets)
-
         folder = plan.keep_artifacts(kept, outcomes.values(), run=index.run)
         context["ti"].xcom_push(key=KEPT_KEY, value=index.run.nonce)
         self._report(outcomes, skipped=[unique_id for unique_id in index.nodes if unique_id not in outcomes])

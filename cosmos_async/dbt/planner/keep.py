@@ -72,9 +72,8 @@ def _reasons(recording: Json, plan: Plan, uses: Mapping[str, str]) -> Iterator[s
 
 def _reads(event: Json, recording: Json) -> bool:
     """Whether a hook has asked BigQuery something that may have another answer next time, whatever it did with the answer."""
-    if (
-        event["event"] == "relation"
-    ):  # told by the listings, and they are compared before a plan is used again
+    if event["event"] == "relation":
+        # Told by the listings, which are compared before a plan is used again.
         return ".".join(event["path"][:2]) not in recording["run"]["listings"]
     return event["event"] in READS
 
@@ -88,9 +87,10 @@ def _of_the_beginning(recording: Json, plan: Plan, uses: Mapping[str, str]) -> I
     for event in (event for name in (RUN, *hooks) for event in recording["events"].get(name, [])):
         if event.get("dataset"):
             yield f"this run creates the dataset {event['dataset']}, and the next one finds it"
-    if any(event["event"] == "dataset" for name in hooks for event in recording["events"].get(name, [])):
+    asked = [event for name in hooks for event in recording["events"].get(name, [])]
+    if any(event["event"] == "dataset" for event in asked):
         yield "an on-run-start hook asks which datasets there are"
-    if any(_reads(event, recording) for name in hooks for event in recording["events"].get(name, [])):
+    if any(_reads(event, recording) for event in asked):
         yield "an on-run-start hook reads the warehouse"
     if any(name in recording["temporaries"] for name in hooks):
         yield "an on-run-start hook makes a temporary table"

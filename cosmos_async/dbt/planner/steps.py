@@ -85,11 +85,9 @@ class Steps:
         inherits = self._begins and self._node["resource_type"] != "unit_test"
         events = [*(self._inherited(self._node, set()) if inherits else ()), *self._own]
         body = self._body(events)
-        if self._at_turn and all(isinstance(step, Guard) for step in body):
-            body = []
-        if not body:
-            return Made((), Level.STATIC, "")
         writes = any(not isinstance(step, Guard) for step in body)
+        if not body or (self._at_turn and not writes):
+            return Made((), Level.STATIC, "")
         if (
             self._node["resource_type"] in ("test", "unit_test")
             and sum(isinstance(step, JobOperation) and step.rows for step in body) != 1
@@ -119,24 +117,13 @@ class Steps:
     def _inherited(self, node: Json, seen: set[str]) -> list[Json]:
         # dbt compiles an ephemeral model once and puts it into each of its children: its reads are theirs.
         found: list[Json] = []
-        ephemerals = self._recording.get("ephemerals", {})
+        nodes, ephemerals = self._recording["nodes"], self._recording.get("ephemerals", {})
         for parent in node["depends_on"]:
-            if parent in seen:
-                continue
-            seen.add(parent)
-            above = self._recording["nodes"].get(parent)
-            if above is not None and above["ephemeral"]:
+            above = nodes.get(parent) or ephemerals.get(parent)  # selected, or not
+            if above is not None and above.get("ephemeral", True) and parent not in seen:
+                seen.add(parent)
                 found.extend(self._inherited(above, seen))
                 found.extend(self._recording["events"].get(parent, []))
-            elif above is None and parent in ephemerals:
-                # It is not selected itself, and was compiled on behalf of the first of its children.
-                found.extend(self._inherited(ephemerals[parent], seen))
-                found.extend(
-                    event
-                    for events in self._recording["events"].values()
-                    for event in events
-                    if event.get("compiled") == parent
-                )
         return found
 
     # -- guards and operations in their order ---------------------------------------------------------------------

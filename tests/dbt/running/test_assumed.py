@@ -51,6 +51,9 @@ MODELS = {
     "select 1 as id, '{{ found(\"select id from log\") }}' as ids {{ ref('base') and '' }}",
     "between": f"{{{{ config(materialized='ephemeral') }}}} select {ASK}",
     "child": "select * from {{ ref('between') }}",
+    "thin": "{{ config(materialized='ephemeral') }} select '{{ found(\"select id from log\") }}' as ids",
+    "of_thin": "select * from {{ ref('thin') }}",
+    "of_thin_too": "select ids from {{ ref('thin') }}",
     "not_there": 'select \'{{ found("select id from " ~ ref("fresh")) }}\' as ids',
     "fresh": "select 2 as id",
     "windows": "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', "
@@ -77,7 +80,7 @@ def project(tmp_path: Path, google: FakeGoogle) -> Path:
     google.on_query("select table_name from", rows=[{"table_name": "base"}])
     google.on_query("select id from.*fresh", error=("notFound", "Not found: Table fresh"))
     google.on_query("from later", error=("notFound", "Not found: Table later"))  # a hook may make it
-    for name in {*MODELS} - {"between", "fresh"}:
+    for name in {*MODELS} - {"between", "thin", "fresh"}:
         google.add_table("kitchen-project", "kitchen", name, schema=FIELDS)
     root = tmp_path / "shop"
     files = {f"models/{name}.sql": text for name, text in MODELS.items()}
@@ -157,3 +160,18 @@ def test_it_can_be_switched_off(opened: OpenDbt, project: Path):
     assert {"pivot", "described", "of_opaque"} <= {
         name for name, node in nodes.items() if node.level is Level.LATE
     }
+
+
+@newest_dbt
+def test_what_an_ephemeral_model_reads_that_is_not_selected_is_asked_again_for_each_child(
+    opened: OpenDbt, project: Path
+):
+    """dbt compiles it once, for the first of them."""
+    with opened(project, select=["of_thin", "of_thin_too"]) as dbt:
+        nodes = record_plan(dbt, dag_id="d", run_id="r").plan.nodes
+
+    asked = {
+        node.name: [step.kind for step in node.steps if isinstance(step, Guard)].count(GuardKind.ROWS)
+        for node in nodes.values()
+    }
+    assert asked == {"of_thin": 1, "of_thin_too": 1}

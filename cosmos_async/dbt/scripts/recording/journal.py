@@ -29,9 +29,8 @@ class Journal:
         self.moments: dict[str, str] = {}  #: what a node uses that another run has differently, by node
         #: nodes that use what all nodes of an invocation share in dbt's memory
         self.remembering: set[str] = set()
-        self.may_remember: str | None = (
-            None  #: the first of them that has got an answer which is only assumed
-        )
+        #: the first of them that has got an answer which is only assumed
+        self.may_remember: str | None = None
         self.temporaries: dict[str, list[str]] = {}  #: names that dbt made of the time of day, by node
         self.environment: set[str] = set()  #: the environment variables that were asked for
         self.once: str | None = None  #: why the plan of this run can serve no other one
@@ -52,14 +51,15 @@ class Journal:
             "macros": list(self.doing("macros") or ()),
             **values,
         }
-        compiled = self.doing("compiling")
+        compiled, owners = self.doing("compiling"), {unique_id}
         if compiled is not None and compiled != unique_id:
             self.inherited.add(compiled)
-            entry["compiled"] = compiled
+            owners.add(compiled)  # an ephemeral model, which is compiled for the first of its children alone
         if self.doing("batch") is not None:
             entry["batch"] = self.doing("batch")
         with self._lock:
-            self.events.setdefault(unique_id, []).append(entry)
+            for owner in owners:
+                self.events.setdefault(owner, []).append(entry)
         return entry
 
     def has_written(self, unique_id: str) -> bool:

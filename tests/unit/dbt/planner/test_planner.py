@@ -343,7 +343,7 @@ def test_reads_of_an_ephemeral_model_that_is_not_selected_are_all_its_children_s
     recorded = recording(
         node(depends_on=[thin]),
         node(other, depends_on=[thin]),
-        events={ORDERS: [{**rows(["a"]), "compiled": thin}, relation(), job()], other: [relation(), job()]},
+        events={thin: [rows(["a"])], ORDERS: [rows(["a"]), relation(), job()], other: [relation(), job()]},
         ephemerals={thin: {"name": "thin", "depends_on": []}},
     )
 
