@@ -20,12 +20,12 @@ Json = dict[str, Any]
 
 RESULTS_FILE = "run_results.json"
 MANIFEST_FILE = "manifest.json"
-#: Beside a plan: ``run_results.json`` as dbt wrote it while it was recorded.
+#: Beside a plan: ``run_results.json`` as dbt wrote it while it was recorded, with :data:`MACROS`.
 RECORDED_FILE = "recorded_results.json"
 #: Beside a plan: the statements that dbt wrote below ``run`` in its target folder, by name.
 RUN_FILES = "run_files.json"
-#: Beside a plan: how many of a node's macros dbt found while parsing, by unique id. It adds those that it calls.
-MACROS_FILE = "parsed_macros.json"
+#: In the recorded results: how many of a node's macros dbt found while parsing, by unique id. It adds those that it calls.
+MACROS = "parsed_macros"
 TARGET_FILE = "target.zip"  #: what dbt writes into its target folder beside the artifacts
 
 
@@ -42,14 +42,14 @@ def recorded_artifacts(dbt: Dbt, recording: Json) -> dict[str, bytes]:
     if (target / MANIFEST_FILE).is_file():
         found[MANIFEST_FILE] = dbt.workspace.own_artifact((target / MANIFEST_FILE).read_bytes())
     if (target / RESULTS_FILE).is_file():
-        found[RECORDED_FILE] = json.dumps(own_results(dbt, target / RESULTS_FILE)).encode()
+        results = {**own_results(dbt, target / RESULTS_FILE), MACROS: recording.get("macros", {})}
+        found[RECORDED_FILE] = json.dumps(results).encode()
     written = {
         path.relative_to(target).as_posix(): path.read_text(encoding="utf-8", errors="replace")
         for path in sorted((target / "run").rglob("*"))
         if path.is_file()
     }
     found[RUN_FILES] = json.dumps(written).encode()
-    found[MACROS_FILE] = json.dumps(recording.get("macros", {})).encode()
     return found
 
 

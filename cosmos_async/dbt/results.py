@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.dbt.artifacts import (
-    MACROS_FILE,
+    MACROS,
     MANIFEST_FILE,
     RECORDED_FILE,
     RESULTS_FILE,
@@ -81,6 +81,7 @@ def tell_results(
     run, failure = index.run, None
     manifest: Json | None = _loaded(recorded.get(MANIFEST_FILE))
     template = _loaded(recorded.get(RECORDED_FILE))
+    macros = template.pop(MACROS, {}) if template else {}
     if run.dbt_version.startswith("2."):
         return _told_by_program(index, outcomes, manifest, template, open_dbt=open_dbt, tell=tell)
     why: str | None = "it is not kept what setup's dbt has written"
@@ -111,7 +112,7 @@ def tell_results(
         run,
         now=datetime.now(timezone.utc),
         unwritten=failed | _without_statement(index, manifest),
-        macros=_loaded(recorded.get(MACROS_FILE)) or {},
+        macros=macros,
     )
     documents = {
         RESULTS_FILE: results,

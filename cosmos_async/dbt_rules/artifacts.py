@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any
 
 from cosmos_async.plan.model import RunInfo
@@ -108,7 +109,7 @@ def finished_manifest(
     *,
     now: datetime,
     unwritten: Container[str] = (),
-    macros: Mapping[str, int] | None = None,
+    macros: Mapping[str, int] = MappingProxyType({}),
 ) -> Json:
     """
     Return ``manifest.json`` of a run.
@@ -142,7 +143,7 @@ def finished_manifest(
             for key in _COMPILED:
                 node.pop(key, None)
             node["compiled_path"] = node["build_path"] = None
-            if result["status"] == "skipped" and macros and result["unique_id"] in macros:
+            if result["status"] == "skipped" and result["unique_id"] in macros:
                 del node["depends_on"]["macros"][macros[result["unique_id"]] :]
     return manifest
 

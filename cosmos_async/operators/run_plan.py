@@ -242,10 +242,10 @@ class RunPlan:
 
     async def _recorded(self) -> dict[str, bytes]:
         """Return what setup's dbt wrote of the run, as far as it is kept, by the names of the files."""
-        from cosmos_async.dbt.artifacts import MACROS_FILE, MANIFEST_FILE, RECORDED_FILE, RUN_FILES
+        from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE, RUN_FILES
         from cosmos_async.triggers.event_loop.gather import gather_bounded
 
-        names = (MANIFEST_FILE, RECORDED_FILE, RUN_FILES, MACROS_FILE)
+        names = (MANIFEST_FILE, RECORDED_FILE, RUN_FILES)
         found = await gather_bounded(map(self._artifact_or_none, names))
         return {name: data for name, data in zip(names, found) if data is not None}
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from cosmos_async.dbt.artifacts import MACROS_FILE, MANIFEST_FILE, RECORDED_FILE
+from cosmos_async.dbt.artifacts import MANIFEST_FILE, RECORDED_FILE
 from cosmos_async.dbt.results import tell_results
 from cosmos_async.plan.model import Index, IndexEntry, Level, RunInfo
 from cosmos_async.plan.outcome import Outcome, Status
@@ -43,7 +43,6 @@ def test_a_file_of_a_statement_is_told_where_dbt_writes_one(level: Level, path: 
     recorded = {
         MANIFEST_FILE: {"metadata": {}, "nodes": {COPIED: node}},
         RECORDED_FILE: {"metadata": {}, "args": {}, "elapsed_time": 0.0, "results": [result]},
-        MACROS_FILE: {},
     }
 
     told = tell_results(
