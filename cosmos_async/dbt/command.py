@@ -162,9 +162,11 @@ def as_yaml(option: str, values: Mapping[str, Any]) -> str:
     """
     import yaml
 
+    from cosmos_async.dbt_rules.yaml_text import dump
+
     try:
         # One line, for a person reading the log; YAML rather than JSON, as it knows dates.
-        return str(yaml.safe_dump(dict(values), default_flow_style=True, width=float("inf"))).strip()
+        return dump(dict(values), flow=True, sort_keys=True).strip()
     except yaml.representer.RepresenterError as error:
         raise ConfigError(
             f"{option} cannot be given to dbt: {error}. Use strings, numbers, dates, lists and dicts."

@@ -39,13 +39,13 @@ class RenderedProfile:
     @property
     def text(self) -> str:
         """The content of a ``profiles.yml``."""
-        import yaml
+        from cosmos_async.dbt_rules.yaml_text import dump
 
         outputs = {self.target: self.output}
         document = {self.name: {**self.others, "target": self.target, "outputs": outputs}}
         if self.flags:
             document["config"] = self.flags
-        return str(yaml.safe_dump(document, sort_keys=False, default_flow_style=False))
+        return dump(document)
 
     @property
     def written_secrets(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ dbt 2 only requests are. So code of the project's that may look at what comes by
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 Json = dict[str, Any]
@@ -50,6 +50,10 @@ class Beyond:
                 self._macros.setdefault(name, []).append(macro)
         own = [macro for macro in manifest["macros"].values() if macro["package_name"] in _DBTS_OWN]
         dbts = {macro["name"] for macro in own}
+        self._own: dict[str, list[Json]] = {}
+        for macro in own:
+            for name in _called(macro["name"]):
+                self._own.setdefault(name, []).append(macro)
         self._columns = _callers(own, _COLUMNS)
         # dbt's own macros call these in place of its own.
         self._always = [macro for macro in macros if dbts & {macro["name"], *_called(macro["name"])}]
@@ -82,7 +86,7 @@ class Beyond:
             "enforced"
         ):
             return "dbt 2's driver writes its columns back without all that its contract says of them."
-        return self._looks(node, config)
+        return self._looks(self._code(node, config))
 
     def asks(self, node: Json) -> bool:
         """Tell whether code of the project's, for this node, sends queries whose result it may use."""
@@ -101,10 +105,18 @@ class Beyond:
 
     def code_of(self, hook: Json) -> Iterator[tuple[str, str]]:
         """Yield all code of the project's that a hook of the run may run: its own, and macros with their names."""
-        return self._code(hook, {})
+        return self._reached([("", hook.get("raw_code") or "")], through=self._own)
 
-    def _looks(self, node: Json, config: Json) -> str | None:
-        for name, text in self._code(node, config):
+    def why_no_hook(self, hook: Json) -> str | None:
+        """Return why a hook of the run cannot be recorded; None where it is."""
+        return self._looks(self.code_of(hook))
+
+    def hook_asks(self, hook: Json) -> bool:
+        """Tell whether code of the project's, for a hook of the run, sends queries whose result it may use."""
+        return any(_ASKS.search(text) for _, text in self.code_of(hook))
+
+    def _looks(self, code: Iterable[tuple[str, str]]) -> str | None:
+        for name, text in code:
             look = _LOOKS.search(text)
             if look is not None:
                 what = re.sub(r"\s", "", look["method"] or look["name"])
@@ -118,21 +130,52 @@ class Beyond:
             for when in ("pre-hook", "post-hook", "pre_hook", "post_hook")
             for hook in _listed(config.get(when))
         ]
-        seen = {macro["unique_id"] for macro in self._always}
-        # A unit test renders the model that it tests.
-        tested = node["depends_on"]["nodes"] if node.get("resource_type") == "unit_test" else ()
-        texts = [self._models[model].get("raw_code") or "" for model in tested if model in self._models]
-        waiting = [("", text) for text in (node.get("raw_code") or "", *hooks, *texts)]
-        waiting += [(macro["name"], macro["macro_sql"]) for macro in self._always]
+        parents = (node.get("depends_on") or {}).get("nodes", ())
+        # A unit test renders the model that it tests, all others the ephemeral models that they stand on.
+        texts = self._raw(parents) if node.get("resource_type") == "unit_test" else self._ephemeral(parents)
+        code = [("", text) for text in (node.get("raw_code") or "", *hooks, *texts)]
+        return self._reached([*code, *((macro["name"], macro["macro_sql"]) for macro in self._always)])
+
+    def _reached(
+        self, code: Iterable[tuple[str, str]], through: Mapping[str, Sequence[Json]] | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """
+        Yield code, by the macro's name, and that of the project's macros which it may call.
+
+        Args:
+            code: To begin with.
+            through: Macros of others, by the names that they are called by, which may call the project's.
+        """
+        waiting = [(name, text, True) for name, text in code]
+        seen: set[str] = set()
         while waiting:
-            name, text = waiting.pop()
+            name, text, projects = waiting.pop()
             text = _COMMENT.sub("", text)
-            yield name, text
+            if projects:
+                yield name, text
             for word in set(_WORD.findall(text)):
-                for macro in self._macros.get(word, ()):
+                called = [(macro, True) for macro in self._macros.get(word, ())]
+                called += [(macro, False) for macro in (through or {}).get(word, ())]
+                for macro, projects in called:
                     if macro["unique_id"] not in seen:
                         seen.add(macro["unique_id"])
-                        waiting.append((macro["name"], macro["macro_sql"]))
+                        waiting.append((macro["name"], macro["macro_sql"], projects))
+
+    def _raw(self, unique_ids: Iterable[str]) -> list[str]:
+        return [self._models[each].get("raw_code") or "" for each in unique_ids if each in self._models]
+
+    def _ephemeral(self, parents: Iterable[str]) -> list[str]:
+        """Return the code of all ephemeral models that become part of who has these parents."""
+        seen: set[str] = set()
+        waiting = list(parents)
+        while waiting:
+            model = self._models.get(waiting.pop()) or {}
+            if (model.get("config") or {}).get("materialized") == "ephemeral" and model[
+                "unique_id"
+            ] not in seen:
+                seen.add(model["unique_id"])
+                waiting += (model.get("depends_on") or {}).get("nodes", ())
+        return self._raw(sorted(seen))
 
 
 def _callers(macros: Iterable[Json], called: str) -> set[str]:

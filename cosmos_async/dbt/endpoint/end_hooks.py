@@ -90,7 +90,7 @@ def run_end_hooks(dbt: Dbt, manifest: Json, results: Sequence[Json], *, run: Run
     extra = ["--otel-file-name", TELEMETRY, "--invocation-id", run.invocation_id]
     on_line = dbt.processes.on_line
     with tempfile.TemporaryDirectory() as folder:
-        front = EndFrontEnd(folder, root=root_of(dbt), project=project_of(dbt))
+        front = EndFrontEnd(folder, root=root_of(dbt), project=project_of(dbt), env=dbt.workspace.env)
         spans = front.spans = Spans(dbt.workspace.log_path / TELEMETRY)
         with front.server.serve() as endpoint, program.quiet() as lines:
             # What dbt says of what it only seems to build is nobody's business.

@@ -41,6 +41,8 @@ _DESCRIBES_COLUMNS = "update_columns_descriptions"
 
 _WHICH_TABLE = re.compile(r"table_name\s*=\s*'([^']*)'", re.I)
 _WHICH_DATASET = re.compile(r"schema_name\s*=\s*'([^']*)'", re.I)
+#: Where BigQuery keeps results of queries (40 hexadecimal digits) and of scripts.
+_RESULTS_DATASET = re.compile(r"_(?:[0-9a-f]{40}|script[0-9a-f]+)$")
 _COMMENT = re.compile(r"^\s*/\*.*?\*/|/\*.*?\*/\s*;?\s*$", re.S)
 _RELATION_FIELDS = [
     {"name": name, "type": "STRING"} for name in ("table_catalog", "table_schema", "table_name", "table_type")
@@ -61,12 +63,15 @@ class FrontEnd:
         uploads: Where to keep the bytes of load jobs.
         root: The root of the BigQuery API.
         project: In which names without a project are.
+        env: dbt's environment.
     """
 
-    def __init__(self, uploads: str, *, root: str, project: str) -> None:
+    def __init__(
+        self, uploads: str, *, root: str, project: str, env: Mapping[str, str] | None = None
+    ) -> None:
         self.journal = Journal()
         self.overlay = Overlay(project, node=self._node)
-        self.server = Server(self.answer, root=root)
+        self.server = Server(self.answer, root=root, env=env)
         self.spans: Spans | None = None  #: of the process of dbt that is recorded now
         self.ambiguous = 0  #: requests of which it is not certain who has sent them
         self._built: dict[sql.Path, str] = {}
@@ -140,11 +145,11 @@ class FrontEnd:
         answer = self._results.answer(call)
         if answer is not None:
             return answer
-        if call.shape == ("GET", 6, "datasets", "tables") and call.parts[3].startswith("_"):
-            # A result, which BigQuery keeps in a dataset that nobody sees.
-            return (
-                self.wire.jobs.result_table(call) if self.wire.jobs.has_result(call.table) else call.forward()
-            )
+        if call.shape == ("GET", 6, "datasets", "tables"):
+            if self.wire.jobs.has_result(call.table):
+                return self.wire.jobs.result_table(call)
+            if self._is_bigquerys_own(call.table):
+                return call.forward()
         describing = self._describing(call)
         askers = [describing] if describing else self._askers(call)
         if len(askers) > 1 and call.method not in ("GET", "HEAD"):
@@ -152,6 +157,11 @@ class FrontEnd:
         if len(askers) > 1 and call.shape == ("GET", 6, "datasets", "tables"):
             askers = self._readers_of(call.table, askers)
         return self._answer_all(call, askers)
+
+    def _is_bigquerys_own(self, table: sql.Path) -> bool:
+        """Tell whether a table is a result, which BigQuery keeps in a dataset of its own; a user's name may begin alike."""
+        ours = (path[:2] for path in self.overlay.project)
+        return _RESULTS_DATASET.match(table[1]) is not None and table[:2] not in ours
 
     def has_sent(self, job_id: str) -> bool:
         """Tell whether a job has come by."""

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from cosmos_async.dbt.endpoint.program import Program, write_profile
 from cosmos_async.dbt.endpoint.server import Refused, Server
+from cosmos_async.dbt.environment.hints import hint
 from cosmos_async.dbt.scripts.recording.calls import Call
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.exceptions import DbtError
@@ -48,6 +49,7 @@ def require_own_endpoint(dbt: Dbt, program: Program) -> None:
     Raises:
         DbtError: The query did not come to our server.
     """
+    assert dbt.program is not None
     came: list[str] = []
 
     def answer(call: Call) -> NoReturn:
@@ -62,11 +64,17 @@ def require_own_endpoint(dbt: Dbt, program: Program) -> None:
         )
         finished = program.run(program.command(_COMMAND), env)
     if not came:
+        words = "\n".join(lines[-15:])
+        way_out = hint(dbt.program, words, {**dbt.workspace.env, **env})
+        if way_out:  # it had not come so far as to ask
+            raise DbtError(
+                "dbt 2 was asked for one query, to see where its requests go, and sent none. dbt itself said (exit code "
+                f"{finished.exit_code}):\n{words}\n{way_out}"
+            )
         raise DbtError(
             "dbt 2 was asked for one query, with credentials that are worth nothing, and the query did not come to the address "
             "that the profile names as api_endpoint: this dbt, or its BigQuery driver, does not look there. So it cannot be "
-            f"recorded; nothing was sent. dbt itself said (exit code {finished.exit_code}):\n"
-            + "\n".join(lines[-15:])
+            f"recorded; nothing was sent. dbt itself said (exit code {finished.exit_code}):\n{words}"
         )
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from cosmos_async.dbt.command import dbt_arguments, merged_vars
+from cosmos_async.dbt.endpoint.project_file import with_run_hooks
 from cosmos_async.dbt.endpoint.run_hooks import END, START
 from cosmos_async.dbt.endpoint.server import GOOGLE
 from cosmos_async.dbt.invocation import DbtInvocation
@@ -22,6 +22,7 @@ from cosmos_async.dbt.options import anchored
 from cosmos_async.dbt.process import Finished
 from cosmos_async.dbt.project.working_copy import by_both_names
 from cosmos_async.dbt.session import Dbt
+from cosmos_async.dbt_rules.yaml_text import dump
 from cosmos_async.exceptions import ConfigError, DbtError, ProjectError
 from cosmos_async.profiles.templates import rendered
 
@@ -275,7 +276,7 @@ def write_profile(
     folder.mkdir(mode=0o700, exist_ok=True)
     file = folder / "profiles.yml"
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-        yaml.safe_dump(document, stream)
+        stream.write(dump(document))
     env = by_both_names({"DBT_PROFILES_DIR": str(folder)})
     for name in _PROXIES:  # what is on this machine needs no proxy
         named = dbt.workspace.env.get(name)
@@ -306,30 +307,25 @@ def rewrite_run_hooks(dbt: Dbt, rewrite: Mapping[str, Callable[[str], str]]) -> 
         rewrite: Returns what stands in a hook's place, by when hooks are run; an empty one is no hook.
 
     Raises:
-        ProjectError: A project file cannot be changed, as it is not ours.
+        ProjectError: A project file cannot be changed.
     """
     workspace = dbt.workspace
     files = [workspace.project_dir / "dbt_project.yml", *workspace.packages_dir.glob("*/dbt_project.yml")]
     for file in files:
         text = file.read_text(encoding="utf-8")
-        if not any(re.search(rf"^['\"]?{hook}['\"]?\s*:", text, re.M) for hook in rewrite):
+        try:
+            changed = with_run_hooks(text, rewrite)
+        except (yaml.YAMLError, ValueError) as error:
+            raise ProjectError(
+                f"{workspace.original(str(file))} has hooks of the run, which a part of a run must not repeat, and they cannot be "
+                f"taken out of it: {error}. Write them as plain texts, without anchors that stand for something elsewhere."
+            ) from error
+        if changed == text:
             continue
         if not file.resolve().is_relative_to(workspace.tree.resolve()):
             raise ProjectError(
                 f"{workspace.original(str(file))} has hooks of the run, which a part of a run must not repeat, and dbt 2 can "
                 "only be kept from that in a copy of the file. Let packages-install-path be a folder of the project."
             )
-        document = yaml.safe_load(text)
-        for when in rewrite.keys() & document.keys():
-            hooks = [rewrite[when](hook) for hook in _texts(document[when])]
-            document[when] = [hook for hook in hooks if hook]
-            if not document[when]:
-                del document[when]
         file.unlink()
-        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-
-
-def _texts(hooks: Any) -> list[str]:
-    """Return hooks of a project file: dbt takes one or several, each as a text or as ``{sql: ...}``."""
-    listed = hooks if isinstance(hooks, list) else [hooks]
-    return [str(hook.get("sql") or "") if isinstance(hook, dict) else str(hook or "") for hook in listed]
+        file.write_text(changed, encoding="utf-8")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_async.dbt.endpoint.beyond import Beyond
+from cosmos_async.dbt.endpoint.flags import Flags
 from cosmos_async.dbt.endpoint.front_end import FrontEnd
 from cosmos_async.dbt.endpoint.probe import require_own_endpoint
 from cosmos_async.dbt.endpoint.program import (
@@ -39,8 +40,6 @@ TELEMETRY = "cosmos_async_otel.jsonl"
 BUILT = ("model", "seed", "snapshot", "function", "test", "unit_test")
 _PASSES = 50
 _WELL = frozenset(("success", "pass", "warn", "fail", "no-op"))
-_WARNINGS_FAIL = ("--warn-error", "--warn-error-options")
-_WARNINGS_FAIL_NAMES = ("DBT_WARN_ERROR", "DBT_WARN_ERROR_OPTIONS")
 
 
 def record(dbt: Dbt, *, uploads: Path, changing: Collection[str] | None) -> Json:
@@ -70,11 +69,12 @@ class Recorder:
         self._version, self._tried = dbt.program.version, dbt.program.tried
         self._project = project_of(dbt)
         self._arguments = dbt.arguments()
-        self._front = FrontEnd(str(uploads), root=root_of(dbt), project=self._project)
+        self._flags = Flags(self._arguments, dbt.workspace.env, dbt.workspace.project_dir)
+        self._front = FrontEnd(str(uploads), root=root_of(dbt), project=self._project, env=dbt.workspace.env)
         self._statuses: dict[str, Json] = {}  # dbt's results, by unique id
         self._first: Json = {}  # run_results.json of the first pass
         self._start_hooks: Json = {}  # the ends of on-run-start hooks, as dbt's telemetry tells them
-        self._asking: set[str] = set()  # nodes whose own code sends queries
+        self._asking: set[str] = set()  # nodes and hooks whose own code sends queries
         self._invocation_id = str(uuid.uuid4())
         self._begun = datetime.now(timezone.utc)  # what dbt calls ``run_started_at``
 
@@ -94,6 +94,8 @@ class Recorder:
             if why
         }
         self._asking = {unique_id for unique_id in selected if beyond.asks(nodes[unique_id])}
+        starts = hooks_of(listed.manifest, START)
+        self._asking.update(hook["unique_id"] for hook in starts if beyond.hook_asks(hook))
         self._know(listed.manifest, selected, left, beyond)
         waiting = [
             unique_id
@@ -226,11 +228,9 @@ class Recorder:
 
     def _why_no_tests(self) -> str | None:
         """Return why no test of this run is recorded, None where they are."""
-        words = {word.split("=")[0] for word in self._arguments}
-        env = self._dbt.workspace.env
-        if words.intersection(_WARNINGS_FAIL) or any(env.get(name) for name in _WARNINGS_FAIL_NAMES):
-            return "Warnings are errors in this run, which dbt 2 decides itself."
-        if "--store-failures" in words or env.get("DBT_STORE_FAILURES"):
+        if self._flags.judges_warnings:
+            return "Warnings are errors in this run, or are not told, which dbt 2 decides itself."
+        if self._flags.store_failures:
             return "An option of this run stores the failures of all tests, which dbt 2 decides itself."
         return None
 
@@ -252,7 +252,8 @@ class Recorder:
         for unique_id in described:
             if self._status(unique_id) is None:
                 journal.flag(unique_id, "dbt 2 did not come to it while it was recorded.")
-            elif unique_id in self._asking and any(map(_may_have_rows, journal.events.get(unique_id, []))):
+        for unique_id in self._asking:
+            if any(map(_may_have_rows, journal.events.get(unique_id, []))):
                 journal.flag(unique_id, "It may use the result of a script that also changes something.")
         parents = {
             unique_id: list(node["depends_on"]["nodes"])
@@ -275,9 +276,9 @@ class Recorder:
             "location": job["location"] if job else None,
             "endpoint": None if self._dbt.endpoint else setting(self._dbt, "api_endpoint") or None,
             "threads": 0,
-            "full_refresh": bool(self._dbt.invocation.full_refresh),
+            "full_refresh": self._flags.full_refresh,
             "hooks_needed": True,  # dbt 2 runs no node after an on-run-start hook that fails
-            "fail_fast": bool(self._dbt.invocation.fail_fast),
+            "fail_fast": self._flags.fail_fast,
             "warn_error": False,
             "run": {
                 "on_run_start": self._hooks(manifest),

@@ -56,6 +56,13 @@ def refuse_hooks(manifest: Mapping[str, Any], beyond: Beyond, *, untried: str | 
             f"not tried with this version of cosmos-async. Run it in a task of its own {side} this DAG's nodes "
             "(`dbt run-operation`), or use dbt 1.9 to 1.12."
         )
+    for hook in starts:
+        why = beyond.why_no_hook(hook)
+        if why is not None:
+            raise ConfigError(
+                f"The on-run-start hook {hook['name']} ({hook['original_file_path']}) cannot be planned: {why} Run it in a task of "
+                "its own before this DAG's nodes (`dbt run-operation`), or use dbt 1.9 to 1.12."
+            )
     if not ends:
         return
     if not carriers(manifest):

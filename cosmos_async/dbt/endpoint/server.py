@@ -68,12 +68,21 @@ class Server:
         answer: Answers one of them with a ``requests.Response``. Several threads call it.
         root: Where requests are sent on to, without ``/bigquery/v2``.
         token: A token that it gives to whoever asks it for one; without it, it gives none.
+        env: The program's environment: requests are sent on by its proxies, and with its certificates.
     """
 
     def __init__(
-        self, answer: Callable[[Call], Any], *, root: str = GOOGLE, token: str | None = None
+        self,
+        answer: Callable[[Call], Any],
+        *,
+        root: str = GOOGLE,
+        token: str | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._token = token
+        self._proxies = _proxies(env or {}, root)
+        bundles = map((env or {}).get, ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"))
+        self._certificates = next(filter(None, bundles), True)
         self._answer = answer
         self._secret = secrets.token_hex(16)
         self._here = threading.local()
@@ -109,16 +118,23 @@ class Server:
             url: The whole address.
             kwargs: As for ``requests.Session.request``.
         """
-        import requests
-
         if not hasattr(self._here, "session"):
-            self._here.session = requests.Session()
-            # A .netrc must not take the place of the credentials that have come along.
-            self._here.session.auth = lambda request: request
+            self._here.session = self._session()
         headers = {**self._here.credentials, **(kwargs.pop("headers", None) or {})}
         kwargs.setdefault("timeout", SECONDS)
         # Credentials go where they were meant to go, and nowhere else.
         return self._here.session.request(method, url, headers=headers, allow_redirects=False, **kwargs)
+
+    def _session(self) -> Any:
+        import requests
+
+        session = requests.Session()
+        # The worker's own proxies are not the program's, and a .netrc must not take the place of the credentials that have
+        # come along.
+        session.trust_env = False
+        session.proxies = self._proxies
+        session.verify = self._certificates
+        return session
 
     def _admitted(self, path: str, ends: tuple[Address, Address]) -> re.Match[str] | None:
         upload = _UPLOAD.match(path)
@@ -227,6 +243,17 @@ class _Listener(http.server.ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Who asked has gone away, as a program that is killed does."""
         logger.debug("a connection has ended", exc_info=True)
+
+
+def _proxies(env: Mapping[str, str], root: str) -> dict[str, str]:
+    """Return the proxies by which a program with this environment reaches an address, by the schemes of addresses."""
+    from requests.utils import should_bypass_proxies
+
+    named = {name.lower(): value for name, value in sorted(env.items())}  # as everywhere, small letters win
+    if should_bypass_proxies(root, named.get("no_proxy", "")):
+        return {}
+    found = {scheme: named.get(f"{scheme}_proxy") for scheme in ("http", "https", "all")}
+    return {scheme: proxy for scheme, proxy in found.items() if proxy}
 
 
 def _error(status: int, message: str) -> bytes:

@@ -86,13 +86,13 @@ class Steps:
         events = [*(self._inherited(self._node, set()) if inherits else ()), *self._own]
         body = self._body(events)
         writes = any(not isinstance(step, Guard) for step in body)
-        if not body or (self._at_turn and not writes):
-            return Made((), Level.STATIC, "")
         if (
             self._node["resource_type"] in ("test", "unit_test")
             and sum(isinstance(step, JobOperation) and step.rows for step in body) != 1
         ):
             raise NotStatic("Its result does not come from one query, as dbt's own tests' do.")
+        if not body or (self._at_turn and not writes):
+            return Made((), Level.STATIC, "")
         target = self._target() if writes and self._begins else None
         created = self._creates(events) if writes and self._begins else []
         rest = _with_early([step for step in body if step != target])

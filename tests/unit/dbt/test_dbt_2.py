@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -239,3 +240,34 @@ def test_a_dbt_that_is_killed_while_it_is_recorded_leaves_no_plan(
         record_plan(dbt, dag_id="d", run_id="r")
 
     assert (tmp_path / "no_proxy").read_text() == "intranet,127.0.0.1"
+
+
+def test_a_dbt_without_its_driver_names_the_way_to_it(
+    tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for nothing without one, so it is not known where its requests would go."""
+    words = "HTTP error: failed to lookup address information"
+    program.write_text(
+        KILLED.replace("    import urllib.error", f"    sys.exit({words!r})\n    import urllib.error")
+    )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing"))
+    told = invocation(tmp_path, program)
+
+    with (
+        open_dbt(told, Processes(lambda _: None), cache_dir=tmp_path / "cache", endpoint="") as dbt,
+        pytest.raises(
+            DbtError, match=rf"(?s){words}.*{tmp_path}/nothing/com.getdbt/adbc.*dbt system install-drivers"
+        ),
+    ):
+        record_plan(dbt, dag_id="d", run_id="r")
+
+
+def test_options_after_the_command_count_as_arguments_of_the_dag(tmp_path: Path, program: Path) -> None:
+    """``--fail-fast`` stops other branches, whoever says it."""
+    program.write_text(LISTS)
+    told = replace(invocation(tmp_path, program), dbt_cmd_flags=["-x"])
+
+    with open_dbt(told, Processes(print), cache_dir=tmp_path / "cache", endpoint="") as dbt:
+        planned = record_plan(dbt, dag_id="d", run_id="r")
+
+    assert planned.plan.run.fail_fast

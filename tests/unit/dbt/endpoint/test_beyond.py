@@ -62,6 +62,40 @@ def test_a_unit_test_is_what_its_model_is() -> None:
     assert "adapter.get_relation" in str(Beyond(manifest).why(test))
 
 
+def test_a_model_is_what_the_ephemeral_models_are_that_become_part_of_it() -> None:
+    manifest = _manifest()
+    looks = _model("{% if load_relation(ref('x')) %} select 1 {% endif %}", materialized="ephemeral")
+    middle = _model("select * from {{ ref('looks') }}", materialized="ephemeral")
+    manifest["nodes"] = {
+        "looks": {**looks, "unique_id": "looks"},
+        "middle": {**middle, "unique_id": "middle", "depends_on": {"nodes": ["looks"]}},
+        "stored": {**_model(), "unique_id": "stored", "depends_on": {"nodes": ["looks"]}},
+    }
+    beyond = Beyond(manifest)
+
+    assert "load_relation" in str(beyond.why({**_model(), "depends_on": {"nodes": ["middle"]}}))
+    assert beyond.why({**_model(), "depends_on": {"nodes": ["stored"]}}) is None
+
+
+def test_a_hook_is_what_the_macros_are_that_it_may_call() -> None:
+    """Those that take the place of dbt's own only where a macro of dbt's calls them."""
+    manifest = _manifest(create_schema="{% do adapter.get_relation(a, b, c) %}")
+    manifest["macros"]["macro.dbt.prepare"] = {
+        "unique_id": "macro.dbt.prepare",
+        "name": "prepare",
+        "package_name": "dbt",
+        "macro_sql": "{{ create_schema(x) }} {{ load_result('x') }}",
+    }
+    beyond = Beyond(manifest)
+
+    assert beyond.why_no_hook({"raw_code": "select 1"}) is None
+    assert "create_schema uses adapter.get_relation" in str(
+        beyond.why_no_hook({"raw_code": "{{ prepare() }}"})
+    )
+    assert "selected_resources" in str(beyond.why_no_hook({"raw_code": "{{ selected_resources | length }}"}))
+    assert beyond.hook_asks({"raw_code": "{% do run_query('call p.d.proc()') %}"})
+
+
 def test_whose_code_asks_for_columns_is_told() -> None:
     """By itself, in macros, or through a macro of dbt's own."""
     manifest = _manifest(star="{% set found = adapter.get_columns_in_relation(x) %}")

@@ -215,9 +215,18 @@ def test_a_nodes_own_table_is_read_by_that_node(recorded: Recorded) -> None:
 def test_the_table_of_a_result_is_nobodys_read(recorded: Recorded) -> None:
     recorded.telemetry.node(MODEL)
 
-    recorded.ask("GET", "projects/p/datasets/_hidden/tables/anon")
+    recorded.ask("GET", f"projects/p/datasets/_{'0a' * 20}/tables/anon")
 
     assert recorded.events(MODEL) == []
+
+
+def test_a_dataset_of_the_users_may_begin_with_an_underscore(recorded: Recorded) -> None:
+    """BigQuery hides it in its console, and dbt builds there."""
+    recorded.telemetry.node(MODEL)
+
+    recorded.ask("GET", "projects/p/datasets/_staging/tables/orders")
+
+    assert [event for event, _ in recorded.events(MODEL)] == ["table"]
 
 
 def test_a_listing_for_dbts_cache_is_the_runs(recorded: Recorded) -> None:

@@ -139,3 +139,13 @@ def test_a_hook_is_told_of_the_run() -> None:
     assert 'set schemas = ("d", )' in text
     assert 'set database_schemas = [("p", "d", )]' in text
     assert 'set selected_resources = ("model.shop.orders", "model.shop.failed", ' in text
+
+
+def test_a_hook_that_looks_at_what_comes_by_no_request_is_refused() -> None:
+    """dbt 2 answers it from what it knows, and this dbt does not know what hooks before it would have made."""
+    look = "{% if adapter.get_relation(target.project, 'audit', 'runs') %}insert into audit.runs values (1){% endif %}"
+
+    with pytest.raises(
+        ConfigError, match=r"shop-on-run-start-0 .* uses adapter\.get_relation.* run-operation"
+    ):
+        _refuse(_manifest(_hook("on-run-start", look)))

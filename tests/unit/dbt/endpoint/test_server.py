@@ -180,3 +180,28 @@ def test_nobody_listens_when_the_run_has_ended() -> None:
 
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{endpoint}projects/p/jobs", timeout=5)
+
+
+def test_it_sends_on_by_the_programs_proxies(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by those of the process it runs in, which may reach other places."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    env = {"HTTP_PROXY": google.root, "NO_PROXY": "127.0.0.1"}
+    with (
+        Server(_forward, root="http://bigquery.invalid", env=env).serve() as endpoint,
+        requests.Session() as session,
+    ):
+        session.trust_env = False
+        answer = session.get(f"{endpoint}projects/p/jobs")
+
+    assert answer.status_code == 200
+    assert [path for _, path, _, _ in google.asked] == ["http://bigquery.invalid/bigquery/v2/projects/p/jobs"]
+
+
+def test_what_needs_no_proxy_is_reached_without(google: Google) -> None:
+    env = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+    with (
+        Server(_forward, root=google.root, env=env).serve() as endpoint,
+        requests.Session() as session,
+    ):
+        session.trust_env = False
+        assert session.get(f"{endpoint}projects/p/jobs").status_code == 200
