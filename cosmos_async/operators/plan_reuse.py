@@ -150,6 +150,7 @@ class PlanReuse:
             fingerprint=self._fingerprint.with_environment(names),
             environment=names,
             relations=recording["run"]["listings"],
+            routines=recording["run"]["routines"],
             each_run=planned.each_run,
             temporaries=recording["temporaries"],
             index=dump_index(index),
@@ -210,7 +211,12 @@ class PlanReuse:
             return f"{different} changed"
         try:  # the endpoint is that of the profile in hand: that has not changed
             changed = run_until_complete(
-                changed_relations(kept.relations, identity=self._setup.identity, endpoint=kept.run.endpoint)
+                changed_relations(
+                    kept.relations,
+                    kept.routines,
+                    identity=self._setup.identity,
+                    endpoint=kept.run.endpoint,
+                )
             )
         except CosmosAsyncError as error:
             return str(error)

@@ -33,7 +33,7 @@ from cosmos_async.plan.node_plans import pack, unpack
 from cosmos_async.plan.ownership import is_source
 from cosmos_async.plan.store import nodes_object
 
-FORMAT = 1
+FORMAT = 2
 _FACTS, _INDEX, _OBJECTS = "facts.json", "index.json", "objects/"
 CHANGED = "It changed in a run before this one, so the node is planned at its turn."
 _TIME_OF_DAY = re.compile(r"\d{12}$")  # ``%H%M%S%f``, as dbt-bigquery ends the name of a temporary relation
@@ -46,6 +46,7 @@ class KeptPlan:
     fingerprint: Json  #: of all that dbt was given, see :mod:`cosmos_async.dbt.planner.fingerprint`
     environment: tuple[str, ...]  #: the environment variables that dbt has asked for
     relations: dict[str, dict[str, str]]  #: types by name, by ``project.dataset``, when the run began
+    routines: dict[str, dict[str, str]]  #: likewise, of the datasets in which dbt lists them
     each_run: dict[str, str]  #: what a node uses that another run has differently, by unique id
     temporaries: dict[str, list[str]]  #: names that dbt made of the time of day, by unique id
     index: bytes
@@ -72,6 +73,7 @@ class KeptPlan:
             "fingerprint": self.fingerprint,
             "environment": self.environment,
             "relations": self.relations,
+            "routines": self.routines,
             "each_run": self.each_run,
             "temporaries": self.temporaries,
         }

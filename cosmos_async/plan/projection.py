@@ -35,6 +35,17 @@ def project_fields(fields: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
     return projected
 
 
+def project_columns(fields: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return the columns of a query's result, which tells nobody whether one of them may be NULL."""
+    columns = project_fields(fields)
+    waiting = [*columns]
+    while waiting:
+        column = waiting.pop()
+        column["mode"] = "REPEATED" if column["mode"] == "REPEATED" else "NULLABLE"
+        waiting += column.get("fields", ())
+    return columns
+
+
 def project_table(resource: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return a table's type, schema, partitioning and clustering; None for an absent one."""
     if resource is None:

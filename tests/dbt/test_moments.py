@@ -44,6 +44,11 @@ USING = {
     "of_all_context": ("select '{{ context.get('invocation_id') }}' as id", "all of dbt's context"),
     "of_builtins": ("select '{{ builtins.run_started_at }}' as at", "run_started_at"),
     "of_graph": ("select {{ graph.nodes | length }} as n", "graph"),
+    "uploading": (
+        "{% if execute %}{% do adapter.upload_file('rates.csv', target.project, 'shop', 'rates',"
+        " kwargs={'write_disposition': 'WRITE_TRUNCATE'}) %}{% endif %}select 1 as id",
+        "a file (adapter.upload_file)",
+    ),
     "in_macro": ("select '{{ stamp() }}' as at", "run_started_at"),
     "in_hook": (
         "{{ config(post_hook=\"insert into {{ this }} select '{{ run_started_at }}'\") }} select 1 as at",
@@ -64,6 +69,7 @@ SAME = {
     "parsed": "select '{{ modules.datetime.datetime.strptime('2026', '%Y') }}' as year",
     "variables": "select '{{ var('day', 1) }}' as day, '{{ env_var('MOMENTS_NAME', 'nobody') }}' as name",
     "of_macro": "select '{{ context['dbt_version'] }}' as version",
+    "own_list": "{% set found = var('nothing', []) %}{% do found.append(1) %}select {{ found | length }} as n",
     "of_config": "select '{{ config.get('materialized') }}' as kind, '{{ model.name }}' as name",
     "grown": "{{ config(materialized='incremental', unique_key='id') }} select 1 as id",
     "expiring_table": "{{ config(materialized='table', hours_to_expiration=12) }} select 1 as n",
@@ -72,6 +78,7 @@ SAME = {
 FILES = {
     "dbt_project.yml": 'name: moments\nversion: "1.0"\nprofile: moments\n',
     "profiles.yml": PROFILE,
+    "rates.csv": "id\n1\n",
     "macros/stamp.sql": "{% macro stamp() %}{{ run_started_at.strftime('%Y') }}{% endmacro %}",
     "models/between.sql": "{{ config(materialized='ephemeral') }} select * from {{ ref('below') }}",
     "models/below.sql": "{{ config(materialized='ephemeral') }} select '{{ invocation_id }}' as id",

@@ -25,6 +25,7 @@ from cosmos_async.plan.model import (
     Step,
 )
 from cosmos_async.plan.projection import (
+    project_columns,
     project_dataset,
     project_fields,
     project_listing,
@@ -181,7 +182,7 @@ def project(guard: Guard, answer: Any) -> Any:
     if guard.kind is GuardKind.ROWS:
         rows = project_rows(answer, ordered=is_ordered(guard))
         planned, schema = guard.request.get("columns"), answer.get("schema")
-        if planned is None or schema is None or project_fields(schema.get("fields")) == planned:
+        if planned is None or schema is None or project_columns(schema.get("fields")) == planned:
             return rows
         return {
             "columns": [f"{column['name']} {column['type']}" for column in schema["fields"]],

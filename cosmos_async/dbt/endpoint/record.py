@@ -285,6 +285,7 @@ class Recorder:
                 "on_run_end": len(hooks_of(manifest, END)),
                 "parents": parents,
                 "listings": journal.listings,
+                "routines": journal.routines,
                 "built": [
                     [list(path), unique_id] for path, unique_id in sorted(self._front.overlay.built.items())
                 ],

@@ -23,7 +23,7 @@ from cosmos_async._version import __version__
 from cosmos_async.dbt.command import SECRET_PREFIX
 from cosmos_async.dbt.environment.interpreter import installed_packages
 from cosmos_async.dbt.options import state_folders
-from cosmos_async.dbt.project.project_file import ENV_FILE, Project
+from cosmos_async.dbt.project.project_file import ENV_FILE, PROJECT_FILE, Project
 from cosmos_async.dbt.session import Dbt
 from cosmos_async.plan.model import FORMAT, Json
 from cosmos_async.profiles.rendered import SECRET_KEYS
@@ -101,9 +101,15 @@ class Fingerprint:
         workspace = self._dbt.workspace
         # The copy, as that is what dbt reads: the user's folder may be exchanged for another one at any moment.
         project = Project.read(workspace.project_dir, workspace.env)
-        named = {os.path.normpath(path) for _, path in project.path_lists()}
-        yield from _walk(project.root, "", skipped=project.written - named)
-        for path in project.outside():
+        lists = (path for _, path in project.path_lists())
+        named = {os.path.normpath(path) for path in (project.packages, *lists)}
+        skipped = project.written - named
+        yield from _walk(project.root, "", skipped=skipped)
+        for name in sorted(named):  # what the project keeps where dbt writes
+            if any(name.startswith(f"{folder}/") for folder in skipped) and (project.root / name).is_dir():
+                yield from _walk(project.root / name, f"{name}/")
+        made_of = {path for each in _with_packages(self._dbt) for path in each.outside()}
+        for path in sorted(path for path in made_of if not path.is_relative_to(project.root)):
             yield from _walk(path, f"{path}/") if path.is_dir() else [(str(path), path)]
         for path in project.read_by_dbt():
             if not path.is_relative_to(project.root):
@@ -123,12 +129,24 @@ def why_no_fingerprint(dbt: Dbt) -> str | None:
     project = dbt.invocation.profile_config
     if not _names_project(dbt):
         return f"the profile {project.profile_name} names no project, so Google's client finds one"
+    for made_of in _with_packages(dbt):
+        unknown = made_of.unknown_path()
+        if unknown is not None:
+            return f"{dbt.workspace.original(str(made_of.root))} names {unknown}, which only dbt can read as a path"
     for path in Project.read(dbt.workspace.project_dir, dbt.workspace.env).read_by_dbt():
         if _STATE.search(path.read_text(encoding="utf-8", errors="replace")):
             return f"{dbt.workspace.original(str(path))} names earlier artifacts, which dbt alone reads"
     if dbt.missing_packages():
         return _why_packages_differ(dbt.workspace.project_dir / "package-lock.yml")
     return None
+
+
+def _with_packages(dbt: Dbt) -> Iterator[Project]:
+    """Yield the project and the packages that are installed; others are pinned, or there is no fingerprint."""
+    workspace = dbt.workspace
+    yield Project.read(workspace.project_dir, workspace.env)
+    for file in sorted(workspace.packages_dir.glob(f"*/{PROJECT_FILE}")):
+        yield Project.read(file.parent, workspace.env)
 
 
 def _names_project(dbt: Dbt) -> bool:

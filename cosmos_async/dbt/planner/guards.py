@@ -9,6 +9,7 @@ import re
 from cosmos_async.dbt.planner.operations import NotStatic
 from cosmos_async.plan.model import Guard, GuardKind, Json
 from cosmos_async.plan.projection import (
+    project_columns,
     project_dataset,
     project_fields,
     project_listing,
@@ -111,9 +112,9 @@ def _schema_guard(request: Json, query: Json, subject: str, fields: list[Json], 
 
 
 def _columns_of(event: Json) -> Json:
-    """Return a result's columns, which a template may look at as well; not of one that was foretold."""
-    schema = None if event.get("predicted") else event.get("schema")
-    return {"columns": project_fields(schema.get("fields"))} if schema else {}
+    """Return a result's columns, which a template may look at as well."""
+    schema = event.get("schema")
+    return {"columns": project_columns(schema.get("fields"))} if schema else {}
 
 
 def _rows_guard(event: Json) -> Guard:

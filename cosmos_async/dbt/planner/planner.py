@@ -14,6 +14,7 @@ from pathlib import Path
 from cosmos_async._version import __version__
 from cosmos_async.constants import BUILT_RESOURCES
 from cosmos_async.dbt.planner.batches import make_batches
+from cosmos_async.dbt.planner.guards import READS
 from cosmos_async.dbt.planner.operations import NotStatic
 from cosmos_async.dbt.planner.prelude import create_schemas, hook_steps
 from cosmos_async.dbt.planner.steps import Steps
@@ -125,6 +126,7 @@ def make_plan(
         threads=recording.get("threads", 0),
         full_refresh=bool(recording.get("full_refresh")),
     )
+    _refuse_ephemeral_writes(recording)
     schemas = _schemas(recording)
     prelude, hooks = _prelude(recording, schemas)
     nodes = _nodes(recording, schemas)
@@ -192,6 +194,17 @@ def _uploads(nodes: Mapping[str, NodePlan], folder: Path) -> dict[str, Path]:
         step.upload_digest for plan in nodes.values() for step in plan.steps if hasattr(step, "upload_digest")
     }
     return {digest: folder / digest for digest in sorted(filter(None, digests))}
+
+
+def _refuse_ephemeral_writes(recording: Json) -> None:
+    ephemeral = {unique_id for unique_id, node in recording["nodes"].items() if node["ephemeral"]}
+    for unique_id in sorted(ephemeral | recording.get("ephemerals", {}).keys()):
+        if any(event["event"] not in READS for event in recording["events"].get(unique_id, [])):
+            raise PlanError(
+                f"{unique_id} is ephemeral and may change something in BigQuery while it is compiled, by run_query or statement. "
+                "dbt does so once in a run, and no task would be the one to do it. Let it be a hook of a model that reads it, or "
+                "an on-run-start hook."
+            )
 
 
 def _schemas(recording: Json) -> dict[str, tuple[Step, ...]]:

@@ -73,6 +73,14 @@ class Project:
                 found.extend((str(key), path) for path in map(self._plain, value) if path)
         return found
 
+    def unknown_path(self) -> str | None:
+        """Return a path of what the project is made of that only dbt can render, None where all are known."""
+        lists = (value for key, value in self.settings.items() if str(key).endswith("-paths"))
+        named = [path for paths in lists if isinstance(paths, list) for path in paths]
+        named.append(self.settings.get("packages-install-path"))
+        named += (package.get("local") for package in declared_packages(self.root))
+        return next((str(path) for path in named if path and self._plain(path) is None), None)
+
     def outside(self) -> list[Path]:
         """Return the folders outside of the root that the project is made of."""
         named = [self.packages, *(path for _, path in self.path_lists())]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.dbt
 
 FIELDS = [{"name": "id", "type": "INTEGER"}]
 KEEP = """
-    {% macro keep(ids) %}{% do graph.update({"kept": ids}) %}{% endmacro %}
+    {% macro keep(ids) %}{% if execute %}{% do graph.update({"kept": ids}) %}{% endif %}{% endmacro %}
     {% macro kept() %}{{ graph.kept if execute else "" }}{% endmacro %}
     """
 FOUND = """
@@ -64,6 +64,9 @@ MODELS = {
     "{% endif %}select '{{ graph.ids }}' as ids -- {{ ref('base') }}",
     "cached": "{% set ids = found('select id from ' ~ ref('base')) %}{% do keep(ids) %}select '{{ ids }}' as ids",
     "of_cache": "-- {{ ref('cached') }}\nselect '{{ kept() }}' as ids",
+    "noted": "-- {{ ref('base') }}\n{% do var('memo').update({'ids': found('select id from ' ~ ref('base'))}) if execute %}select 1 as id",
+    "of_note": "-- {{ ref('noted') }}\nselect '{{ var('memo').get('ids') }}' as ids",
+    "finding": "select {{ 1 if adapter.get_relation(target.database, target.schema, 'next_id') else 2 }} as id",
     "failing": f"select {ASK} {{% if found('select id from ' ~ ref('base')) == '7' %}}"
     "{{ exceptions.raise_compiler_error('7 is too many.') }}{% endif %}",
     "opaque": "select id from later",
@@ -85,7 +88,7 @@ def project(tmp_path: Path, google: FakeGoogle) -> Path:
     root = tmp_path / "shop"
     files = {f"models/{name}.sql": text for name, text in MODELS.items()}
     files |= {
-        "dbt_project.yml": 'name: shop\nversion: "1.0"\nprofile: kitchen\nmodels: {+materialized: table}\n',
+        "dbt_project.yml": 'name: shop\nversion: "1.0"\nprofile: kitchen\nmodels: {+materialized: table}\nvars: {memo: {}}\n',
         "macros/found.sql": FOUND,
         "macros/idle.sql": IDLE,
         "macros/keep.sql": KEEP,
@@ -146,6 +149,8 @@ def test_nothing_is_assumed_where_a_wrong_answer_costs_more_than_a_late_plan(ope
         "remembering",
         "cached",
         "of_cache",
+        "noted",
+        "of_note",
     }
     assert nodes["after_a_write"].level is Level.GUARDED, "it reads what no node builds"
     assert "which this run builds first (model.shop.fresh)" in nodes["not_there"].reason
@@ -175,3 +180,35 @@ def test_what_an_ephemeral_model_reads_that_is_not_selected_is_asked_again_for_e
         for node in nodes.values()
     }
     assert asked == {"of_thin": 1, "of_thin_too": 1}
+
+
+@newest_dbt
+@pytest.mark.parametrize(
+    ("name", "where"), [("cached", "graph"), ("noted", "a variable that holds a list or mapping")]
+)
+def test_who_leaves_something_for_others_has_no_plan_for_the_next_run(
+    opened: OpenDbt, project: Path, name: str, where: str
+):
+    """There, each of them may be planned by itself."""
+    with opened(project, select=["base"]) as dbt:
+        record_plan(dbt, dag_id="d", run_id="r")  # which parses the project, where graph is used as well
+    with opened(project, select=[name]) as dbt:
+        recording = record_plan(dbt, dag_id="d", run_id="r").recording
+
+    assert recording["once"] == f"model.shop.{name} changes {where}, which other nodes see"
+
+
+@newest_dbt
+def test_a_function_is_found_where_dbt_looks_for_a_relation(
+    opened: OpenDbt, project: Path, google: FakeGoogle
+):
+    """Since dbt 1.12, which lists them when the run begins, and goes by that to its end."""
+    google.catalog.add_routine("kitchen-project", "kitchen", "next_id")
+
+    with opened(project, select=["finding"]) as dbt:
+        made = record_plan(dbt, dag_id="d", run_id="r")
+
+    (node,) = made.plan.nodes.values()
+    assert "select 1 as id" in (node.compiled_code or "")
+    assert not any("next_id" in step.subject for step in node.steps if isinstance(step, Guard))
+    assert made.recording["run"]["routines"] == {"kitchen-project.kitchen": {"next_id": "SCALAR_FUNCTION"}}

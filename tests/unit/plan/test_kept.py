@@ -76,6 +76,7 @@ def kept(*nodes: NodePlan, **more: Any) -> KeptPlan:
         "fingerprint": {"the options": "x"},
         "environment": ("NAME",),
         "relations": {"p.shop": {"orders": "TABLE"}},
+        "routines": {},
         "each_run": {},
         "temporaries": {},
     }

@@ -75,6 +75,7 @@ class AdapterPatches:
             when=lambda *relations: not journal.doing("settings"),
         )
         self._left(BigQueryAdapter, "submit_python_job", "It is a Python model.")
+        self._uploads_files(BigQueryAdapter)
         ColumnChanges(self.recording).install(BigQueryAdapter)
 
         need(BigQueryConnectionManager, "execute")
@@ -126,6 +127,18 @@ class AdapterPatches:
 
         setattr(owner, name, leaving)
 
+    def _uploads_files(self, owner: Any) -> None:
+        """Note who uploads a file, which may be anywhere and another one in the next run."""
+        need(owner, "upload_file")
+        original, journal = owner.upload_file, self.journal
+
+        @functools.wraps(original)
+        def uploading(*args: Any, **kwargs: Any) -> Any:
+            journal.use(self.context.node(), "a file (adapter.upload_file)")
+            return original(*args, **kwargs)
+
+        owner.upload_file = uploading
+
     def _describe_columns(self, adapter: Any) -> None:
         """Record what shall be said of a table's columns; the executor reads the table and writes it back."""
         need(adapter, "update_columns", "get_columns_in_relation")
@@ -174,6 +187,8 @@ class AdapterPatches:
         change = self.overlay.change(path)
         if unique_id == RUN or (change is not None and change.by == unique_id):
             return
+        if change is None and found is not None and _bigquery_type(found.type) == "FUNCTION":
+            return  # since dbt 1.12; it is what was listed when the run began, to its end
         listing = self.journal.listings.get(".".join(path[:2]))
         # What BigQuery has, which is not always what dbt knows: its cache hears nothing of a hook's SQL.
         if change is not None:

@@ -189,7 +189,12 @@ def _document(recording: Any, versions: dict[str, str], arguments: list[str], fl
         "started_at": None if started_at is None else started_at.isoformat(),
         "arguments": arguments,
         **describe_run(recording.config, flags),
-        "run": {**journal.run, "listings": journal.listings, "built": _built(recording.overlay)},
+        "run": {
+            **journal.run,
+            "listings": journal.listings,
+            "routines": journal.routines,
+            "built": _built(recording.overlay),
+        },
         "nodes": journal.nodes,
         "events": journal.events,
         "flags": journal.flags,

@@ -15,6 +15,7 @@ from typing import Any
 from ..common import need
 from ..recording.journal import GRAPH, RUN, WHOLE_CONTEXT
 from .session import Recording
+from .shared_memory import CHANGES, SharedMemory
 
 #: Names in dbt's contexts, and how a person is told of them.
 NAMES = {
@@ -41,7 +42,7 @@ SAME = frozenset(
 _CLOCK = frozenset(("now", "utcnow", "today"))
 #: Of a mapping: what gives all of its values without naming them.
 _WHOLE = frozenset(("get", "items", "values", "copy", "pop"))
-_WATCHED = frozenset((*NAMES, *_CLOCK, *_WHOLE))
+_WATCHED = frozenset((*NAMES, *_CLOCK, *_WHOLE, *CHANGES))
 #: Filters that show a mapping as a whole.
 _OF_WHOLE = ("items", "dictsort", "xmlattr", "string", "list", "pprint", "tojson", "urlencode")
 
@@ -63,6 +64,7 @@ class Moments:
             **{name: f"{name}, which is new in dbt and may be another in each run" for name in new},
         }
         self._watched = _WATCHED | new
+        self._memory = SharedMemory(self._journal, self._node, used=self._used)
 
     def install(self) -> None:
         """Put everything in place."""
@@ -71,6 +73,7 @@ class Moments:
         self._filters()
         self._environment()
         self._compiling()
+        self._memory.install()
 
     def _used(self, what: str) -> None:
         unique_id, compiled = self._node(), self._journal.doing("compiling")
@@ -116,13 +119,16 @@ class Moments:
 
         need(Context, "resolve_or_missing")
         need(Environment, "context_class")
-        used, names = self._used, self._names
+        used, names, memory = self._used, self._names, self._memory
 
         class Noticing(Context):
             def resolve_or_missing(self, key: str) -> Any:
                 if key in names:
                     used(names[key])
-                return super().resolve_or_missing(key)
+                found = super().resolve_or_missing(key)
+                if key == "graph":
+                    memory.graph = found
+                return found
 
         Environment.context_class = Noticing
 
@@ -149,7 +155,12 @@ class Moments:
             if issubclass(kind, datetime.date) and not self._journal.doing("naming"):
                 self._used(f"the clock ({kind.__name__}.{name})")
         elif _is_context(owner):
-            self._used(WHOLE_CONTEXT if name in _WHOLE else self._names[name])
+            if name in _WHOLE or name in self._names:
+                self._used(WHOLE_CONTEXT if name in _WHOLE else self._names[name])
+            if name == "graph":
+                self._memory.graph = owner["graph"]
+        elif name in CHANGES:
+            self._memory.is_changed(owner)
 
     def _filters(self) -> None:
         from jinja2.filters import FILTERS

@@ -11,6 +11,7 @@ RUN = ""  # what belongs to no node: schemas, listings
 _WRITES = frozenset(("job", "call", "native"))  # events
 GRAPH = "graph, where hooks and packages may have put things"
 WHOLE_CONTEXT = "all of dbt's context"
+VARIABLE = "a variable that holds a list or mapping, where nodes may have put things"
 
 
 class Journal:
@@ -22,6 +23,7 @@ class Journal:
         self.late: set[str] = set()  #: those of them that can be planned once the nodes before them are built
         self.nodes: dict[str, dict[str, Any]] = {}
         self.listings: dict[str, dict[str, str]] = {}  #: table types by name, by ``project.dataset``
+        self.routines: dict[str, dict[str, str]] = {}  #: their types by name, where dbt lists them, too
         self.batches: dict[str, list[dict[str, Any]]] = {}  #: of microbatch models, in dbt's order, by node
         self.run: dict[str, Any] = {"on_run_start": [], "on_run_end": 0}
         #: what dbt's cache knew when the run began and when it ended; what only the run itself can tell
@@ -93,13 +95,13 @@ class Journal:
         """Note that a node uses what another run has differently; the first one counts."""
         with self._lock:
             self.moments.setdefault(unique_id, what)
-        if what not in (GRAPH, WHOLE_CONTEXT):
+        if what not in (GRAPH, WHOLE_CONTEXT, VARIABLE):
             return
         self.remembering.add(unique_id)
         if self.assumed(unique_id) is not None:
             self.may_remember = self.may_remember or unique_id
         if self.may_remember is not None and unique_id != RUN:
-            reason = f"It looks into graph, where {self.may_remember} may have left an answer that is only assumed."
+            reason = f"It looks into dbt's memory, where {self.may_remember} may have left an answer that is only assumed."
             self.flag(unique_id, reason, late=True)
 
     def use_once(self, why: str) -> None:

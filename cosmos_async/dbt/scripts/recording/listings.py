@@ -65,8 +65,9 @@ class Listings:
 
     def _begins(self, call: Call, what: str, path: tuple[str, ...]) -> Any:
         answer = call.forward()
-        if what == "tables" and answer.status_code < 300:
-            self._journal.listings.setdefault(".".join(path), {}).update(_named(what, answer.json()))
+        kept = {"tables": self._journal.listings, "routines": self._journal.routines}.get(what)
+        if kept is not None and answer.status_code < 300:
+            kept.setdefault(".".join(path), {}).update(_named(what, answer.json()))
         return answer
 
     def _made(self, path: tuple[str, ...]) -> list[tuple[str, str]]:

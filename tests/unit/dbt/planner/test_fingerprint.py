@@ -44,7 +44,10 @@ class World:
         self.question: dict[str, Any] = {"sources": []}
         self.packages = {"dbt-core": "1.11.0"}
         for path, text in {
-            self.project / "dbt_project.yml": "name: shop\nmodel-paths: [models, ../shared]\n",
+            self.project / "dbt_project.yml": "name: shop\nmodel-paths: [models, ../shared, target/made]\n",
+            self.project / "target/made/a.sql": "select 3",
+            folder / "packages/linked/dbt_project.yml": "name: linked\nmacro-paths: [macros, ../common]\n",
+            folder / "packages/common/m.sql": "macro",
             self.project / "models/orders.sql": "select 1",
             self.project / "seeds/codes.csv": "a,b\n1,2\n",
             self.project / "dbt_packages/utils/macros/m.sql": "macro",
@@ -58,6 +61,7 @@ class World:
         linked.mkdir()
         (linked / "circle").symlink_to(linked)
         (self.project / "models/linked").symlink_to(linked)
+        (self.project / "dbt_packages/linked").symlink_to(folder / "packages/linked")
         (self.project / "models/nowhere.sql").symlink_to(folder / "nowhere")
 
     @contextmanager
@@ -104,6 +108,8 @@ CHANGES: dict[str, tuple[Callable[[World], Any], str]] = {
     "a seed": (written("seeds/codes.csv"), "the project's files (seeds/codes.csv)"),
     "a package": (written("dbt_packages/utils/macros/m.sql"), "dbt_packages/utils/macros/m.sql"),
     "a file of a linked folder": (written("../linked/l.sql"), "models/linked/l.sql"),
+    "a file outside of a linked package": (written("../packages/common/m.sql"), "packages/common/m.sql"),
+    "a model that is made below dbt's target folder": (written("target/made/a.sql"), "target/made/a.sql"),
     "a file outside": (written("../shared/more.sql"), "shared/more.sql"),
     "a model in a folder of logs": (written("../shared/logs/a.sql"), "shared/logs/a.sql"),
     "a second link": (
@@ -239,8 +245,14 @@ def test_where_not_all_can_be_known_there_is_no_fingerprint(world: World) -> Non
     """A reason for a person."""
     with world.dbt() as dbt:
         assert why_no_fingerprint(dbt) is None
+    project = (world.project / "dbt_project.yml").read_text()
+    for path in ("{{ var('team') }}", "{{ target.name }}", "{{ env_var('T') | lower }}"):
+        (world.project / "dbt_project.yml").write_text(f'name: shop\nmodel-paths: [models, "../{path}"]\n')
+        with world.dbt() as dbt:
+            assert f"names ../{path}, which only dbt can read" in str(why_no_fingerprint(dbt))
+    (world.project / "dbt_project.yml").write_text(project)
     (world.project / "packages.yml").write_text(
-        "packages: [{package: a/a, version: 1.0.0}, {package: b/b, version: 1.0.0}]"
+        "packages: [{package: a/a, version: 1.0.0}, {package: b/b, version: 1.0.0}, {package: c/c}]"
     )
     with world.dbt() as dbt:
         assert "package-lock.yml" in str(why_no_fingerprint(dbt))

@@ -337,6 +337,38 @@ def test_the_columns_of_a_result_are_compared_as_well() -> None:
     assert found == {"columns": ["id INT64", "tax INT64"], "rows": []}
 
 
+@pytest.mark.parametrize("predicted", [False, True])
+def test_whether_a_column_may_be_null_is_no_part_of_a_result(predicted: bool) -> None:
+    """What was foretold is asked of an empty table that stands for the real one."""
+    schema = {
+        "fields": [{"name": "id", "type": "INT64"}, {"name": "all", "type": "STRING", "mode": "REPEATED"}]
+    }
+    (guard,) = plan_of({**rows([]), "schema": schema, "predicted": predicted}).steps
+    assert isinstance(guard, Guard)
+    required = {"fields": [{**schema["fields"][0], "mode": "REQUIRED"}, schema["fields"][1]]}
+    other = {"fields": [schema["fields"][0], {"name": "all", "type": "STRING"}]}
+
+    assert fits(guard, project(guard, {"rows": [], "schema": required}), late=False)
+    assert not fits(guard, project(guard, {"rows": [], "schema": other}), late=False)
+
+
+@pytest.mark.parametrize("selected", [True, False])
+def test_an_ephemeral_model_that_changes_something_is_refused(selected: bool) -> None:
+    """dbt compiles it once; no task, or each that reads it, would do the same."""
+    thin = "model.shop.thin"
+    more = node(thin, ephemeral=True, main_job=None)
+    ephemerals = {} if selected else {thin: {"name": "thin", "depends_on": []}}
+    recorded = recording(
+        node(depends_on=[thin]),
+        *([more] if selected else []),
+        events={thin: [rows([]), job()], ORDERS: [relation(), job()]},
+        ephemerals=ephemerals,
+    )
+
+    with pytest.raises(PlanError, match="thin is ephemeral and may change something"):
+        plan(recorded)
+
+
 def test_reads_of_an_ephemeral_model_that_is_not_selected_are_all_its_children_s() -> None:
     """dbt compiles it once, for the first of them."""
     other, thin = "model.shop.other", "model.shop.thin"

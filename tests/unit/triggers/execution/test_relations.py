@@ -11,10 +11,14 @@ ID = [{"name": "id", "type": "INTEGER", "mode": "NULLABLE"}]
 
 
 async def changes(
-    google: FakeGoogle, identity: dict[str, Any], relations: dict[str, dict[str, str]]
+    google: FakeGoogle,
+    identity: dict[str, Any],
+    relations: dict[str, dict[str, str]],
+    routines: dict[str, dict[str, str]] | None = None,
 ) -> list[str]:
     """Ask for them."""
-    return await changed_relations(relations, identity=identity, endpoint=google.bigquery_endpoint)
+    endpoint = google.bigquery_endpoint
+    return await changed_relations(relations, routines or {}, identity=identity, endpoint=endpoint)
 
 
 async def test_what_is_as_it_was_is_no_change(google: FakeGoogle, identity: dict[str, Any]) -> None:
@@ -47,3 +51,16 @@ async def test_what_came_went_or_became_something_else_is_told(
         "acme.shop.lines",
         "acme.shop.new",
     ]
+
+
+async def test_a_routine_that_came_is_told_where_dbt_lists_them(
+    google: FakeGoogle, identity: dict[str, Any]
+) -> None:
+    """dbt 1.12 finds a function where it looks for a relation."""
+    google.add_dataset("acme", "shop")
+    google.catalog.add_routine("acme", "shop", "cents")
+    function = {"cents": "SCALAR_FUNCTION"}
+
+    assert await changes(google, identity, {"acme.shop": {}}) == []
+    assert await changes(google, identity, {"acme.shop": {}}, {"acme.shop": {}}) == ["acme.shop.cents"]
+    assert await changes(google, identity, {"acme.shop": {}}, {"acme.shop": function}) == []
