@@ -21,7 +21,7 @@ CLEAN_ENV := env -u PYTHONPATH -u DBT_PROFILES_DIR -u DBT_PROJECT_DIR -u BIGQUER
 	TESTED_DBT=$(DBT) AIRFLOW_HOME=$(CURDIR)/$(VENVS)/airflow-home AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
 
 # A file's tests stay together, as they share what is dear to make; an Airflow wants the machine for itself.
-SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile
+SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # What ARGS picks may be in one of the two only (pytest ends with 5 where nothing is picked).
 PICKED = $(if $(ARGS),|| test $$? -eq 5)
 

@@ -237,7 +237,7 @@ def run_trigger(task: Any, everything: Everything) -> Any:
 
 
 #: One of an Airflow connection, one of a user's own profiles.yml; tests/unit/triggers/test_secrets.py has the rest.
-METHODS = ["connection, key", "profile, refresh token"]
+METHODS = ["connection, key", pytest.param("profile, refresh token", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -37,6 +37,7 @@ def test_a_seed_a_view_and_their_tests_end_as_dbt_build_leaves_them(bench: Bench
     assert set(comparison.levels) <= {"S", "G", "N"}
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_well_is_told_without_dbt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results, arguments and the manifest are those of dbt nevertheless, also of what is planned at its turn."""
 

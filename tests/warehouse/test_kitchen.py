@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.dbt_versions import VERSIONS
+from tests.dbt_versions import NEWEST, OLDEST
 from tests.warehouse.dbt import DbtRun, dbt
 from tests.warehouse.fixture import TIMES_OF_A_RUN, Warehouse
 
@@ -29,7 +29,7 @@ class Kitchen:
         self.day_two = warehouse.dump_all(dataset)
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=[NEWEST, pytest.param(OLDEST, marks=pytest.mark.slow)])
 def kitchen(request: Any, warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Kitchen:
     """Both builds, by each version of dbt."""
     return Kitchen(warehouse, request.param, tmp_path_factory.mktemp("dbt"))
