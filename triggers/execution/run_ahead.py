@@ -135,6 +135,10 @@ class Execution:
     async def stop(self) -> None:
         """End it; its jobs are for the caller to cancel."""
         self.stopped = True
+        await self.leave()
+
+    async def leave(self) -> None:
+        """End it, and leave its jobs to whoever goes on with them."""
         if self.task is not None:
             self.task.cancel()
             await asyncio.wait({self.task})
@@ -290,7 +294,10 @@ class RunAhead:
             return await self._voided(key, folder)
         if execution is not None:
             ended = await execution.end(log)
-            return Taken(ahead=True) if ended is None else Taken(result=ended)
+            if ended is not None:
+                return Taken(result=ended)
+            # It may have been stopped meanwhile, and its jobs with it.
+            return await self._voided(key, folder) if await self._is_void(key, folder) else Taken(ahead=True)
         return await self._wait(key, folder, log)
 
     async def began_ahead(self, key: TaskKey, folder: Folder) -> bool:
@@ -678,7 +685,9 @@ class RunAhead:
                     found = await read_lease(folder, execution.key)
                     if found is None or found.by != PROCESS:
                         execution.failed = "another triggerer has gone on with it, or it counts no more"
-                        self._spawn(self._cancel(execution, None))
+                        # Who has taken this process for gone has met its jobs, and waits for them.
+                        adopted = found is not None and found.ahead
+                        self._spawn(execution.leave() if adopted else self._cancel(execution, None))
                         return
                     if execution.over:
                         return

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from cosmos_async.plan.store import begun_object, succeeded_object
 from cosmos_async.plan.task_graph import GraphTask, TaskGraph
 from cosmos_async.testing import FakeGoogle
 from cosmos_async.testing.requests import Request
+from cosmos_async.triggers.event_loop.clock import Clock
 from cosmos_async.triggers.execution import groups, lease, run_ahead
 from cosmos_async.triggers.storage.folders import Folder
 from tests.unit.triggers.bench import (
@@ -69,11 +71,36 @@ async def ended(google: FakeGoogle) -> AsyncIterator[None]:
         await asyncio.gather(*left, return_exceptions=True)
 
 
-def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what this process knows, as another one would not know it."""
+def another_process(monkeypatch: pytest.MonkeyPatch, *, alive: bool = False) -> None:
+    """Forget what this process knows, as another one would not know it; *alive* if what it executes ahead is to go on."""
     run_ahead._runs.clear()
-    monkeypatch.setattr(run_ahead, "PROCESS", "another")
+    if not alive:
+        monkeypatch.setattr(run_ahead, "PROCESS", "another")
     monkeypatch.setattr(lease, "PROCESS", "another")
+
+
+class Freezer(Clock):
+    """A clock whose pauses last until the process is thawed."""
+
+    def __init__(self) -> None:
+        self.thawed = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.thawed.wait()
+        await super().sleep(seconds)
+
+
+def lease_of(bench: Bench, name: str) -> dict[str, Any] | None:
+    """Return who executes a task, as the store says."""
+    data = bench.google.stored("plans").get(f"{PLACE}/{begun_object(f'{name}.run', -1)}")
+    return None if data is None else json.loads(data)
+
+
+def say_that_it_is_void(bench: Bench, name: str) -> None:
+    """Have another triggerer begin a task anew."""
+    place = f"{PLACE}/{begun_object(f'{name}.run', -1)}"
+    data = lease.Lease(f"{name}.run", by="another").dump()
+    bench.google.objects.write(bench.google.objects.find("plans"), place, data, {}, {})
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -640,6 +667,44 @@ async def test_a_triggerer_that_is_gone_is_not_waited_for(
     assert is_success(await second), bench.log.text
     assert submitted(bench)[:2] == ["first", "second"]
     assert "attached to" in bench.log.text
+
+
+async def test_a_triggerer_that_thaws_leaves_the_job_that_another_one_has_adopted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have the same ids, so what the one cancels is what the other one waits for."""
+    frozen = Freezer()
+    held = await second_begun(bench)
+    (one,) = (ahead for runs in run_ahead._runs.values() for ahead in runs.values())
+    one._clock = frozen
+    await asyncio.sleep(0.1)
+    execution = one._executions[SECOND]
+    another_process(monkeypatch, alive=True)
+    second = asyncio.create_task(run(bench, "second"))
+    await until(lambda: "is gone; going on here" in bench.log.text)
+
+    frozen.thawed.set()
+    await until(lambda: execution.task is not None and execution.task.done())
+    await asyncio.sleep(0.1)
+    held.release()
+
+    assert is_success(await second), bench.log.text
+    assert bench.google.requests.of("jobs.cancel") == []
+    assert submitted(bench).count("second") == 1
+
+
+async def test_what_was_stopped_while_its_trigger_waited_for_it_is_begun_anew(bench: Bench) -> None:
+    """Its job is cancelled, and nobody may take that for the task's own failure."""
+    await second_begun(bench, times=1)
+    second = asyncio.create_task(run(bench, "second"))
+    await until(lambda: "Begun as soon as" in bench.log.text)
+
+    say_that_it_is_void(bench, "second")
+
+    assert is_success(await second), bench.log.text
+    old, new = (made for made in bench.google.inserted_jobs if "`second`" in str(made.spec.configuration))
+    assert old.error.reason == "stopped"
+    assert new.error is None
 
 
 async def test_what_airflow_will_not_start_is_cancelled(bench: Bench) -> None:
