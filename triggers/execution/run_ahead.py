@@ -79,6 +79,8 @@ PATIENCE = 10.0  # seconds for one look
 KEPT = 64  # runs
 #: States of a task that Airflow is going to start, or has started.
 WANTED = frozenset({None, "scheduled", "queued", "deferred", "running"})
+#: Those in which it has: what was begun ahead is for the task's own trigger to judge.
+STARTED = frozenset({"deferred", "running"})
 #: States of a setup task that plans the run anew, or is going to.
 PLANNING = frozenset({"scheduled", "queued", "running", "restarting", "up_for_retry"})
 #: Looks at a setup task without a state: just cleared, or deleted with its run.
@@ -558,7 +560,7 @@ class RunAhead:
 
     async def _is_still_wanted(self, execution: Execution, folder: Folder) -> bool | None:
         """
-        Return whether Airflow is still going to start what has begun ahead of it.
+        Return whether Airflow is still going to start what has begun ahead of it, or has started it, be it elsewhere.
 
         None where nobody knows now: Airflow does not answer, or setup is planning the run anew.
         """
@@ -570,6 +572,8 @@ class RunAhead:
         execution.unknown = execution.unknown + 1 if setup is None else 0
         if states[key.task_id] not in WANTED:
             return False
+        if states[key.task_id] in STARTED:
+            return True
         if setup in PLANNING or 0 < execution.unknown <= MOST_UNKNOWN:
             return None
         if setup != "success":

@@ -461,6 +461,31 @@ async def test_what_goes_on_is_stopped_where_its_plan_is_outdated(bench: Bench, 
     assert bench.google.inserted_jobs[-1].error.reason == "stopped"
 
 
+@pytest.mark.parametrize("state", [None, "success", "failed"], ids=["deleted", "changed", "given up"])
+async def test_what_airflow_has_started_elsewhere_goes_on_whatever_becomes_of_setup(
+    bench: Bench, state: str | None
+) -> None:
+    """Somebody has cleared a task beside; the trigger of this one has judged when it began, and waits."""
+    answer = bench.google.on_query("`second`", held=True)
+    await planned(bench, invocation_id="before")
+    await run(bench, "first")
+    await answer.started()
+    bench.airflow.states[SECOND] = "deferred"
+
+    if state == "success":
+        await bench.plan(
+            replaced("first"), model("second", job("select 2")), tasks=CHAIN, invocation_id="another"
+        )
+    else:
+        bench.airflow.setup_states = [state]
+    await asyncio.sleep(0.5)
+    answer.release()
+
+    await until(lambda: done(bench, "second"))
+    assert bench.google.requests.of("jobs.cancel") == []
+    assert bench.outcome("model.shop.second").status is Status.SUCCESS
+
+
 @pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "up_for_retry"])
 async def test_airflow_is_asked_before_a_task_begins(bench: Bench, state: str) -> None:
     """Somebody has marked it."""
