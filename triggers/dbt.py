@@ -182,7 +182,7 @@ class BigQueryDbtTrigger(EndingTrigger):
         return result
 
     async def _work(self, facts: TaskFacts, session: Session, deadline: float | None, result: Result) -> None:
-        resume = Resume.of(self.resume)
+        resume, stops = Resume.of(self.resume), session.suspension.stops
         address = resume.address if resume is not None else None
         if address is None:
             address = await self.plan_address(facts.key)
@@ -202,6 +202,7 @@ class BigQueryDbtTrigger(EndingTrigger):
                 warehouse=warehouse_of(session, index.run.endpoint),
                 folder=folder,
                 log=self.log,
+                stops=stops,
                 deadline=deadline,
                 threads=index.run.threads,
                 max_jobs=index.run.max_jobs,

@@ -43,7 +43,7 @@ class NodeJobs:
         self._warehouse = run.warehouse
         self._bigquery = run.warehouse.bigquery
         self._ids: list[str] = []  # of all that were submitted
-        self._stops = self._bigquery.session.suspension.stops
+        self._stops = run.stops  # not those by now: this node may begin behind one
         self.records: list[JobRecord] = []
 
     async def own(self, operation: JobOperation, first_id: str) -> Json:

@@ -657,6 +657,7 @@ class RunAhead:
                 warehouse=warehouse_of(session, self._index.run.endpoint),
                 folder=folder,
                 log=execution.log,
+                stops=session.suspension.stops,
                 page=execution.xcoms,
                 threads=self._index.run.threads,
                 max_jobs=self._index.run.max_jobs,

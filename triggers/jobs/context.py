@@ -46,6 +46,7 @@ class Run:
     warehouse: Warehouse
     folder: Folder
     log: Log
+    stops: int = 0  #: how often this process had stood still when it began the task
     deadline: float | None = None  #: when to give up, on the session's clock
     page: Page | None = None  #: where its jobs are shown, beside the log
     own: str | None = None  #: the node whose log this is, if it is of one node alone

@@ -22,8 +22,9 @@ from cosmos_async.testing import FakeGoogle
 from cosmos_async.triggers.event_loop.suspension import SuspensionDetector
 from cosmos_async.triggers.google import session
 from cosmos_async.triggers.google.session import shared_session
-from tests.unit.triggers.bench import Bench, FakeClock, event_of, job, model, target_state
+from tests.unit.triggers.bench import Bench, FakeClock, data_test, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
+from tests.unit.triggers.execution.test_gating import NO_ROWS
 
 TABLE = "create table `p`.`shop`.`orders` as select 1"
 TEMPORARY = "create or replace table `p`.`shop`.`orders__tmp` as select 1"
@@ -139,6 +140,36 @@ async def test_who_was_given_up_writes_nothing_more(bench: Bench, stood_still: b
     assert "_t2_" in tables[0]
     assert "a later try of the task has begun" in bench.log.text
     assert (bench.outcome().try_number, bench.outcome().status.value) == (2, "success")
+
+
+async def test_who_was_given_up_begins_no_further_node(bench: Bench) -> None:
+    """It stood still in a unit test; the model behind it would be built beside the new try."""
+    unit = data_test("adds_up", unique_id="unit_test.shop.adds_up", resource_type="unit_test")
+    bench.google.on_query("adds_up", **NO_ROWS)
+    held = bench.google.on_query("adds_up", held=True, times=1, **NO_ROWS)
+    await bench.plan(
+        model("orders", job(TABLE.replace("table", "or replace table", 1))),
+        unit,
+        owners={unit.unique_id: "model.shop.orders"},
+    )
+    old = other_process(bench)
+    first = asyncio.create_task(event_of(old))
+    await held.started()
+    await bench.google.requests.arrived("jobs.getQueryResults")
+    look = bench.google.hold("jobs.get", times=1)
+    held.release()
+    await bench.google.requests.arrived("jobs.get")
+
+    second = await event_of(other_process(bench, try_number=2))
+    (run,) = old._runs
+    run.warehouse.bigquery.session.suspension._count += 1  # noticed long before the model begins
+    look.release()
+
+    assert is_success(second), bench.log.text
+    assert is_failure(await first), bench.log.text
+    (table,) = (made.job_id for made in bench.google.inserted_jobs if "`orders`" in made.spec.sql)
+    assert "_t2_" in table
+    assert "a later try of the task has begun" in bench.log.text
 
 
 async def test_who_stood_still_and_is_still_wanted_goes_on(bench: Bench) -> None:

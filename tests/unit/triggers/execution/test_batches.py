@@ -5,6 +5,7 @@ Microbatch models: dbt's order of the batches, and what their ends amount to.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from cosmos_async.plan.outcome import Status
 from tests.unit.triggers.bench import Bench, cancelled, event_of, job, model, target_state
 from tests.unit.triggers.ends import is_failure, is_success
 from tests.unit.triggers.test_dbt import payload
+from tests.unit.triggers.test_frozen import other_process
 
 DAYS = [f"2024-01-0{day}" for day in range(1, 6)]
 
@@ -146,6 +148,30 @@ async def test_a_later_try_ends_what_an_earlier_one_left_running(filled: Bench, 
 
     assert is_success(again), filled.log.text
     assert "left by an earlier try" in filled.log.text
+
+
+async def test_who_stood_still_and_was_given_up_begins_no_further_batch(
+    filled: Bench, five: NodePlan
+) -> None:
+    """A new try has begun meanwhile, with the first batch."""
+    held = filled.google.on_query(f"'{DAYS[0]}'", held=True, times=1)
+    await filled.plan(five)
+    old = other_process(filled, unique_id="model.shop.events")
+    first = asyncio.create_task(event_of(old))
+    await held.started()
+    await filled.google.requests.arrived("jobs.getQueryResults")
+    look = filled.google.hold("jobs.get", times=1)
+    held.release()
+    await filled.google.requests.arrived("jobs.get")
+
+    again = await event_of(other_process(filled, unique_id="model.shop.events", try_number=2))
+    (run,) = old._runs
+    run.warehouse.bigquery.session.suspension._count += 1
+    look.release()
+
+    assert is_success(again), filled.log.text
+    assert is_failure(await first), filled.log.text
+    assert Counter(days(filled)) == {**dict.fromkeys(DAYS, 1), DAYS[0]: 2}
 
 
 async def test_a_batch_is_submitted_once(filled: Bench, five: NodePlan) -> None:
