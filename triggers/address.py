@@ -12,11 +12,12 @@ import asyncio
 from collections import OrderedDict
 from weakref import WeakKeyDictionary
 
-from cosmos_async.exceptions import PlanGone, PlanNotFound
+from cosmos_async.exceptions import CosmosAsyncError, PlanGone, PlanNotFound
 from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.store import ADDRESS_KEY, PlanAddress
 from cosmos_async.triggers.event_loop.single_flight import SingleFlight
 from cosmos_async.triggers.google.credentials import Identity
+from cosmos_async.triggers.jobs.context import Log
 from cosmos_async.triggers.storage.documents import ObjectMissing, newest_index
 from cosmos_async.triggers.task import Airflow
 
@@ -25,6 +26,8 @@ ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"}
 SETUP_INTERVAL = 3.0  # seconds between two looks at a setup task that is planning
 #: Looks at a setup task without a state: just cleared, or there is none of this name.
 MOST_UNKNOWN = 20
+#: Looks in a row at which Airflow does not answer: five minutes, in which its database and its API server come back.
+MOST_AWAY = 100
 #: Seconds by which an answer may be older than its question. A plan is never made anew as fast: Airflow deletes the old
 #: address, starts dbt, and only then the tasks that wait for it.
 AGE = 1.0
@@ -36,7 +39,13 @@ _known = WeakKeyDictionary()
 
 
 async def plan_address(
-    airflow: Airflow, key: TaskKey, setup_task_id: str, *, identity: Identity, mapped: bool = False
+    airflow: Airflow,
+    key: TaskKey,
+    setup_task_id: str,
+    *,
+    identity: Identity,
+    log: Log,
+    mapped: bool = False,
 ) -> PlanAddress:
     """
     Return where the setup task of this run has put the plan.
@@ -49,6 +58,7 @@ async def plan_address(
         key: The task that asks.
         setup_task_id: The setup task's full id.
         identity: Who reads the store, unless the address names a connection of its own.
+        log: The task's; told where Airflow does not answer.
         mapped: Whether the setup task is mapped with the task that asks, as in a mapped task group with one run each.
 
     Raises:
@@ -57,6 +67,7 @@ async def plan_address(
         PlanDamaged: What it said is no address.
         ApiError: The store cannot be read now.
         StoreError: It cannot be read at all.
+        CosmosAsyncError: Airflow does not answer.
     """
     setup = TaskKey(key.dag_id, key.run_id, setup_task_id, key.map_index if mapped else -1, 1)
     known = _known.setdefault(asyncio.get_running_loop(), OrderedDict())
@@ -64,7 +75,7 @@ async def plan_address(
     if address is not None and await _is_newest(address, identity):
         known.move_to_end(setup)
         return address
-    address = known[setup] = await _asked(airflow, setup)
+    address = known[setup] = await _asked(airflow, setup, log)
     if len(known) > KEPT:
         known.popitem(last=False)
     return address
@@ -80,14 +91,29 @@ async def _is_newest(address: PlanAddress, identity: Identity) -> bool:
     return newest == address.index
 
 
-async def _asked(airflow: Airflow, setup: TaskKey) -> PlanAddress:
-    unknown, last, state = 0, False, None
+async def _asked(airflow: Airflow, setup: TaskKey, log: Log) -> PlanAddress:
+    unknown, last, state, away = 0, False, None, 0
     while True:
-        value = await _FLIGHT.ask(
-            (id(airflow), setup, ADDRESS_KEY),
-            lambda: airflow.xcom(setup, ADDRESS_KEY),
-            age=0.0 if last else AGE,
-        )
+        try:
+            value = await _FLIGHT.ask(
+                (id(airflow), setup, ADDRESS_KEY),
+                lambda: airflow.xcom(setup, ADDRESS_KEY),
+                age=0.0 if last else AGE,
+            )
+            if value is None and not last:
+                state = await _FLIGHT.ask((id(airflow), setup), lambda: airflow.state(setup))
+        except Exception as error:  # whatever Airflow raises while its API or database is away
+            away += 1
+            if away > MOST_AWAY:
+                raise CosmosAsyncError(
+                    f"Airflow does not tell where the plan of run {setup.run_id} is: {error!r}. "
+                    "Clear this task once Airflow answers again."
+                ) from error
+            if away == 1:
+                log.warning(f"Airflow does not tell where the plan is: {error!r}. Asking again.")
+            await asyncio.sleep(SETUP_INTERVAL)
+            continue
+        away = 0
         if value is not None:
             return PlanAddress.from_json(value)
         if last:
@@ -95,7 +121,6 @@ async def _asked(airflow: Airflow, setup: TaskKey) -> PlanAddress:
                 f"The setup task {setup.dag_id}.{setup.task_id} has left no plan in run {setup.run_id}. "
                 f"Clear {setup.task_id} together with this task, so that the run is planned first."
             )
-        state = await _FLIGHT.ask((id(airflow), setup), lambda: airflow.state(setup))
         unknown = unknown + 1 if state is None else 0
         # It may have ended between the two questions, so the first is asked once more.
         last = state in ENDED or unknown > MOST_UNKNOWN

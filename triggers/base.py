@@ -121,7 +121,12 @@ class EndingTrigger(BaseTrigger):
                 :func:`cosmos_async.triggers.address.plan_address`.
         """
         return await plan_address(
-            self.airflow, key, self.setup_task_id, identity=self.identity, mapped=self.mapped_with_setup
+            self.airflow,
+            key,
+            self.setup_task_id,
+            identity=self.identity,
+            log=self.log,
+            mapped=self.mapped_with_setup,
         )
 
     def end(self, payload: Any) -> TriggerEvent:

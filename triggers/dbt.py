@@ -99,14 +99,16 @@ class BigQueryDbtTrigger(EndingTrigger):
         facts = TaskFacts.of(self)
         if facts.key.try_number > 1 and self.resume is None:
             # Where no worker starts a task, Airflow keeps the XComs of the try before.
-            await self.airflow.leave_xcoms(facts.key, {LINK_XCOM_KEY: "", SQL_XCOM_KEY: ""})
+            earlier = {LINK_XCOM_KEY: "", SQL_XCOM_KEY: ""}
+            await xcoms.try_to_leave(self.airflow, facts.key, earlier, clock=self.clock, log=self.log)
         result = await self._result(facts)
         if self._ahead is not None:
             self._ahead.forget(facts.key)
             if result.status == "success":
                 self._ahead.begin_below(facts.key)
         if self._xcoms is not None:
-            await self._xcoms.leave(xcoms.all_of(result.outcomes, result.plans))
+            values = xcoms.all_of(result.outcomes, result.plans)
+            await self._xcoms.leave(values, clock=self.clock, log=self.log)
         payload = result.payload()
         if self.warns_on_worker and payload["status"] == "success" and result.has_warned:
             return TriggerEvent(payload)

@@ -13,10 +13,15 @@ from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import JobOperation, NodePlan
 from cosmos_async.plan.outcome import JobRecord, Outcome, Status
 from cosmos_async.plan.ownership import is_test
+from cosmos_async.triggers.event_loop.clock import Clock
 from cosmos_async.triggers.google.bigquery import JobRef
+from cosmos_async.triggers.jobs.context import Log
 from cosmos_async.triggers.task import Airflow
 
 JOBS_XCOM = "dbt_jobs"
+
+#: Seconds between attempts to leave XComs.
+PAUSES = (1.0, 3.0, 10.0)
 
 #: Characters of compiled SQL; the rest is in the task's log and in dbt's manifest.
 MOST_SQL = 16_384
@@ -100,6 +105,30 @@ def all_of(outcomes: Sequence[Outcome], plans: Sequence[NodePlan]) -> dict[str, 
     return {key: value for key, value in values.items() if value}
 
 
+async def try_to_leave(
+    airflow: Airflow, key: TaskKey, values: dict[str, Any], *, clock: Clock, log: Log
+) -> None:
+    """
+    Leave XComs, in several attempts; what is shown of a task does not fail it.
+
+    Args:
+        airflow: Who keeps them.
+        key: The task.
+        values: What to leave.
+        clock: For the pauses.
+        log: Told where Airflow has not taken them.
+    """
+    for pause in (*PAUSES, None):
+        try:
+            await airflow.leave_xcoms(key, values)
+            return
+        except Exception as error:  # whatever Airflow raises while its API or database is away
+            if pause is None:
+                log.warning(f"Airflow has not taken this task's XComs ({', '.join(values)}): {error!r}")
+                return
+        await clock.sleep(pause)
+
+
 class TaskXComs:
     """
     A task's XComs while it is executed: what can be shown early is written beside the work.
@@ -132,14 +161,13 @@ class TaskXComs:
         self._held = False
         self._begin_to_write()
 
-    async def leave(self, values: Mapping[str, Any]) -> None:
-        """Leave *values* as they are at the end."""
+    async def leave(self, values: Mapping[str, Any], *, clock: Clock, log: Log) -> None:
+        """Leave *values* as they are at the end; see :func:`try_to_leave`."""
         if self._writing is not None:
             await asyncio.wait({self._writing})
         changed = {key: value for key, value in values.items() if self._left.get(key) != value}
         if changed:
-            await self._airflow.leave_xcoms(self._key, changed)
-            self._left.update(changed)
+            await try_to_leave(self._airflow, self._key, changed, clock=clock, log=log)
 
     def _soon(self, key: str, value: str) -> None:
         if value:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from cosmos_async.plan.store import NEWEST_OBJECT
-from tests.unit.triggers.bench import RUN, Bench, job, model
-from tests.unit.triggers.ends import is_success
+from cosmos_async.triggers import address
+from tests.unit.triggers.bench import RUN, Bench, cancelled, event_of, job, model
+from tests.unit.triggers.ends import is_failure, is_success
 
 
 @pytest.fixture
@@ -74,3 +75,63 @@ async def test_what_somebody_else_writes_there_leads_nowhere(bench: Bench, asked
 
     assert is_success(event), bench.log.text
     assert asked == ["dbt_plan", "dbt_plan"]
+
+
+class Away:
+    """A question to Airflow that fails some times."""
+
+    def __init__(self, question: Any, times: float) -> None:
+        self.question, self.left, self.asked = question, times, 0
+
+    async def __call__(self, *args: Any) -> Any:
+        self.asked += 1
+        if self.left > 0:
+            self.left -= 1
+            raise ConnectionError("away")
+        return await self.question(*args)
+
+
+async def test_an_airflow_that_is_away_for_a_while_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A triggerer takes over just then; a task that failed would leave its job behind."""
+    monkeypatch.setattr(address, "SETUP_INTERVAL", 0.0)
+    await bench.plan(model("orders"))
+    told = bench.airflow.xcoms.popitem()  # setup is planning still, so its state is asked for, too
+    bench.airflow.setup_states = ["running"]
+    bench.airflow.xcom = Away(bench.airflow.xcom, 3)  # type: ignore[method-assign]
+    bench.airflow.state = Away(bench.airflow.state, 3)  # type: ignore[method-assign]
+    task = asyncio.create_task(bench.run())
+    while bench.airflow.setup_states and not task.done():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    bench.airflow.xcoms.update([told])
+
+    assert is_success(await task), bench.log.text
+    assert "does not tell where the plan is: ConnectionError('away'). Asking again." in bench.log.text
+
+
+async def test_an_airflow_that_stays_away_fails_the_task_in_words(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not asked for ever."""
+    monkeypatch.setattr(address, "SETUP_INTERVAL", 0.0)
+    monkeypatch.setattr(address, "MOST_AWAY", 5)
+    await bench.plan(model("orders"))
+    asked = bench.airflow.xcom = Away(bench.airflow.xcom, float("inf"))  # type: ignore[method-assign,assignment]
+
+    assert is_failure(await bench.run())
+    assert asked.asked == 6
+    assert "Clear this task once Airflow answers again." in bench.log.text
+
+
+async def test_a_trigger_that_waits_for_airflow_can_be_cancelled(bench: Bench) -> None:
+    """Airflow gives its work to another triggerer."""
+    await bench.plan(model("orders"))
+    asked = bench.airflow.xcom = Away(bench.airflow.xcom, float("inf"))  # type: ignore[method-assign,assignment]
+    task = asyncio.create_task(event_of(bench.trigger()))
+    while not asked.asked:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(cancelled(task), 1)
+
+    assert task.cancelled()

@@ -155,6 +155,49 @@ async def test_an_airflow_that_does_not_answer_early_is_told_at_the_end(bench: B
     assert {LINK, SQL, "dbt_jobs"} <= set(bench.airflow.left)
 
 
+@pytest.mark.parametrize("try_number", [1, 2])
+async def test_an_airflow_that_takes_no_xcoms_fails_no_task(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, try_number: int
+) -> None:
+    """Its work is done, and tasks below it may have begun."""
+    monkeypatch.setattr(xcoms, "PAUSES", (0.0, 0.0))
+
+    async def away(key: Any, values: dict[str, Any]) -> None:
+        raise ConnectionError("away")
+
+    bench.airflow.leave_xcoms = away  # type: ignore[method-assign]
+    await bench.plan(model("orders"))
+
+    event = await bench.run(try_number=try_number)
+
+    assert is_success(event), bench.log.text
+    warned = [message for level, message in bench.log.lines if level == "warning"]
+    assert len(warned) == try_number
+    assert "has not taken this task's XComs" in warned[-1]
+
+
+async def test_xcoms_are_left_once_airflow_is_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tasks may read them."""
+    monkeypatch.setattr(xcoms, "PAUSES", (0.0, 0.0))
+    leave, refused = bench.airflow.leave_xcoms, 0
+
+    async def away_for_a_while(key: Any, values: dict[str, Any]) -> None:
+        nonlocal refused
+        if "dbt_jobs" in values and refused < 2:
+            refused += 1
+            raise ConnectionError("away")
+        await leave(key, values)
+
+    bench.airflow.leave_xcoms = away_for_a_while  # type: ignore[method-assign]
+    await bench.plan(model("orders"))
+
+    event = await bench.run()
+
+    assert is_success(event), bench.log.text
+    assert refused == 2
+    assert {LINK, SQL, "dbt_jobs"} <= set(bench.airflow.left)
+
+
 async def test_a_task_that_was_begun_ahead_shows_its_running_job_once_airflow_has_started_it(
     bench: Bench,
 ) -> None:
