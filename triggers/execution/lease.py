@@ -16,6 +16,8 @@ from cosmos_async.triggers.storage.folders import Folder, ObjectMissing
 
 #: Seconds after which who has a lease renews it, and after which nobody believes it any more.
 RENEWED, STALE = 5.0, 20.0
+#: Seconds within which a renewal is written once its holder has seen that the lease is still its own.
+ARRIVED = 5.0
 PROCESS = uuid.uuid4().hex  #: this process, among all that execute tasks of a run
 
 
@@ -31,6 +33,8 @@ class Lease:
     beat: int = 0  #: how often it was renewed
     ended: bool = False
     stopped: bool = False  #: before its end, as nobody wanted it any more
+    #: What was begun ahead counts no more; ``ended`` once nobody goes on with it.
+    void: bool = False
 
     @property
     def ahead(self) -> bool:

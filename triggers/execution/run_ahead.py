@@ -44,6 +44,7 @@ from cosmos_async.triggers.execution.continuation import is_same_work
 from cosmos_async.triggers.execution.groups import Groups
 from cosmos_async.triggers.execution.late import Resume
 from cosmos_async.triggers.execution.lease import (
+    ARRIVED,
     PROCESS,
     RENEWED,
     STALE,
@@ -290,7 +291,7 @@ class RunAhead:
             self._succeeded.pop(key.task_id, None)
             return await self._voided(key, folder)
         execution = self.under_way(key.task_id)
-        if execution is None and not await self._is_ahead(key, folder):
+        if execution is None and not await self._was_begun(key, folder):
             return Taken()
         if await self._is_void(key, folder):
             return await self._voided(key, folder)
@@ -312,12 +313,12 @@ class RunAhead:
         for run in (self, *self._outdated()):
             run._executions.pop(key.task_id, None)
 
-    async def _is_ahead(self, key: TaskKey, folder: Folder) -> bool:
-        """Return whether another process has begun a task ahead; if nobody has, the task's own trigger does now."""
+    async def _was_begun(self, key: TaskKey, folder: Folder) -> bool:
+        """Return whether a task was begun ahead, void or not; if not, the task's own trigger does now, if none has before."""
         while not await self._begins(key, folder):
             lease = await read_lease(folder, key)
             if lease is not None:
-                return lease.ahead
+                return lease.ahead or lease.void
         return False
 
     async def _begins(self, key: TaskKey, folder: Folder) -> bool:
@@ -370,17 +371,24 @@ class RunAhead:
 
     async def _voided(self, key: TaskKey, folder: Folder) -> Taken:
         """Make sure that nobody goes on with what was begun ahead of a task."""
-        lease = await read_lease(folder, key)
-        if lease is None or not lease.ahead:
+        lease, void = await read_lease(folder, key), Lease(key.task_id, void=True)
+        if lease is None or not (lease.ahead or lease.void):
             return Taken()
         execution = self.under_way(key.task_id)
-        await write_lease(folder, key, Lease(key.task_id))
         if execution is not None:
             await execution.stop()
             self.forget(key)
-        elif not lease.ended:
-            # It looks who executes the task before it says again that it does.
-            await self._clock.sleep(2 * RENEWED)
+        else:
+            while not lease.ended:
+                await write_lease(folder, key, void)
+                # Who executes the task looks at its lease before it renews that, and stops; a renewal that was on its way
+                # has arrived by then.
+                await self._clock.sleep(RENEWED + ARRIVED)
+                found = await read_lease(folder, key)
+                if found is None or found.void:
+                    break
+                lease = found
+        await write_lease(folder, key, replace(void, ended=True))
         return Taken(void=True)
 
     async def _wait(self, key: TaskKey, folder: Folder, log: Log) -> Taken:
@@ -683,30 +691,35 @@ class RunAhead:
         """Say that the execution goes on, and stop it where nobody wants it any more."""
         looked = self._clock.now()
         async with self._folder() as folder:
-            while True:
+            while not execution.over:
                 await self._clock.sleep(RENEWED)
                 lease = replace(lease, beat=lease.beat + 1)
                 try:
-                    found = await read_lease(folder, execution.key)
-                    if found is None or found.by != PROCESS:
+                    # Later, it would replace what others have written there since.
+                    found = await asyncio.wait_for(self._renewed(execution, lease, folder), ARRIVED)
+                    if not _is_own(found):
                         execution.failed = "another triggerer has gone on with it, or it counts no more"
                         # Who has taken this process for gone has met its jobs, and waits for them.
                         adopted = found is not None and found.ahead
                         self._spawn(execution.leave() if adopted else self._cancel(execution, None))
                         return
-                    if execution.over:
-                        return
-                    await write_lease(folder, execution.key, lease)
                     if execution.started or self._clock.now() - looked < LOOK:
                         continue
                     looked = self._clock.now()
                     wanted = await self._is_still_wanted(execution, folder)
-                except (CosmosAsyncError, ObjectMissing):
+                except (CosmosAsyncError, ObjectMissing, asyncio.TimeoutError):
                     continue
                 if wanted is False and not execution.started:
                     execution.failed = "Airflow does not start it any more"
                     self._spawn(self._cancel(execution, lease))
                     return
+
+    async def _renewed(self, execution: Execution, lease: Lease, folder: Folder) -> Lease | None:
+        """Return who has the lease, which is renewed if that is this process still."""
+        found = await read_lease(folder, execution.key)
+        if _is_own(found) and not execution.over:
+            await write_lease(folder, execution.key, lease)
+        return found
 
     async def _cancel(self, execution: Execution, lease: Lease | None) -> None:
         """Stop an execution and cancel its jobs; its lease, if it has it still, says so."""
@@ -723,6 +736,10 @@ class RunAhead:
 
 _runs: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[tuple[PlanAddress, int], RunAhead]]
 _runs = WeakKeyDictionary()
+
+
+def _is_own(lease: Lease | None) -> bool:
+    return lease is not None and lease.by == PROCESS and lease.ahead
 
 
 async def _went_well(outcome: asyncio.Task[None] | None) -> bool:

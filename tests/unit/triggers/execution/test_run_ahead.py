@@ -53,6 +53,7 @@ CHAIN = TaskGraph(
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody waits for seconds here, and no process knows of another test's runs."""
     monkeypatch.setattr(run_ahead, "RENEWED", 0.02)
+    monkeypatch.setattr(run_ahead, "ARRIVED", 0.5)
     monkeypatch.setattr(run_ahead, "LOOK", 0.02)
     monkeypatch.setattr(run_ahead, "STALE", 1.5)
     run_ahead._runs.clear()
@@ -99,7 +100,7 @@ def lease_of(bench: Bench, name: str) -> dict[str, Any] | None:
 def say_that_it_is_void(bench: Bench, name: str) -> None:
     """Have another triggerer begin a task anew."""
     place = f"{PLACE}/{begun_object(f'{name}.run', -1)}"
-    data = lease.Lease(f"{name}.run", by="another").dump()
+    data = lease.Lease(f"{name}.run", by="another", void=True).dump()
     bench.google.objects.write(bench.google.objects.find("plans"), place, data, {}, {})
 
 
@@ -378,6 +379,63 @@ async def test_what_was_begun_by_an_outdated_plan_counts_no_more(bench: Bench) -
 
     assert is_success(await run(bench, "second")), bench.log.text
 
+    old, new = (made for made in bench.google.inserted_jobs if "`second`" in str(made.spec.configuration))
+    assert old.error.reason == "stopped"
+    assert new.error is None
+
+
+async def test_what_counts_no_more_counts_no_more_for_the_next_triggerer_either(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one that said so is gone before it has ended what goes on."""
+    await second_begun(bench, times=1)
+    (runs,) = (dict(each) for each in run_ahead._runs.values())
+    for background in [each for ahead in runs.values() for each in ahead._background]:
+        background.cancel()
+    changed = model("second", job("select 2 /* `second` */"))
+    await bench.plan(replaced("first"), changed, tasks=CHAIN, invocation_id="another")
+    another_process(monkeypatch)
+    monkeypatch.setattr(run_ahead, "ARRIVED", 60.0)
+    gone = asyncio.create_task(run(bench, "second"))
+    await until(lambda: bool((lease_of(bench, "second") or {}).get("void")))
+    await cancelled(gone)
+    another_process(monkeypatch)
+    monkeypatch.setattr(run_ahead, "ARRIVED", 0.1)
+
+    assert is_success(await run(bench, "second")), bench.log.text
+
+    old, new = (made for made in bench.google.inserted_jobs if "`second`" in str(made.spec.configuration))
+    assert old.error.reason == "stopped"
+    assert new.error is None
+
+
+async def test_a_renewal_that_comes_late_does_not_take_back_that_it_counts_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was on its way when another triggerer said so, which says it until it is heard."""
+    this = lease.PROCESS.encode()
+
+    def is_renewal(request: Request) -> bool:
+        return begun_object(SECOND, -1) in request.query.get("name", "") and this in request.body
+
+    await second_begun(bench, times=1)
+    (one,) = (ahead for runs in run_ahead._runs.values() for ahead in runs.values())
+    execution = one._executions[SECOND]
+    changed = model("second", job("select 2 /* `second` */"))
+    await bench.plan(replaced("first"), changed, tasks=CHAIN, invocation_id="another")
+    bench.airflow.states[SECOND] = "deferred"  # so nobody but the other triggerer stops it
+    held = bench.google.hold("objects.insert", when=is_renewal)
+    bench.google.requests.clear()
+    await bench.google.requests.arrived("objects.insert", when=is_renewal)
+    another_process(monkeypatch, alive=True)
+    second = asyncio.create_task(run(bench, "second"))
+    await until(lambda: (lease_of(bench, "second") or {"by": ""})["by"] == "another")
+
+    held.release()
+    await until(lambda: "counts no more" in bench.log.text)
+
+    assert execution.failed is not None
+    assert is_success(await second), bench.log.text
     old, new = (made for made in bench.google.inserted_jobs if "`second`" in str(made.spec.configuration))
     assert old.error.reason == "stopped"
     assert new.error is None
