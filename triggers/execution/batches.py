@@ -70,7 +70,7 @@ class Batches:
         Raises:
             GuardDiffered: The first one no longer fits the warehouse, and nothing has been written.
         """
-        if self._run.key.try_number > 1:
+        if self._run.key.try_number > 1 or self._run.void:
             await gather_bounded(
                 (cancel_earlier_tries(plan_of(self._plan, batch), self._run) for batch in self._plan.batches),
                 most=LOOKED_AT_AT_ONCE,

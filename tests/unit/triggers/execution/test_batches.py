@@ -7,13 +7,25 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cosmos_async.plan.ids import TaskKey
 from cosmos_async.plan.model import Batch, Guard, GuardKind, NodePlan, Step, dump_node, load_node
 from cosmos_async.plan.outcome import Status
-from tests.unit.triggers.bench import Bench, cancelled, event_of, job, model, target_state
+from cosmos_async.triggers.jobs.context import Finished
+from tests.unit.triggers.bench import (
+    Bench,
+    Log,
+    cancelled,
+    carry_out,
+    event_of,
+    job,
+    model,
+    target_state,
+)
 from tests.unit.triggers.ends import is_failure, is_success
 from tests.unit.triggers.test_dbt import payload
 from tests.unit.triggers.test_frozen import other_process
@@ -150,6 +162,27 @@ async def test_a_later_try_ends_what_an_earlier_one_left_running(filled: Bench, 
     assert "left by an earlier try" in filled.log.text
 
 
+async def test_what_was_begun_ahead_and_counts_no_more_is_ended_first(
+    filled: Bench, five: NodePlan, tmp_path: Path
+) -> None:
+    """Also at the first try: its batches would run beside those of the same days."""
+    held = filled.google.on_query(f"'{DAYS[3]}'", held=True, times=1)
+    key = TaskKey("shop_dag", "run1", "shop.orders.run", -1, 1)
+    ahead = replace(key, ahead=True)
+    begun = asyncio.create_task(carry_out(five, filled.identity, tmp_path, key=ahead))
+    await held.started()
+    await cancelled(begun)
+    left = next(each for each in filled.google.inserted_jobs if each.state.value == "RUNNING")
+
+    log = Log()
+    end = await carry_out(five, filled.identity, tmp_path, key=key, void=(ahead,), log=log)
+
+    assert isinstance(end, Finished)
+    assert end.outcome.status is Status.SUCCESS, log.text
+    assert left.error is not None
+    assert left.error.reason == "stopped"
+
+
 async def test_who_stood_still_and_was_given_up_begins_no_further_batch(
     filled: Bench, five: NodePlan
 ) -> None:
@@ -226,7 +259,6 @@ def test_batches_survive_the_store(five: NodePlan) -> None:
 
 def test_batches_have_jobs_of_their_own(five: NodePlan) -> None:
     """A batch's name is part of its jobs' ids."""
-    from cosmos_async.plan.ids import TaskKey
     from cosmos_async.triggers.jobs.steps import id_of, plan_of
 
     key = TaskKey("d", "r", "t", -1, 1)
