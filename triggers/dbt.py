@@ -32,7 +32,7 @@ from cosmos_async.triggers.execution.waves import Waves
 from cosmos_async.triggers.execution.xcoms import TaskXComs
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.google.session import Session, shared_session
-from cosmos_async.triggers.jobs.cancel import cancel_jobs
+from cosmos_async.triggers.jobs.cancel import cancel_jobs, leave_word_of_later_try
 from cosmos_async.triggers.jobs.context import Run
 from cosmos_async.triggers.jobs.warehouse import Warehouse, warehouse_of
 from cosmos_async.triggers.storage.documents import folder_at, read_index, store_identity
@@ -212,6 +212,8 @@ class BigQueryDbtTrigger(EndingTrigger):
             )
             run.page = self._xcoms = TaskXComs(self.airflow, facts.key, alone=total == 1)
             self._runs.append(run)
+            if run.key.try_number > 1 and resume is None:
+                await leave_word_of_later_try(run)
             await cancel_late_jobs(run)
             if resume is not None:
                 result.earlier += await resume.ended(folder, groups)

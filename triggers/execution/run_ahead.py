@@ -286,8 +286,7 @@ class RunAhead:
         if execution is not None:  # perhaps since this moment: then its lease is on its way
             await execution.admitted.wait()
         if key.try_number > 1:
-            # Whoever looks from now on knows that what was begun below it does not count.
-            await folder.write(again_object(key.task_id, key.map_index), b"")
+            # It has left word of that: whoever looks from now on knows that what was begun below it does not count.
             self._succeeded.pop(key.task_id, None)
             return await self._voided(key, folder)
         execution = self.under_way(key.task_id)

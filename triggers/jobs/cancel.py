@@ -11,7 +11,7 @@ from typing import Any
 from cosmos_async.exceptions import ApiError
 from cosmos_async.plan.ids import TaskKey, attempt_id
 from cosmos_async.plan.model import JobOperation, NativeOperation, NodePlan
-from cosmos_async.plan.store import late_objects
+from cosmos_async.plan.store import again_object, late_objects
 from cosmos_async.triggers import natives
 from cosmos_async.triggers.event_loop.gather import gather_bounded
 from cosmos_async.triggers.google.bigquery import BigQuery, JobRef, is_done
@@ -20,6 +20,7 @@ from cosmos_async.triggers.jobs import steps
 from cosmos_async.triggers.jobs.context import Log, Run
 from cosmos_async.triggers.jobs.submit import find_job
 from cosmos_async.triggers.jobs.warehouse import Warehouse
+from cosmos_async.triggers.storage.folders import ObjectMissing
 from cosmos_async.triggers.storage.node_plans import read_plans
 
 Json = dict[str, Any]
@@ -92,8 +93,23 @@ async def cancel_jobs_of(
         del run.under_way[job_id]
 
 
+async def leave_word_of_later_try(run: Run) -> None:
+    """Say in the run's folder that the task begins once more, before that does anything."""
+    name = again_object(run.key.task_id, run.key.map_index)
+    await run.folder.write(name, str(run.key.try_number).encode())
+
+
+async def _latest_try(run: Run) -> int:
+    try:
+        return int(await run.folder.read(again_object(run.key.task_id, run.key.map_index)) or b"0")
+    except ObjectMissing:
+        return 1
+
+
 async def has_later_try(plan: NodePlan, run: Run) -> bool:
-    """Return whether a later try of this task has begun to write: this one was given up, and was not told."""
+    """Return whether a later try of this task has begun: this one was given up, and was not told."""
+    if await _latest_try(run) > run.key.try_number:
+        return True
     key = run.key.with_try(run.key.try_number + 1)
     if await run.folder.names(late_objects(key)):
         return True  # by a plan of its own, whose jobs have other ids

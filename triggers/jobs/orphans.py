@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cosmos_async.exceptions import ApiError, CosmosAsyncError
-from cosmos_async.plan.store import INDEXES, PlanAddress, outcome_object
-from cosmos_async.triggers.event_loop.gather import gather_bounded
+from cosmos_async.plan.store import AGAIN, INDEXES, PlanAddress, outcome_object
+from cosmos_async.triggers.event_loop.gather import both, gather_bounded
 from cosmos_async.triggers.event_loop.threads import parse_json
 from cosmos_async.triggers.google.bigquery import JobRef
 from cosmos_async.triggers.google.credentials import Identity
@@ -32,7 +32,7 @@ async def cancel_orphaned_jobs(address: PlanAddress, *, identity: Identity, log:
     """
     Cancel the queries of a run whose every task has ended, if any of them still run.
 
-    Where each node has an outcome there is none, and nothing is asked. A run must not fail for it: what cannot be looked
+    Where each node has an outcome, and no task was tried again, there is none, and nothing is asked. A run must not fail for it: what cannot be looked
     at is told in the log.
 
     Args:
@@ -45,8 +45,9 @@ async def cancel_orphaned_jobs(address: PlanAddress, *, identity: Identity, log:
             async with shared_session(store_identity(address, identity), clock=session.clock) as store:
                 folder = folder_of(store, address.folder, written_by=address.host)
                 index = await read_index(folder, address)
-                told = set(await folder.names("outcomes/"))
-                if all(outcome_object(unique_id) in told for unique_id in index.nodes):
+                told, again = await both(folder.names("outcomes/"), folder.names(AGAIN))
+                # Where a task was tried again, its outcome may be that of the try before.
+                if not again and {outcome_object(unique_id) for unique_id in index.nodes}.issubset(told):
                     return
                 plans = await _plans(folder)
             warehouse = warehouse_of(session, index.run.endpoint)

@@ -183,10 +183,11 @@ async def test_what_was_begun_ahead_and_counts_no_more_is_ended_first(
     assert left.error.reason == "stopped"
 
 
+@pytest.mark.parametrize("first_batch", [True, False], ids=["is at its first batch", "has ended"])
 async def test_who_stood_still_and_was_given_up_begins_no_further_batch(
-    filled: Bench, five: NodePlan
+    filled: Bench, five: NodePlan, first_batch: bool
 ) -> None:
-    """A new try has begun meanwhile, with the first batch."""
+    """However far the new try has come, which has begun meanwhile."""
     held = filled.google.on_query(f"'{DAYS[0]}'", held=True, times=1)
     await filled.plan(five)
     old = other_process(filled, unique_id="model.shop.events")
@@ -197,13 +198,20 @@ async def test_who_stood_still_and_was_given_up_begins_no_further_batch(
     held.release()
     await filled.google.requests.arrived("jobs.get")
 
-    again = await event_of(other_process(filled, unique_id="model.shop.events", try_number=2))
+    again = filled.google.on_query(f"'{DAYS[0]}'", held=True, times=1)
+    new = other_process(filled, unique_id="model.shop.events", try_number=2)
+    second = asyncio.create_task(event_of(new))
+    await again.started()
+    if not first_batch:
+        again.release()
+        await second
     (run,) = old._runs
     run.warehouse.bigquery.session.suspension._count += 1
     look.release()
 
-    assert is_success(again), filled.log.text
     assert is_failure(await first), filled.log.text
+    again.release()
+    assert is_success(await second), filled.log.text
     assert Counter(days(filled)) == {**dict.fromkeys(DAYS, 1), DAYS[0]: 2}
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from cosmos_async.triggers.teardown import TeardownTrigger
 from tests.unit.triggers.bench import SETUP, Bench, cancelled, event_of, job, model, target_state
-from tests.unit.triggers.ends import is_success
+from tests.unit.triggers.ends import is_failure, is_success
 
 INVOCATION = "0d1a"
 
 
-async def _lose_a_task(bench: Bench, *, invocation_id: str = INVOCATION) -> None:
-    """Begin a task whose job takes long, and let its triggerer vanish without a word."""
+async def _lose_a_task(bench: Bench, *, invocation_id: str = INVOCATION, try_number: int = 1) -> None:
+    """Begin a task whose job takes long, and let its triggerer vanish without a word; earlier tries have failed."""
     labels = {"dbt_invocation_id": invocation_id}
     long = job(
         "create or replace table `p`.`shop`.`orders` as select 1",
@@ -21,7 +21,10 @@ async def _lose_a_task(bench: Bench, *, invocation_id: str = INVOCATION) -> None
     )
     await bench.plan(model("orders", target_state("orders"), long), projects=("p",), invocation_id=INVOCATION)
     held = bench.google.on_query("create table long", held=True)
-    task = asyncio.create_task(event_of(bench.trigger()))
+    for earlier in range(1, try_number):
+        bench.google.on_query("create table long", error=("invalidQuery", "Syntax error"), times=1)
+        assert is_failure(await bench.run(try_number=earlier))
+    task = asyncio.create_task(event_of(bench.trigger(try_number=try_number)))
     await held.started()
     bench.airflow.silent = True  # nobody is there any more who could tell that the task was stopped
     await cancelled(task)
@@ -62,6 +65,20 @@ async def test_a_job_of_an_earlier_plan_of_the_run_is_cancelled_with_it(bench: B
     assert left.state.value == "DONE"
     assert left.error is not None
     assert bench.google.stored("plans") == {}
+
+
+async def test_a_job_of_a_later_try_is_cancelled_although_an_earlier_one_has_left_an_outcome(
+    bench: Bench,
+) -> None:
+    """Somebody has marked the task as failed, while no triggerer had it."""
+    await _lose_a_task(bench, try_number=2)
+    left = bench.google.inserted_jobs[-1]
+    assert left.state.value == "RUNNING"
+
+    await _tear_down(bench)
+
+    assert left.state.value == "DONE"
+    assert left.error is not None
 
 
 async def test_jobs_of_others_go_on(bench: Bench) -> None:
