@@ -1,8 +1,8 @@
 """
 Which tasks of a DAG run follow which, as far as a triggerer may begin one without Airflow: read from the DAG by setup.
 
-Airflow alone begins a task that waits for anything but tasks of the same dbt run, that has a trigger rule of its own, or
-of which something has to run on a worker first.
+Airflow alone begins a task that waits for anything but tasks of the same dbt run, that has a trigger rule or an identity of
+its own, or of which something has to run on a worker first.
 """
 
 from __future__ import annotations
@@ -44,13 +44,15 @@ def task_graph(setup: Any) -> TaskGraph:
         and is_mapped_with(task, setup.task_id) == mapped
     }
     for task_id, task in ours.items():
-        free = _begins_freely(task) and task.identity == setup.identity
+        # One that acts as somebody else neither begins by the others nor begins them: who begins a task submits its jobs.
+        same = task.identity == setup.identity
+        free = same and _begins_freely(task)
         above = _above(task, ours, dag, setup.task_id, known) if free else None
         found[task_id] = GraphTask(
             task.work,
             task.unique_id,
             None if above is None else tuple(sorted(above)),
-            task.succeeds_in_triggerer,
+            same and task.succeeds_in_triggerer,
         )
     return TaskGraph(found)
 

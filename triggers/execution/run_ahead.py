@@ -57,7 +57,7 @@ from cosmos_async.triggers.execution.seeds import Seeds
 from cosmos_async.triggers.execution.task_nodes import Result, nodes_of
 from cosmos_async.triggers.execution.xcoms import TaskXComs
 from cosmos_async.triggers.google.bigquery import JobRef
-from cosmos_async.triggers.google.credentials import Identity
+from cosmos_async.triggers.google.credentials import Identity, identity_key
 from cosmos_async.triggers.google.session import Session, shared_session
 from cosmos_async.triggers.jobs.cancel import cancel_jobs
 from cosmos_async.triggers.jobs.context import Log, Run
@@ -213,6 +213,8 @@ class RunAhead:
         """
         Return the one that all tasks of a run share in this process, None where none of the run's begins ahead.
 
+        Those that submit their jobs as somebody else share another one.
+
         Args:
             address: Of the run's plan.
             index: Its index.
@@ -226,7 +228,7 @@ class RunAhead:
         if not index.run.ahead:
             return None
         runs = _runs.setdefault(asyncio.get_running_loop(), OrderedDict())
-        where = (address, key.map_index)
+        where = (address, key.map_index, identity_key(identity))
         if where not in runs:
             digest = None if index.run.fail_fast else index.run.tasks
             graph = TaskGraph({})
@@ -257,16 +259,16 @@ class RunAhead:
 
     def under_way(self, task_id: str) -> Execution | None:
         """Return what this process executes of a task ahead, by whichever plan of the run; None where it does not."""
-        for run in (self, *self._outdated()):
+        for run in (self, *self._others()):
             if task_id in run._executions:
                 return run._executions[task_id]
         return None
 
-    def _outdated(self) -> list[RunAhead]:
-        """Return those of the run's plans before and after this one."""
+    def _others(self) -> list[RunAhead]:
+        """Return those of the run's plans before and after this one, and of other identities."""
         return [
             run
-            for (address, map_index), run in _runs.get(asyncio.get_running_loop(), {}).items()
+            for (address, map_index, _), run in _runs.get(asyncio.get_running_loop(), {}).items()
             if run is not self and address.folder == self._address.folder and map_index == self._map_index
         ]
 
@@ -309,7 +311,7 @@ class RunAhead:
 
     def forget(self, key: TaskKey) -> None:
         """Keep no more what came of a task, whose own trigger has told it."""
-        for run in (self, *self._outdated()):
+        for run in (self, *self._others()):
             run._executions.pop(key.task_id, None)
 
     async def _was_begun(self, key: TaskKey, folder: Folder) -> bool:
@@ -733,7 +735,7 @@ class RunAhead:
                     await write_lease(folder, execution.key, replace(lease, ended=True, stopped=True))
 
 
-_runs: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[tuple[PlanAddress, int], RunAhead]]
+_runs: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[tuple[PlanAddress, int, str], RunAhead]]
 _runs = WeakKeyDictionary()
 
 

@@ -134,3 +134,18 @@ def test_a_task_that_a_worker_ends_begins_nothing(setup: Any) -> None:
     model("first", setup, on_success_callback=print)
 
     assert task_graph(setup).tasks["first.run"].ends_in_triggerer is False
+
+
+def test_a_task_with_an_identity_of_its_own_neither_begins_ahead_nor_begins_others(setup: Any) -> None:
+    """Their jobs would be submitted as somebody else."""
+    kwargs = {"setup_task_id": setup.task_id, "identity": {"conn_id": "other"}}
+    own = DbtRunAsyncOperator(task_id="own.run", unique_id="model.shop.own", **kwargs)
+    first = model("first", setup)
+    first >> own
+    model("second", setup, own)
+
+    assert task_graph(setup).tasks == {
+        "own.run": GraphTask("node", "model.shop.own", None, False),
+        "first.run": GraphTask("node", "model.shop.first", (), ENDS),
+        "second.run": GraphTask("node", "model.shop.second", ("own.run",), ENDS),
+    }

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -241,6 +242,26 @@ async def test_the_job_with_the_longest_way_to_the_end_comes_next(bench: Bench) 
 
     await asyncio.gather(*tasks)
     assert submitted(bench) == ["first", "third", "second"]
+
+
+async def test_a_task_is_begun_as_those_above_it_whoever_came_first(bench: Bench) -> None:
+    """A task of the run with an identity of its own has begun before in this triggerer."""
+    other = {**bench.identity, "profiles_yml": f"{bench.identity['profiles_yml']}.other"}
+    shutil.copy(bench.identity["profiles_yml"], other["profiles_yml"])
+    graph = TaskGraph(
+        {FIRST: task("first"), SECOND: task("second", FIRST), THIRD: task("third", ends_in_triggerer=False)}
+    )
+    await planned(bench, graph)
+    trigger = bench.trigger("model.shop.third", task_id=THIRD)
+    trigger.identity = other
+    assert is_success(await event_of(trigger)), bench.log.text
+
+    assert is_success(await run(bench, "first")), bench.log.text
+    await until(lambda: done(bench, "second"))
+
+    (runs,) = run_ahead._runs.values()
+    (begun,) = (one for one in runs.values() if SECOND in one._executions)
+    assert begun._identity == bench.identity
 
 
 async def test_no_more_tasks_are_ahead_than_a_person_expects(
