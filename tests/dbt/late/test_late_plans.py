@@ -16,7 +16,8 @@ from tests.warehouse.fixture import Warehouse, warehouse
 
 __all__ = ["warehouse"]
 
-pytestmark = [pytest.mark.dbt, pytest.mark.warehouse]
+# Two builds by each side take minutes; `make fidelity` builds the same project.
+pytestmark = [pytest.mark.dbt, pytest.mark.warehouse, pytest.mark.slow]
 
 LATE = ROOT / "tests" / "projects" / "late"
 

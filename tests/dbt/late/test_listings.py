@@ -17,7 +17,7 @@ from tests.warehouse.fixture import Warehouse, warehouse
 
 __all__ = ["warehouse"]
 
-pytestmark = [pytest.mark.dbt, pytest.mark.warehouse]
+pytestmark = [pytest.mark.dbt, pytest.mark.warehouse, pytest.mark.slow]
 
 FILES = {
     "dbt_project.yml": """
@@ -64,9 +64,7 @@ def listed(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    "version", [NEWEST, pytest.param("1.9", marks=pytest.mark.slow)], ids=lambda version: f"dbt-{version}"
-)
+@pytest.mark.parametrize("version", [NEWEST, "1.9"], ids=lambda version: f"dbt-{version}")
 def test_what_a_dataset_contains_is_what_dbt_finds_there(
     warehouse: Warehouse,
     tmp_path: Path,
