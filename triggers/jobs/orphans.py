@@ -32,8 +32,8 @@ async def cancel_orphaned_jobs(address: PlanAddress, *, identity: Identity, log:
     """
     Cancel the queries of a run whose every task has ended, if any of them still run.
 
-    Where each node has an outcome, and no task was tried again, there is none, and nothing is asked. A run must not fail for it: what cannot be looked
-    at is told in the log.
+    Where each node has an outcome, and no task was tried again, there is none, and nothing is asked. A run must not fail for
+    it: what cannot be looked at is told in the log.
 
     Args:
         address: Of the run's plan.

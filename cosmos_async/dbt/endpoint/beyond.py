@@ -44,16 +44,10 @@ class Beyond:
         self._tests = tests
         self._models = manifest["nodes"]
         macros = [macro for macro in manifest["macros"].values() if macro["package_name"] not in _DBTS_OWN]
-        self._macros: dict[str, list[Json]] = {}
-        for macro in macros:
-            for name in _called(macro["name"]):
-                self._macros.setdefault(name, []).append(macro)
+        self._macros = _by_name(macros)
         own = [macro for macro in manifest["macros"].values() if macro["package_name"] in _DBTS_OWN]
         dbts = {macro["name"] for macro in own}
-        self._own: dict[str, list[Json]] = {}
-        for macro in own:
-            for name in _called(macro["name"]):
-                self._own.setdefault(name, []).append(macro)
+        self._own = _by_name(own)
         self._columns = _callers(own, _COLUMNS)
         # dbt's own macros call these in place of its own.
         self._always = [macro for macro in macros if dbts & {macro["name"], *_called(macro["name"])}]
@@ -169,13 +163,21 @@ class Beyond:
         seen: set[str] = set()
         waiting = list(parents)
         while waiting:
-            model = self._models.get(waiting.pop()) or {}
-            if (model.get("config") or {}).get("materialized") == "ephemeral" and model[
-                "unique_id"
-            ] not in seen:
-                seen.add(model["unique_id"])
+            unique_id = waiting.pop()
+            model = self._models.get(unique_id) or {}
+            if unique_id not in seen and (model.get("config") or {}).get("materialized") == "ephemeral":
+                seen.add(unique_id)
                 waiting += (model.get("depends_on") or {}).get("nodes", ())
         return self._raw(sorted(seen))
+
+
+def _by_name(macros: Iterable[Json]) -> dict[str, list[Json]]:
+    """Return macros by the names that they are called by."""
+    found: dict[str, list[Json]] = {}
+    for macro in macros:
+        for name in _called(macro["name"]):
+            found.setdefault(name, []).append(macro)
+    return found
 
 
 def _callers(macros: Iterable[Json], called: str) -> set[str]:

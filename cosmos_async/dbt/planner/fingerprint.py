@@ -100,7 +100,7 @@ class Fingerprint:
     def _files(self, arguments: list[str]) -> Iterator[tuple[str, Path]]:
         workspace = self._dbt.workspace
         # The copy, as that is what dbt reads: the user's folder may be exchanged for another one at any moment.
-        project = Project.read(workspace.project_dir, workspace.env)
+        project, *packages = _with_packages(self._dbt)
         lists = (path for _, path in project.path_lists())
         named = {os.path.normpath(path) for path in (project.packages, *lists)}
         skipped = project.written - named
@@ -108,7 +108,7 @@ class Fingerprint:
         for name in sorted(named):  # what the project keeps where dbt writes
             if any(name.startswith(f"{folder}/") for folder in skipped) and (project.root / name).is_dir():
                 yield from _walk(project.root / name, f"{name}/")
-        made_of = {path for each in _with_packages(self._dbt) for path in each.outside()}
+        made_of = {path for each in (project, *packages) for path in each.outside()}
         for path in sorted(path for path in made_of if not path.is_relative_to(project.root)):
             yield from _walk(path, f"{path}/") if path.is_dir() else [(str(path), path)]
         for path in project.read_by_dbt():
@@ -129,11 +129,12 @@ def why_no_fingerprint(dbt: Dbt) -> str | None:
     project = dbt.invocation.profile_config
     if not _names_project(dbt):
         return f"the profile {project.profile_name} names no project, so Google's client finds one"
-    for made_of in _with_packages(dbt):
+    own, *packages = _with_packages(dbt)
+    for made_of in (own, *packages):
         unknown = made_of.unknown_path()
         if unknown is not None:
             return f"{dbt.workspace.original(str(made_of.root))} names {unknown}, which only dbt can read as a path"
-    for path in Project.read(dbt.workspace.project_dir, dbt.workspace.env).read_by_dbt():
+    for path in own.read_by_dbt():
         if _STATE.search(path.read_text(encoding="utf-8", errors="replace")):
             return f"{dbt.workspace.original(str(path))} names earlier artifacts, which dbt alone reads"
     if dbt.missing_packages():

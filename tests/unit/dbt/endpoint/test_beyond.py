@@ -21,13 +21,15 @@ def _manifest(**macros: str) -> Json:
         }
         for name, text in macros.items()
     }
-    found["macro.dbt.is_incremental"] = {
-        "unique_id": "macro.dbt.is_incremental",
-        "name": "is_incremental",
-        "package_name": "dbt",
-        "macro_sql": "{% set relation = load_relation(this) %}",
+    return {
+        "macros": {**found, **_of_dbt("is_incremental", "{% set relation = load_relation(this) %}")},
+        "nodes": {},
     }
-    return {"macros": found, "nodes": {}}
+
+
+def _of_dbt(name: str, text: str) -> Json:
+    unique_id = f"macro.dbt.{name}"
+    return {unique_id: {"unique_id": unique_id, "name": name, "package_name": "dbt", "macro_sql": text}}
 
 
 def _model(code: str = "select 1", **config: Any) -> Json:
@@ -80,12 +82,7 @@ def test_a_model_is_what_the_ephemeral_models_are_that_become_part_of_it() -> No
 def test_a_hook_is_what_the_macros_are_that_it_may_call() -> None:
     """Those that take the place of dbt's own only where a macro of dbt's calls them."""
     manifest = _manifest(create_schema="{% do adapter.get_relation(a, b, c) %}")
-    manifest["macros"]["macro.dbt.prepare"] = {
-        "unique_id": "macro.dbt.prepare",
-        "name": "prepare",
-        "package_name": "dbt",
-        "macro_sql": "{{ create_schema(x) }} {{ load_result('x') }}",
-    }
+    manifest["macros"].update(_of_dbt("prepare", "{{ create_schema(x) }} {{ load_result('x') }}"))
     beyond = Beyond(manifest)
 
     assert beyond.why_no_hook({"raw_code": "select 1"}) is None
@@ -99,12 +96,7 @@ def test_a_hook_is_what_the_macros_are_that_it_may_call() -> None:
 def test_whose_code_asks_for_columns_is_told() -> None:
     """By itself, in macros, or through a macro of dbt's own."""
     manifest = _manifest(star="{% set found = adapter.get_columns_in_relation(x) %}")
-    manifest["macros"]["macro.dbt.diff"] = {
-        "unique_id": "macro.dbt.diff",
-        "name": "default__diff",
-        "package_name": "dbt",
-        "macro_sql": "{{ get_columns_in_relation(x) }}",
-    }
+    manifest["macros"].update(_of_dbt("default__diff", "{{ get_columns_in_relation(x) }}"))
     beyond = Beyond(manifest)
 
     assert beyond.reads_columns(_model("select {{ star() }}"))
